@@ -1,0 +1,69 @@
+/* base.h: what every module may use: error codes, assertions, allocation.
+ *
+ * Threads: any. Cost: none worth naming.
+ *
+ * A bug asserts, in release builds too. The world's failures are negative CU_E… codes.
+ * Out of memory aborts for small fixed structures (cu_x…); whatever a client or a file sizes goes
+ * through cu_try_… and its failure is an error for that client.
+ */
+#ifndef CU_BASE_H
+#define CU_BASE_H
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The world's failures, each with its text in cu_strerror(). 0 is success. */
+enum cu_err {
+	CU_OK = 0,
+	CU_ENOMEM = -1,       /* out of memory for something a client or a file sizes */
+	CU_EINVAL = -2,       /* the argument or the request is malformed */
+	CU_EFULL = -3,        /* a bounded queue, table or buffer is full */
+	CU_ENOTFOUND = -4,    /* no such thing */
+	CU_EEXIST = -5,       /* already there */
+	CU_EIO = -6,          /* a file or disk operation failed; errno has been logged */
+	CU_ECORRUPT = -7,     /* bytes on disk or on the wire are not what they must be */
+	CU_ETOOBIG = -8,      /* larger than its limit (limits.h) */
+	CU_ECLOSED = -9,      /* the other side went away, or we are stopping */
+	CU_EAGAIN = -10,      /* not now: try again later */
+	CU_EPG = -11,         /* Postgres refused; the message is in the error buffer beside */
+	CU_EUNSUPPORTED = -12,/* understood, but not offered */
+	CU_EBUSY = -13,       /* somebody else has it */
+};
+
+/* The fixed English text of a CU_E… code; never NULL. */
+const char *cu_strerror(int code);
+
+/* Aborts with file, line and text, in release builds too. For bugs only. */
+#define CU_ASSERT(cond) \
+	((cond) ? (void)0 : cu_assert_failed(__FILE__, __LINE__, #cond))
+_Noreturn void cu_assert_failed(const char *file, int line, const char *text);
+
+#define CU_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define CU_CONTAINER_OF(ptr, type, member) \
+	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define CU_PRINTF(fmt_at, args_at) __attribute__((format(printf, fmt_at, args_at)))
+#define CU_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define CU_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Allocation that aborts when it fails: small structures of a size we chose. Returns owned. */
+void *cu_xmalloc(size_t size);
+void *cu_xzalloc(size_t size);
+void *cu_xrealloc(void *ptr, size_t size);
+char *cu_xstrdup(const char *text);
+char *cu_xstrndup(const char *text, size_t len);
+void *cu_xmemdup(const void *data, size_t len);
+
+/* Allocation that may fail (returns NULL): anything a client or a file sizes. Returns owned. */
+void *cu_try_malloc(size_t size);
+void *cu_try_zalloc(size_t size);
+void *cu_try_realloc(void *ptr, size_t size);
+
+/* For fault tests: the n-th cu_try_… allocation of this thread from now on fails, once (1 = the next).
+ * 0 switches it off. Returns how many were still to go. */
+unsigned cu_fault_alloc_at(unsigned n);
+
+#endif

@@ -1,0 +1,41 @@
+/* limits.h: every bound of the server, with what happens at it. Sizes in bytes, times in milliseconds. */
+#ifndef CU_LIMITS_H
+#define CU_LIMITS_H
+
+/* HTTP: refuse. */
+#define CU_HTTP_URL_MAX (64u * 1024)          /* longer request target: 414 */
+#define CU_HTTP_HEADERS_MAX (64u * 1024)      /* all header bytes of a request: 431 */
+#define CU_HTTP_BODY_MAX (1u * 1024 * 1024)   /* request body: 413 */
+#define CU_HTTP_PIPELINE_MAX (64u * 1024)     /* bytes of following requests kept while one is answered: stop reading */
+#define CU_HTTP_HEADER_DEADLINE_MS 10000u     /* first byte of a request to its last header: 408, close */
+#define CU_HTTP_IDLE_MS 60000u                /* keep-alive connection without a request: close */
+#define CU_HTTP_SEND_STALL_MS 60000u          /* no byte taken by the peer: close */
+#define CU_HTTP_WAKE_SLICE 1000u              /* waiting readers answered before the loop looks at others: continue next turn */
+#define CU_HTTP_BODY_PIECE (256u * 1024)      /* bytes of a body held in memory per connection: wait for the socket */
+
+/* Replication: wait (back-pressure to the walsender). */
+#define CU_REPLICATION_QUEUE_MAX (16u * 1024 * 1024)  /* bytes between replication and collector: stop reading the socket */
+#define CU_REPLICATION_STATUS_MS 10000u       /* longest silence towards the walsender */
+#define CU_FRAGMENT_BYTES_MAX (4u * 1024 * 1024)      /* a transaction is handed on in fragments of about this size */
+#define CU_FRAGMENT_CHANGES_MAX 8192u         /* … or this many changes */
+
+/* Storage. */
+#define CU_SEGMENT_BYTES (64u * 1024 * 1024)  /* change log segment: start the next */
+#define CU_CHUNK_BYTES_DEFAULT (10u * 1024 * 1024)    /* snapshot chunk, and log piece of one answer: start the next */
+#define CU_CHECKPOINT_MS 1000u
+#define CU_CHECKPOINT_BYTES (64u * 1024 * 1024)
+
+/* Shapes. */
+#define CU_RECENT_XIDS 16384u                 /* transactions a new snapshot is checked against (power of two) */
+#define CU_SNAPSHOT_RETRIES 50u               /* a snapshot that may miss a transaction is taken again: then 503 */
+#define CU_IDENTIFIER_MAX 63u                 /* NAMEDATALEN - 1 */
+#define CU_COLUMNS_MAX 1664u                  /* MaxTupleAttributeNumber of Postgres */
+
+/* Postgres connections: back-off. */
+#define CU_RECONNECT_MS_MIN 100u
+#define CU_RECONNECT_MS_MAX 10000u
+#define CU_CATALOG_TTL_MS 60000u              /* a cached table description is looked up again */
+#define CU_TABLE_LOCK_TIMEOUT_MS 1000u        /* ALTER … REPLICA IDENTITY FULL: retry */
+#define CU_TABLE_WRITERS_WAIT_MS 20000u       /* transactions already writing to a table that joins: then 503 */
+
+#endif

@@ -1,0 +1,146 @@
+/* log.c: one event, one line, one write. */
+#include "base/log.h"
+
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum cu_log_level cu_log_level_max = CU_LOG_INFO;
+static enum cu_log_format log_format = CU_LOG_TEXT;
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
+
+int cu_log_set_level(const char *level)
+{
+	if (strcmp(level, "warning") == 0)
+		level = "warn";
+	for (size_t i = 0; i < CU_ARRAY_LEN(level_names); i++) {
+		if (strcmp(level, level_names[i]) == 0) {
+			cu_log_level_max = (enum cu_log_level)i;
+			return 0;
+		}
+	}
+	return CU_EINVAL;
+}
+
+int cu_log_set_format(const char *format)
+{
+	if (strcmp(format, "text") == 0)
+		log_format = CU_LOG_TEXT;
+	else if (strcmp(format, "json") == 0)
+		log_format = CU_LOG_JSON;
+	else
+		return CU_EINVAL;
+	return 0;
+}
+
+/* In text, a value is bare when it can't be misread, else quoted as in JSON. */
+static bool bare_value(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c <= ' ' || c == '"' || c == '=' || c == '\\' || c == 127)
+			return false;
+	}
+	return len > 0;
+}
+
+static void put_value(cu_buf *line, const struct cu_kv *kv)
+{
+	const char *s = kv->str ? kv->str : "";
+	size_t len;
+
+	switch (kv->kind) {
+	case CU_KV_KIND_I64: cu_buf_printf(line, "%" PRId64, (int64_t)kv->num); return;
+	case CU_KV_KIND_U64: cu_buf_printf(line, "%" PRIu64, kv->num); return;
+	case CU_KV_KIND_LSN:
+		cu_buf_printf(line, log_format == CU_LOG_JSON ? "\"%X/%X\"" : "%X/%X", (unsigned)(kv->num >> 32),
+			      (unsigned)kv->num);
+		return;
+	case CU_KV_KIND_STRN: len = kv->num; break;
+	default: len = strlen(s); break;
+	}
+	if (log_format == CU_LOG_TEXT && bare_value(s, len))
+		cu_buf_append(line, s, len);
+	else
+		cu_buf_put_json(line, s, len);
+}
+
+void cu_log_write(enum cu_log_level level, const char *msg, const struct cu_kv *kvs)
+{
+	cu_buf line = CU_BUF_INIT;
+	struct timespec now;
+	struct tm tm;
+	char stamp[32];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (log_format == CU_LOG_JSON) {
+		cu_buf_printf(&line, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"msg\":", stamp, now.tv_nsec / 1000000,
+			      level_names[level]);
+		cu_buf_put_json(&line, msg, strlen(msg));
+	} else {
+		cu_buf_printf(&line, "%s.%03ldZ %-5s %s", stamp, now.tv_nsec / 1000000, level_names[level], msg);
+	}
+	for (; kvs->kind != CU_KV_END; kvs++) {
+		if (log_format == CU_LOG_JSON)
+			cu_buf_printf(&line, ",\"%s\":", kvs->key);
+		else
+			cu_buf_printf(&line, " %s=", kvs->key);
+		put_value(&line, kvs);
+	}
+	cu_buf_puts(&line, log_format == CU_LOG_JSON ? "}\n" : "\n");
+	if (!cu_buf_failed(&line)) {
+		ssize_t n = write(STDERR_FILENO, line.data, line.len);
+
+		(void)n; /* nowhere left to complain */
+	}
+	cu_buf_fini(&line);
+}
+
+char *cu_log_redacted_url(const char *url)
+{
+	cu_buf out = CU_BUF_INIT;
+	const char *scheme = strstr(url, "://");
+	const char *key = strstr(url, "password=");
+	const char *at = NULL, *colon = NULL;
+
+	if (scheme) {
+		const char *auth_end = scheme + 3 + strcspn(scheme + 3, "/?#");
+
+		for (const char *p = scheme + 3; p < auth_end; p++) {
+			if (*p == '@')
+				at = p;
+		}
+		if (at)
+			colon = memchr(scheme + 3, ':', (size_t)(at - scheme - 3));
+	}
+	if (colon) {
+		cu_buf_append(&out, url, (size_t)(colon - url) + 1);
+		cu_buf_puts(&out, "***");
+		url = at;
+		key = strstr(url, "password=");
+	}
+	if (key) {
+		size_t skip;
+
+		cu_buf_append(&out, url, (size_t)(key - url) + 9);
+		cu_buf_puts(&out, "***");
+		key += 9;
+		if (*key == '\'') {
+			skip = 1;
+			while (key[skip] && key[skip] != '\'')
+				skip += key[skip] == '\\' && key[skip + 1] ? 2 : 1;
+			skip += key[skip] == '\'';
+		} else {
+			skip = strcspn(key, "& ");
+		}
+		url = key + skip;
+	}
+	cu_buf_puts(&out, url);
+	return cu_buf_steal(&out, NULL);
+}

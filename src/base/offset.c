@@ -1,0 +1,69 @@
+/* offset.c: offsets and LSNs as text. */
+#include "base/offset.h"
+
+#include <stdio.h>
+
+static const char *parse_u64(const char *at, const char *end, uint64_t *ret_value)
+{
+	uint64_t value = 0;
+	const char *from = at;
+
+	for (; at < end && *at >= '0' && *at <= '9'; at++) {
+		unsigned digit = (unsigned)(*at - '0');
+
+		if (value > (UINT64_MAX - digit) / 10)
+			return NULL;
+		value = value * 10 + digit;
+	}
+	if (at == from)
+		return NULL;
+	*ret_value = value;
+	return at;
+}
+
+int cu_offset_parse(const char *text, size_t len, cu_offset *ret_offset)
+{
+	const char *at = text, *end = text + len;
+	cu_offset offset = { 0, 0, false };
+
+	if (len == 2 && memcmp(text, "-1", 2) == 0) {
+		*ret_offset = CU_OFFSET_BEFORE_ALL;
+		return 0;
+	}
+	at = parse_u64(at, end, &offset.tx);
+	if (!at || at == end || *at++ != '_')
+		return CU_EINVAL;
+	if (end - at == 3 && memcmp(at, "inf", 3) == 0) {
+		offset.op = CU_OP_INF;
+	} else {
+		at = parse_u64(at, end, &offset.op);
+		if (at != end || offset.op == CU_OP_INF)
+			return CU_EINVAL;
+	}
+	*ret_offset = offset;
+	return 0;
+}
+
+size_t cu_offset_format(cu_offset offset, char *out)
+{
+	int len;
+
+	if (offset.before_all)
+		len = snprintf(out, CU_OFFSET_TEXT_MAX, "-1");
+	else if (offset.op == CU_OP_INF)
+		len = snprintf(out, CU_OFFSET_TEXT_MAX, "%" PRIu64 "_inf", offset.tx);
+	else
+		len = snprintf(out, CU_OFFSET_TEXT_MAX, "%" PRIu64 "_%" PRIu64, offset.tx, offset.op);
+	return (size_t)len;
+}
+
+int cu_lsn_parse(const char *text, uint64_t *ret_lsn)
+{
+	unsigned high, low;
+	int used = 0;
+
+	if (sscanf(text, "%8X/%8X%n", &high, &low, &used) != 2 || text[used] != '\0')
+		return CU_EINVAL;
+	*ret_lsn = (uint64_t)high << 32 | low;
+	return 0;
+}
