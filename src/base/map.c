@@ -1,0 +1,99 @@
+/* map.c: linear probing with backward-shift deletion; at most 3/4 full. */
+#include "base/map.h"
+
+#include <stdlib.h>
+
+#define MAP_CAP_MIN 8
+
+/* Fibonacci hashing spreads sequential keys (oids, ids) and leaves good hashes good. */
+static size_t home_of(const cu_map *map, uint64_t key)
+{
+	return (size_t)((key * 0x9e3779b97f4a7c15ull) >> 32) & (map->cap - 1);
+}
+
+void cu_map_fini(cu_map *map)
+{
+	free(map->slots);
+	*map = (cu_map)CU_MAP_INIT;
+}
+
+static struct cu_map_slot *find(const cu_map *map, uint64_t key)
+{
+	size_t at = home_of(map, key);
+
+	while (map->slots[at].value && map->slots[at].key != key)
+		at = (at + 1) & (map->cap - 1);
+	return &map->slots[at];
+}
+
+void *cu_map_get(const cu_map *map, uint64_t key)
+{
+	return map->len ? find(map, key)->value : NULL;
+}
+
+static void resize(cu_map *map, size_t cap)
+{
+	cu_map old = *map;
+
+	map->slots = cu_xzalloc(cap * sizeof *map->slots);
+	map->cap = cap;
+	for (size_t i = 0; i < old.cap; i++) {
+		if (old.slots[i].value)
+			*find(map, old.slots[i].key) = old.slots[i];
+	}
+	free(old.slots);
+}
+
+void *cu_map_put(cu_map *map, uint64_t key, void *value)
+{
+	struct cu_map_slot *slot;
+	void *before;
+
+	CU_ASSERT(value);
+	if ((map->len + 1) * 4 > map->cap * 3)
+		resize(map, map->cap ? map->cap * 2 : MAP_CAP_MIN);
+	slot = find(map, key);
+	before = slot->value;
+	if (!before)
+		map->len++;
+	*slot = (struct cu_map_slot){ key, value };
+	return before;
+}
+
+void *cu_map_del(cu_map *map, uint64_t key)
+{
+	struct cu_map_slot *slot;
+	size_t hole, at;
+	void *before;
+
+	if (!map->len)
+		return NULL;
+	slot = find(map, key);
+	before = slot->value;
+	if (!before)
+		return NULL;
+	map->len--;
+	hole = (size_t)(slot - map->slots);
+	for (at = (hole + 1) & (map->cap - 1); map->slots[at].value; at = (at + 1) & (map->cap - 1)) {
+		size_t home = home_of(map, map->slots[at].key);
+
+		/* An entry may fill the hole unless its home lies cyclically behind the hole. */
+		if (((at - home) & (map->cap - 1)) >= ((at - hole) & (map->cap - 1))) {
+			map->slots[hole] = map->slots[at];
+			hole = at;
+		}
+	}
+	map->slots[hole].value = NULL;
+	return before;
+}
+
+void *cu_map_next(const cu_map *map, size_t *at)
+{
+	while (*at < map->cap) {
+		void *value = map->slots[(*at)++].value;
+
+		if (value)
+			return value;
+	}
+	return NULL;
+}
