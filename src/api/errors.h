@@ -1,0 +1,54 @@
+/* errors.h: the bodies of error answers.
+ *
+ * A request that does not validate collects one entry per complaint; a field may have several. The body is
+ *   {"message":"Invalid request","errors":{"offset":["has invalid format"]}}
+ * with the fields in the order in which they were first named.
+ *
+ * Threads: one at a time. Ownership: texts are copied. Errors: a failed allocation is remembered; the body then
+ * lacks that entry, never more.
+ */
+#ifndef CU_API_ERRORS_H
+#define CU_API_ERRORS_H
+
+#include "base/buf.h"
+
+#define CU_API_ERROR_INVALID "Invalid request"
+#define CU_API_ERROR_UNAUTHORIZED "Unauthorized - Invalid API secret"
+#define CU_API_ERROR_NOT_FOUND_TEXT "Not found"            /* the body for unknown routes; not JSON */
+#define CU_API_MUST_REFETCH_BODY "[{\"headers\":{\"control\":\"must-refetch\"}}]"
+
+struct cu_api_error {
+	char *field;
+	char *message;
+};
+
+typedef struct cu_api_errors {
+	struct cu_api_error *list;
+	size_t len;
+	size_t cap;
+} cu_api_errors;
+
+#define CU_API_ERRORS_INIT { NULL, 0, 0 }
+
+void cu_api_errors_init(cu_api_errors *errors);
+void cu_api_errors_fini(cu_api_errors *errors); /* empty and usable again */
+/* `message` is the text as the client sees it; add_fmt formats it. */
+void cu_api_errors_add(cu_api_errors *errors, const char *field, const char *message);
+void cu_api_errors_add_fmt(cu_api_errors *errors, const char *field, const char *fmt, ...) CU_PRINTF(3, 4);
+bool cu_api_errors_has(const cu_api_errors *errors, const char *field);
+
+static inline bool cu_api_errors_any(const cu_api_errors *errors)
+{
+	return errors->len > 0;
+}
+
+/* {"message":"Invalid request","errors":{…}} */
+void cu_api_errors_body(const cu_api_errors *errors, cu_buf *ret_body);
+/* {"message":"…"} */
+void cu_api_message_body(const char *message, cu_buf *ret_body);
+/* {"code":"…","message":"…"}: 503 over the concurrency limit */
+void cu_api_code_body(const char *code, const char *message, cu_buf *ret_body);
+/* [{"headers":{"control":"must-refetch"}}] */
+void cu_api_must_refetch_body(cu_buf *ret_body);
+
+#endif
