@@ -38,4 +38,10 @@
 #define CU_TABLE_LOCK_TIMEOUT_MS 1000u        /* ALTER … REPLICA IDENTITY FULL: retry */
 #define CU_TABLE_WRITERS_WAIT_MS 20000u       /* transactions already writing to a table that joins: then 503 */
 
+/* Postgres pool: refuse (503). */
+#define CU_POOL_CONNECTIONS_MAX 8u            /* connections of snapshots, catalog and publication: jobs wait */
+#define CU_POOL_JOBS_MAX 4096u                /* jobs that wait for a connection: CU_EFULL */
+#define CU_POOL_IDLE_MS 10000u                /* a worker without a job: ends, closes its connection */
+#define CU_PG_CONNECT_TIMEOUT_S 10u           /* one attempt to connect: give up, back off */
+
 #endif
