@@ -1,0 +1,56 @@
+/* chunk.h: the immutable files of shapes: snapshot pieces as wire bytes (docs/storage-format.md, "Chunks").
+ *
+ * Threads: cu_chunks: any. A writer: one at a time. The trash is emptied by whoever calls empty_trash (the store's
+ * thread).
+ * Cost: append copies into a buffer of CU_CHUNK_BUFFER bytes; open is one open(2).
+ * Errors: CU_EIO; a chunk that failed leaves a .tmp file that goes with the shape's directory.
+ */
+#ifndef CU_STORE_CHUNK_H
+#define CU_STORE_CHUNK_H
+
+#include "base/base.h"
+#include "store/file.h"
+
+typedef struct cu_chunks cu_chunks;
+typedef struct cu_chunk_writer cu_chunk_writer;
+
+/* What metadata remembers of a chunk. */
+struct cu_chunk_info {
+	uint64_t bytes;
+	uint64_t items;
+	uint32_t crc; /* crc32c of the whole file */
+};
+
+/* Makes <dir>/shapes and <dir>/trash when missing. */
+int cu_chunks_new(const char *dir, const struct cu_file_ops *ops, cu_chunks **ret_chunks);
+void cu_chunks_free(cu_chunks **chunks);
+
+/* Starts snapshot chunk n of a shape; makes the shape's directory. CU_ENOMEM, CU_EIO. */
+int cu_chunk_writer_new(cu_chunks *chunks, uint64_t shape_id, uint32_t n, cu_chunk_writer **ret_writer);
+/* One whole item: puts a comma before it unless it is the first. */
+int cu_chunk_writer_add_item(cu_chunk_writer *writer, const void *item, size_t len);
+/* Any bytes; the caller sees to the commas and counts the items. */
+int cu_chunk_writer_append(cu_chunk_writer *writer, const void *data, size_t len, uint64_t items);
+uint64_t cu_chunk_writer_bytes(const cu_chunk_writer *writer);
+/* Writes the rest, fdatasyncs if `durable`, and gives the file its name. Readers can open it from then on. Frees the
+ * writer in every case. */
+int cu_chunk_writer_finish(cu_chunk_writer **writer, bool durable, struct cu_chunk_info *ret_info);
+void cu_chunk_writer_free(cu_chunk_writer **writer); /* gives up: the file is removed; NULL is fine */
+
+/* fsyncs the shape's directory and the one above: with durable chunks, the last step before set_snapshot. */
+int cu_chunks_sync_shape(cu_chunks *chunks, uint64_t shape_id);
+
+/* A descriptor for pread and sendfile; stays good when the shape is removed. CU_ENOTFOUND: no such chunk. The caller
+ * closes it with close(2). */
+int cu_chunk_open(cu_chunks *chunks, uint64_t shape_id, uint32_t n, int *ret_fd, uint64_t *ret_bytes);
+/* Reads the file through and compares size and crc: 0, CU_ECORRUPT, CU_ENOTFOUND, CU_EIO. */
+int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, uint32_t n, const struct cu_chunk_info *info);
+
+/* Renames the shape's directory into the trash: at once gone for readers to come. No directory is fine. */
+int cu_chunks_remove_shape(cu_chunks *chunks, uint64_t shape_id);
+/* Calls back for every shape that has a directory. */
+int cu_chunks_each_shape(cu_chunks *chunks, int (*each)(void *ctx, uint64_t shape_id), void *ctx);
+/* Unlinks up to files_max files of the trash; *ret_more: there are others. */
+int cu_chunks_empty_trash(cu_chunks *chunks, unsigned files_max, bool *ret_more);
+
+#endif

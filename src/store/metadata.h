@@ -1,0 +1,79 @@
+/* metadata.h: the SQLite file of a stack: shapes, snapshots, relations, the checkpoint, keys
+ * (docs/storage-format.md, "Metadata").
+ *
+ * Threads: every call: any thread but the writer thread of the metadata itself (so never wait inside a `done`).
+ * Operations are queued in order; one writer thread takes what has gathered, runs it in one SQLite transaction
+ * (synchronous=FULL) and then runs each `done` on itself, in order: rc 0 means durable. Callbacks must be short.
+ * Arguments are copied. A queue of CU_METADATA_QUEUE_MAX operations is full: the call waits.
+ * Errors: the call itself says CU_ENOMEM (definition, blob) or CU_ECLOSED (closing), and `done` is not called then.
+ * `done` gets CU_EEXIST (id or handle taken), CU_ENOTFOUND (no such shape), CU_EIO (nothing of the group was kept).
+ */
+#ifndef CU_STORE_METADATA_H
+#define CU_STORE_METADATA_H
+
+#include "base/buf.h"
+#include "store/chunk.h"
+
+typedef struct cu_metadata cu_metadata;
+
+typedef void cu_store_done(void *ctx, int rc);
+
+struct cu_snapshot_info {
+	uint64_t xmin;
+	uint64_t xmax;
+	const char *xip;      /* text as the caller formats it; never NULL when loaded */
+	uint32_t chunks_len;
+	const struct cu_chunk_info *chunks; /* chunk n = 0, 1 … */
+};
+
+struct cu_shape_row {
+	uint64_t id;
+	const char *handle;
+	const void *definition; /* opaque to storage; binary-safe */
+	size_t definition_len;
+	uint64_t created_us;
+	bool snapshot_complete; /* false: the caller removes the shape (a crash interrupted its snapshot) */
+	struct cu_snapshot_info snapshot; /* when complete */
+};
+
+struct cu_checkpoint {
+	uint64_t lsn;       /* confirmed to Postgres */
+	uint64_t log_pos;   /* end of the change log, after a commit */
+	uint64_t last_tx;   /* offset of the last transaction held */
+	uint64_t system_id; /* of the Postgres cluster */
+	uint32_t timeline;
+};
+
+/* Rows at open; everything is borrowed until the callback returns; a negative answer stops the open. Order:
+ * checkpoint (not called on a new store), relations, shapes by id. Any may be NULL. */
+struct cu_metadata_loader {
+	void *ctx;
+	int (*checkpoint)(void *ctx, const struct cu_checkpoint *cp);
+	int (*relation)(void *ctx, uint32_t oid, const void *blob, size_t len);
+	int (*shape)(void *ctx, const struct cu_shape_row *row);
+};
+
+/* CU_EUNSUPPORTED: written by a newer version. CU_ECORRUPT, CU_EIO. The writer thread runs on 0. */
+int cu_metadata_open(const char *path, const struct cu_metadata_loader *loader, cu_metadata **ret_md);
+/* Finishes what is queued, then ends the thread. NULL is fine. */
+void cu_metadata_free(cu_metadata **md);
+
+/* `done` may be NULL everywhere below. Only id, handle, definition and created_us of the row are read. */
+int cu_metadata_put_shape(cu_metadata *md, const struct cu_shape_row *row, cu_store_done *done, void *ctx);
+int cu_metadata_set_snapshot(cu_metadata *md, uint64_t shape_id, const struct cu_snapshot_info *info,
+                             cu_store_done *done, void *ctx); /* also marks it complete */
+int cu_metadata_remove_shape(cu_metadata *md, uint64_t shape_id, cu_store_done *done, void *ctx); /* idempotent */
+int cu_metadata_put_relation(cu_metadata *md, uint32_t oid, const void *blob, size_t len, cu_store_done *done,
+                             void *ctx);
+int cu_metadata_remove_relation(cu_metadata *md, uint32_t oid, cu_store_done *done, void *ctx);
+int cu_metadata_put_checkpoint(cu_metadata *md, const struct cu_checkpoint *cp, cu_store_done *done, void *ctx);
+int cu_metadata_set(cu_metadata *md, const char *key, const void *value, size_t len, cu_store_done *done, void *ctx);
+
+/* Waits. Appends the value. CU_ENOTFOUND. Sees every set queued before. */
+int cu_metadata_get(cu_metadata *md, const char *key, cu_buf *value);
+/* Waits until everything queued before is durable; the first error since the last call of this, or 0. */
+int cu_metadata_sync(cu_metadata *md);
+/* A new shape id: larger than every id ever stored. Any thread, does not wait. */
+uint64_t cu_metadata_next_shape_id(cu_metadata *md);
+
+#endif
