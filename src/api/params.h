@@ -15,6 +15,7 @@
 
 #include "api/errors.h"
 #include "base/offset.h"
+#include "http/http.h"
 
 /* ---- routes ---- */
 
@@ -33,8 +34,8 @@ enum cu_route {
 
 /* Resolves a path (without the query). Empty segments (doubled, leading, trailing slashes) do not count and each
  * segment is percent-decoded after splitting, so an encoded slash is part of a segment's name and never separates.
- * Methods are matched byte by byte: "GET", not "get". Every decision, the secret's too, is made on the result. */
-enum cu_route cu_route_match(const char *method, size_t method_len, const char *path, size_t path_len);
+ * Every decision, the secret's too, is made on the result. */
+enum cu_route cu_route_match(enum cu_http_method method, const char *path, size_t path_len);
 bool cu_route_needs_secret(enum cu_route route);
 
 /* ---- parameters ---- */
@@ -95,7 +96,7 @@ int cu_shape_params_parse_post(const char *query, size_t len, const char *body, 
 int cu_shape_params_parse_delete(const char *query, size_t len, struct cu_shape_params **ret, cu_api_errors *errors);
 void cu_shape_params_free(struct cu_shape_params **params); /* NULL is fine */
 
-/* The value of `secret`, else of `api_secret` (the old name), percent-decoded; NULL when neither is there or the query
+/* The value of `secret`, else of `api_secret` (the old name), percent-decoded; NULL when neither is there or its value
  * is malformed. Independent of all validation, because authentication comes first. Returns owned; free(). */
 char *cu_query_secret(const char *query, size_t len, size_t *ret_len);
 /* Equal? Takes a time that depends on the lengths only. */

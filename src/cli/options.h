@@ -14,18 +14,15 @@
 struct cu_options {
 	/* database */
 	char *database_url;          /* required */
-	char *pooled_database_url;   /* for queries; NULL: database_url */
-	char *database_ca_file;      /* NULL: none */
 	bool database_ipv6;
 	unsigned db_pool_size;
 	char *replication_stream_id; /* "default" */
-	bool replication_slot_temporary;
 	bool manual_table_publishing;
 
 	/* http */
-	char *host;                  /* address to listen on */
+	char *host;                  /* numeric address to listen on; "0.0.0.0", or "::" with listen_ipv6 */
 	unsigned port;               /* 0: any free port */
-	bool listen_ipv6;            /* host not given: "::" instead of "0.0.0.0" (already applied to host) */
+	bool listen_ipv6;            /* already applied to host */
 	unsigned threads;            /* http loops; the default is the number of cores, at most 64 */
 	char *secret;                /* NULL: insecure */
 	bool insecure;
@@ -35,6 +32,8 @@ struct cu_options {
 	unsigned cache_stale_age_s;
 	unsigned long_poll_ms;
 	unsigned sse_timeout_ms;
+	unsigned send_timeout_ms;    /* no byte taken by a reader for so long: close */
+	unsigned read_timeout_ms;    /* idle keep-alive connection: close */
 	bool allow_shape_deletion;
 
 	/* storage */
@@ -43,7 +42,6 @@ struct cu_options {
 	unsigned checkpoint_ms;
 
 	/* shapes */
-	unsigned max_shapes;         /* 0: no limit */
 	unsigned hibernate_after_ms;
 	unsigned suspend_after_ms;
 	bool enable_suspend;
