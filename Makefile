@@ -1,0 +1,40 @@
+# Copper: the commands of a developer's day. `make` alone lists them.
+# Each is a script in scripts/, so that paths with spaces and signals are handled in one language.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help build run test bench fuzz format check clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\): ## /  make \1	/p' Makefile
+
+build: ## build build/release/copper
+	@scripts/install build
+	@scripts/build release
+
+run: ## try it: a private Postgres, a sample table with writes, Copper on PORT (default 3000), a page to open
+	@scripts/install run
+	@exec scripts/run
+
+test: ## install what is missing, build, run every test
+	@scripts/install test
+	@exec scripts/test
+
+bench: ## measure, each figure against its yardstick
+	@scripts/install bench
+	@scripts/build release
+	@exec bench/run
+
+fuzz: ## run every fuzz target for FUZZ_SECONDS (default 60)
+	@scripts/install test
+	@exec scripts/fuzz
+
+format: ## put our C sources into the house format
+	@scripts/install test
+	@exec scripts/format
+
+check: ## format, layering, banned calls, READMEs, changelog, static analysis
+	@scripts/install test
+	@exec scripts/check
+
+clean: ## remove what was built and the data of make run
+	@exec scripts/clean
