@@ -1,0 +1,309 @@
+/* definition.c: from a table and a request, or from storage. */
+#include "shape/definition.h"
+
+#include "base/limits.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+static int cmp_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool requested(const struct cu_definition_request *request, const char *name)
+{
+	if (!request->columns)
+		return true;
+	for (size_t i = 0; i < request->columns_len; i++) {
+		if (strcmp(request->columns[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Collects names into "a, b, c" behind a prefix; the prefix is only written with the first. */
+struct name_list {
+	cu_buf *out;
+	const char *prefix;
+	bool any;
+};
+
+static void name_list_add(struct name_list *list, const char *name)
+{
+	cu_buf_puts(list->out, list->any ? ", " : list->prefix);
+	cu_buf_puts(list->out, name);
+	list->any = true;
+}
+
+static int check_columns(const struct cu_table *table, const struct cu_definition_request *request, cu_buf *message)
+{
+	struct name_list list = { message, "The list of columns must include all primary key columns, missing: ", false };
+
+	for (unsigned i = 0; i < table->pk_len; i++) {
+		const char *name = table->columns[table->pk[i]].name;
+
+		if (!requested(request, name))
+			name_list_add(&list, name);
+	}
+	if (list.any)
+		return CU_EINVAL;
+	list.prefix = "The following columns are not found on the table: ";
+	for (size_t i = 0; i < request->columns_len; i++) {
+		if (!cu_table_column(table, request->columns[i]))
+			name_list_add(&list, request->columns[i]);
+	}
+	if (list.any)
+		return CU_EINVAL;
+	list.prefix = "The following columns are generated and cannot be included in the shape: ";
+	for (unsigned i = 0; i < table->columns_len && !request->generated_in_stream; i++) {
+		if (table->columns[i].generated && requested(request, table->columns[i].name))
+			name_list_add(&list, table->columns[i].name);
+	}
+	if (list.any && !request->columns)
+		cu_buf_puts(message, ". You can exclude them from the shape by explicitly listing which columns to fetch in the "
+				     "'columns' query param");
+	return list.any ? CU_EINVAL : 0;
+}
+
+/* What both ways of making a definition share, once its plain fields are set: layout and key. */
+static int finish(cu_definition *def)
+{
+	struct cu_item_column_spec *columns = cu_xzalloc(def->columns_len * sizeof *columns);
+	struct cu_item_layout_spec spec = {
+		.schema = def->schema, .table = def->name, .columns = columns, .columns_n = def->columns_len,
+	};
+	cu_buf key = CU_BUF_INIT;
+	int rc;
+
+	cu_buf_printf(&key, "%" PRIu32 " ", def->oid);
+	cu_buf_put_json(&key, def->schema, strlen(def->schema));
+	cu_buf_put_json(&key, def->name, strlen(def->name));
+	cu_buf_printf(&key, " %s %s", def->replica_full ? "full" : "default", def->changes_only ? "changes_only" : "full");
+	for (unsigned i = 0; i < def->columns_len; i++) {
+		const struct cu_definition_column *column = &def->columns[i];
+
+		columns[i] = (struct cu_item_column_spec){
+			.name = column->name, .selected = column->selected, .pk_index = column->pk_index,
+		};
+		cu_buf_printf(&key, " %s%" PRIu32 ",%" PRId32 ",%d", column->selected ? "+" : "-", column->type_oid,
+			      column->typmod, column->pk_index);
+		cu_buf_put_json(&key, column->name, strlen(column->name));
+	}
+	rc = cu_item_layout_new(&spec, &def->layout);
+	free(columns);
+	if (rc < 0)
+		goto out;
+	def->key_hash = XXH3_64bits(key.data, key.len);
+	def->key = cu_buf_steal(&key, NULL);
+	rc = def->key ? 0 : CU_ENOMEM;
+out:
+	cu_buf_fini(&key);
+	return rc;
+}
+
+int cu_definition_new(const struct cu_table *table, const struct cu_definition_request *request,
+		      cu_definition **ret_def, cu_buf *ret_message)
+{
+	cu_definition *def = NULL;
+	cu_buf schema_json = CU_BUF_INIT;
+	uint16_t *selected = NULL;
+	unsigned selected_len = 0;
+	int rc;
+
+	rc = check_columns(table, request, ret_message);
+	if (rc < 0)
+		return rc;
+	def = cu_xzalloc(sizeof *def);
+	atomic_init(&def->refs, 1);
+	def->schema = cu_xstrdup(table->schema);
+	def->name = cu_xstrdup(table->name);
+	def->oid = table->oid;
+	def->partitioned = table->kind == 'p';
+	def->replica_full = request->replica_full;
+	def->changes_only = request->changes_only;
+	def->columns = cu_xzalloc(table->columns_len * sizeof *def->columns);
+	selected = cu_xmalloc((table->columns_len + 1) * sizeof *selected);
+	for (unsigned i = 0; i < table->columns_len; i++) {
+		const struct cu_column *column = &table->columns[i];
+		bool wanted = requested(request, column->name);
+
+		if (column->generated && !request->generated_in_stream)
+			continue;
+		if (wanted)
+			selected[selected_len++] = (uint16_t)i;
+		def->columns[def->columns_len++] = (struct cu_definition_column){
+			.name = cu_xstrdup(column->name), .type_oid = column->type_oid, .typmod = column->typmod,
+			.pk_index = column->pk_index, .selected = wanted,
+		};
+	}
+	cu_catalog_put_schema_json(&schema_json, table, selected, selected_len);
+	def->schema_json = cu_buf_steal(&schema_json, &def->schema_json_len);
+	rc = def->schema_json ? finish(def) : CU_ENOMEM;
+	if (rc < 0)
+		goto out;
+	*ret_def = def;
+	def = NULL;
+out:
+	free(selected);
+	cu_definition_unref(&def);
+	return rc;
+}
+
+cu_definition *cu_definition_ref(cu_definition *def)
+{
+	atomic_fetch_add_explicit(&def->refs, 1, memory_order_relaxed);
+	return def;
+}
+
+void cu_definition_unref(cu_definition **ref)
+{
+	cu_definition *def = *ref;
+
+	if (!def)
+		return;
+	*ref = NULL;
+	if (atomic_fetch_sub_explicit(&def->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (unsigned i = 0; i < def->columns_len; i++)
+		free(def->columns[i].name);
+	free(def->columns);
+	cu_item_layout_free(&def->layout);
+	free(def->schema);
+	free(def->name);
+	free(def->schema_json);
+	free(def->key);
+	free(def);
+}
+
+bool cu_definition_matches(const cu_definition *def, const char *schema, const char *name,
+			   const struct cu_definition_request *request)
+{
+	size_t found = 0, distinct = 0;
+	const char **sorted;
+
+	if (strcmp(def->schema, schema) != 0 || strcmp(def->name, name) != 0)
+		return false;
+	if (def->replica_full != request->replica_full || def->changes_only != request->changes_only)
+		return false;
+	for (unsigned i = 0; i < def->columns_len; i++) {
+		if (requested(request, def->columns[i].name) != def->columns[i].selected)
+			return false;
+		found += def->columns[i].selected;
+	}
+	if (!request->columns)
+		return true;
+	/* Every selected column was asked for; was anything else? Repeats count once. */
+	sorted = cu_xmemdup(request->columns, request->columns_len * sizeof *sorted);
+	qsort(sorted, request->columns_len, sizeof *sorted, cmp_names);
+	for (size_t i = 0; i < request->columns_len; i++)
+		distinct += i == 0 || strcmp(sorted[i], sorted[i - 1]) != 0;
+	free(sorted);
+	return distinct == found;
+}
+
+void cu_definition_put_query(const cu_definition *def, cu_buf *out)
+{
+	cu_buf_puts(out, "SELECT ");
+	for (unsigned i = 0; i < def->columns_len; i++) {
+		if (i)
+			cu_buf_puts(out, ", ");
+		cu_pg_put_ident(out, def->columns[i].name);
+	}
+	cu_buf_puts(out, " FROM ");
+	cu_pg_put_relation(out, def->schema, def->name);
+	if (def->changes_only)
+		cu_buf_puts(out, " LIMIT 0");
+}
+
+int cu_definition_put_json(const cu_definition *def, cu_buf *out)
+{
+	json_t *columns = json_array();
+	json_t *root;
+	char *text;
+
+	for (unsigned i = 0; i < def->columns_len; i++) {
+		const struct cu_definition_column *column = &def->columns[i];
+
+		json_array_append_new(columns, json_pack("{s:s, s:I, s:i, s:i, s:b}", "name", column->name, "type",
+							 (json_int_t)column->type_oid, "typmod", (int)column->typmod,
+							 "pk", (int)column->pk_index, "selected", (int)column->selected));
+	}
+	root = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:o, s:s%}", "schema", def->schema, "table", def->name, "oid",
+			 (json_int_t)def->oid, "partitioned", (int)def->partitioned, "replica_full",
+			 (int)def->replica_full, "changes_only", (int)def->changes_only, "columns", columns,
+			 "electric_schema", def->schema_json, def->schema_json_len);
+	if (!root)
+		return CU_ENOMEM;
+	text = json_dumps(root, JSON_COMPACT);
+	json_decref(root);
+	if (!text)
+		return CU_ENOMEM;
+	cu_buf_puts(out, text);
+	free(text);
+	return cu_buf_failed(out) ? CU_ENOMEM : 0;
+}
+
+static int parse_columns(cu_definition *def, json_t *columns)
+{
+	size_t len = json_array_size(columns);
+
+	if (!json_is_array(columns) || len > CU_COLUMNS_MAX)
+		return CU_ECORRUPT;
+	def->columns = cu_xzalloc(len * sizeof *def->columns);
+	for (size_t i = 0; i < len; i++) {
+		const char *name;
+		json_int_t type;
+		int typmod, pk, selected;
+
+		if (json_unpack(json_array_get(columns, i), "{s:s, s:I, s:i, s:i, s:b}", "name", &name, "type", &type,
+				"typmod", &typmod, "pk", &pk, "selected", &selected) != 0)
+			return CU_ECORRUPT;
+		if (type < 0 || type > UINT32_MAX || pk < -1 || pk >= (int)len)
+			return CU_ECORRUPT;
+		def->columns[def->columns_len++] = (struct cu_definition_column){
+			.name = cu_xstrdup(name), .type_oid = (uint32_t)type, .typmod = typmod, .pk_index = (int16_t)pk,
+			.selected = selected != 0,
+		};
+	}
+	return 0;
+}
+
+int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def)
+{
+	json_t *root = json_loadb(json, len, JSON_REJECT_DUPLICATES, NULL);
+	const char *schema, *name, *schema_json;
+	json_t *columns;
+	json_int_t oid;
+	int partitioned, replica_full, changes_only, rc = CU_ECORRUPT;
+	size_t schema_json_len;
+	cu_definition *def = NULL;
+
+	if (!root || json_unpack(root, "{s:s, s:s, s:I, s:b, s:b, s:b, s:o, s:s%}", "schema", &schema, "table", &name,
+				 "oid", &oid, "partitioned", &partitioned, "replica_full", &replica_full,
+				 "changes_only", &changes_only, "columns", &columns, "electric_schema", &schema_json,
+				 &schema_json_len) != 0 || oid < 0 || oid > UINT32_MAX)
+		goto out;
+	def = cu_xzalloc(sizeof *def);
+	atomic_init(&def->refs, 1);
+	def->schema = cu_xstrdup(schema);
+	def->name = cu_xstrdup(name);
+	def->oid = (uint32_t)oid;
+	def->partitioned = partitioned != 0;
+	def->replica_full = replica_full != 0;
+	def->changes_only = changes_only != 0;
+	def->schema_json = cu_xstrndup(schema_json, schema_json_len);
+	def->schema_json_len = schema_json_len;
+	rc = parse_columns(def, columns);
+	if (rc == 0)
+		rc = finish(def);
+	if (rc < 0)
+		goto out;
+	*ret_def = def;
+	def = NULL;
+out:
+	json_decref(root);
+	cu_definition_unref(&def);
+	return rc;
+}

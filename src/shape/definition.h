@@ -1,0 +1,67 @@
+/* definition.h: what a shape is: table, columns, replica mode, log mode; frozen when the shape was created.
+ *
+ * Replay reads no catalog, so everything that items depend on stands here: the columns as they were, the key, the
+ * electric-schema header. Two requests ask for the same shape when their definitions have equal keys.
+ *
+ * Threads: immutable, counted; any thread. Storage: cu_definition_put_json() and cu_definition_parse() (the metadata's
+ * `definition` column, docs/storage-format.md).
+ */
+#ifndef CU_DEFINITION_H
+#define CU_DEFINITION_H
+
+#include "pg/catalog.h"
+#include "shape/item.h"
+
+struct cu_definition_column {
+	char *name;
+	uint32_t type_oid;
+	int32_t typmod;
+	int16_t pk_index;  /* -1: not in the primary key */
+	bool selected;
+};
+
+typedef struct cu_definition {
+	atomic_uint refs;
+	char *schema;
+	char *name;
+	uint32_t oid;
+	bool partitioned;          /* changes arrive under the oids of its partitions */
+	bool replica_full;
+	bool changes_only;         /* log=changes_only: the snapshot has no rows */
+	struct cu_definition_column *columns; /* by attnum; generated ones are not in the stream and not here */
+	unsigned columns_len;
+	char *schema_json;         /* the electric-schema header */
+	size_t schema_json_len;
+	cu_item_layout *layout;
+	char *key;                 /* canonical text of all of the above that makes a shape */
+	uint64_t key_hash;
+} cu_definition;
+
+/* What a request asks for. */
+struct cu_definition_request {
+	const char *const *columns; /* selected names; NULL = all */
+	size_t columns_len;
+	bool replica_full;
+	bool changes_only;
+	bool generated_in_stream;   /* Postgres 18 and newer */
+};
+
+/* Checks the request against the table. CU_EINVAL: `ret_message` (appended) is what the client is told about its
+ * `columns`. CU_ENOMEM. Returns owned, refs = 1. */
+int cu_definition_new(const struct cu_table *table, const struct cu_definition_request *request,
+		      cu_definition **ret_def, cu_buf *ret_message);
+cu_definition *cu_definition_ref(cu_definition *def);
+void cu_definition_unref(cu_definition **def);
+
+/* Could this request, by the names it uses, be for this definition? Without the catalog: for requests with a handle. */
+bool cu_definition_matches(const cu_definition *def, const char *schema, const char *name,
+			   const struct cu_definition_request *request);
+
+/* SELECT list and FROM of the snapshot: all columns of the definition, selected or not, in order. */
+void cu_definition_put_query(const cu_definition *def, cu_buf *out);
+
+int cu_definition_put_json(const cu_definition *def, cu_buf *out);
+/* CU_ECORRUPT: not what put_json wrote. */
+int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def);
+
+#endif

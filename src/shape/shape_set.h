@@ -1,0 +1,64 @@
+/* shape_set.h: the shapes of a stack: by definition, by handle, by id; how they come and go.
+ *
+ * A definition has at most one shape at a time. Durable before anyone is told: a shape's handle is given out only once
+ * its record is committed (shape->durable), and readers of a removed shape learn of it only once its removal is
+ * (CU_SHAPE_GONE). In between it is CU_SHAPE_REMOVING and its readers wait.
+ *
+ * Threads: any. Lock order: set → shape; callbacks are called without either lock, on the calling thread or on the
+ * metadata's writer thread, and must not wait.
+ */
+#ifndef CU_SHAPE_SET_H
+#define CU_SHAPE_SET_H
+
+#include "shape/shape.h"
+#include "store/store.h"
+
+typedef struct cu_shape_set cu_shape_set;
+
+struct cu_shape_set_opts {
+	cu_store *store;         /* borrowed; may be set later with cu_shape_set_use_store() */
+	uint64_t chunk_bytes;    /* size at which an answer ends */
+	/* A new shape: take its snapshot. Borrowed; keep a reference. */
+	void (*create)(void *ctx, cu_shape *shape);
+	/* A shape is being removed: out of the router and the registry with it. */
+	void (*forget)(void *ctx, cu_shape *shape);
+	/* Something a waiting reader of this shape wants to look at happened. */
+	void (*wake)(void *ctx, uint64_t shape_id, uint64_t loops);
+	void *ctx;
+};
+
+cu_shape_set *cu_shape_set_new(const struct cu_shape_set_opts *opts);
+void cu_shape_set_free(cu_shape_set **set); /* drops its references; nothing may be under way */
+void cu_shape_set_use_store(cu_shape_set *set, cu_store *store);
+uint64_t cu_shape_set_chunk_bytes(const cu_shape_set *set);
+size_t cu_shape_set_len(cu_shape_set *set);
+
+/* Start-up: a stored shape, as metadata gives it. CU_ECORRUPT: its definition or snapshot cannot be read; the caller
+ * removes it by id. */
+int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row);
+
+/* Return a reference, or NULL. by_handle finds shapes that are being removed as well. */
+cu_shape *cu_shape_set_by_handle(cu_shape_set *set, const char *handle);
+cu_shape *cu_shape_set_by_id(cu_shape_set *set, uint64_t id);
+/* The shape of this definition; made, stored and given to `create` when there is none. Takes the definition. Returns a
+ * reference. */
+cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def);
+/* The shape whose definition matches what a request names, without the catalog; a reference, or NULL. */
+cu_shape *cu_shape_set_match(cu_shape_set *set, const char *schema, const char *name,
+			     const struct cu_definition_request *request);
+
+/* Removes a shape: idempotent, does not wait. why: for the log. failure: what its first readers are told instead of
+ * 409; NULL for none, else taken (its message is freed by the shape). */
+void cu_shape_set_remove(cu_shape_set *set, cu_shape *shape, const char *why, struct cu_shape_failure *failure);
+void cu_shape_set_remove_all(cu_shape_set *set, const char *why);
+
+/* Wakes the readers that wait for this shape. */
+void cu_shape_set_wake(cu_shape_set *set, cu_shape *shape);
+
+/* The oldest change log position that a tail still needs; UINT64_MAX when none does. */
+uint64_t cu_shape_set_oldest_position(cu_shape_set *set);
+
+/* Calls back for each shape, with a reference held. */
+void cu_shape_set_each(cu_shape_set *set, void (*each)(void *ctx, cu_shape *shape), void *ctx);
+
+#endif

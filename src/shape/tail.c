@@ -1,0 +1,132 @@
+/* tail.c: runs, committed and shown. */
+#include "shape/tail.h"
+
+#include <stdlib.h>
+
+void cu_tail_fini(cu_tail *tail)
+{
+	free(tail->runs);
+	free(tail->chunk_ends);
+	*tail = (cu_tail){ 0 };
+}
+
+int cu_tail_append(cu_tail *tail, const struct cu_tail_run *run)
+{
+	if (tail->len == tail->cap) {
+		size_t cap = tail->cap ? tail->cap + tail->cap / 2 : 2;
+		struct cu_tail_run *runs = cu_try_realloc(tail->runs, cap * sizeof *runs);
+
+		if (!runs)
+			return CU_ENOMEM;
+		tail->runs = runs;
+		tail->cap = cap;
+	}
+	if (tail->len) {
+		const struct cu_tail_run *before = &tail->runs[tail->len - 1];
+
+		CU_ASSERT(before->tx < run->tx || (before->tx == run->tx && before->last_op < run->first_op));
+	}
+	tail->runs[tail->len++] = *run;
+	return 0;
+}
+
+static void count_committed(cu_tail *tail, size_t at, uint64_t chunk_bytes_max)
+{
+	tail->chunk_bytes += tail->runs[at].bytes;
+	if (tail->chunk_bytes < chunk_bytes_max)
+		return;
+	if (tail->chunk_ends_len == tail->chunk_ends_cap) {
+		tail->chunk_ends_cap = tail->chunk_ends_cap ? tail->chunk_ends_cap * 2 : 4;
+		tail->chunk_ends = cu_xrealloc(tail->chunk_ends, tail->chunk_ends_cap * sizeof *tail->chunk_ends);
+	}
+	tail->chunk_ends[tail->chunk_ends_len++] = at;
+	tail->chunk_bytes = 0;
+}
+
+void cu_tail_commit(cu_tail *tail, uint64_t chunk_bytes_max)
+{
+	if (tail->committed == tail->len)
+		return;
+	tail->runs[tail->len - 1].last = true;
+	for (; tail->committed < tail->len; tail->committed++)
+		count_committed(tail, tail->committed, chunk_bytes_max);
+}
+
+void cu_tail_abort(cu_tail *tail)
+{
+	tail->len = tail->committed;
+}
+
+bool cu_tail_show(cu_tail *tail)
+{
+	bool news = tail->visible != tail->committed;
+
+	tail->visible = tail->committed;
+	return news;
+}
+
+void cu_tail_filter(cu_tail *tail, const cu_snapshot_range *range, uint64_t chunk_bytes_max)
+{
+	size_t kept = 0, committed = 0, visible = 0;
+
+	for (size_t i = 0; i < tail->len; i++) {
+		if (cu_snapshot_range_holds(range, tail->runs[i].xid))
+			continue;
+		committed += i < tail->committed;
+		visible += i < tail->visible;
+		tail->runs[kept++] = tail->runs[i];
+	}
+	tail->len = kept;
+	tail->committed = committed;
+	tail->visible = visible;
+	tail->chunk_ends_len = 0;
+	tail->chunk_bytes = 0;
+	for (size_t i = 0; i < committed; i++)
+		count_committed(tail, i, chunk_bytes_max);
+}
+
+size_t cu_tail_seek(const cu_tail *tail, cu_offset offset)
+{
+	size_t low = 0, high = tail->visible;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (cu_offset_cmp(cu_offset_of(tail->runs[mid].tx, tail->runs[mid].last_op), offset) <= 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+cu_offset cu_tail_latest(const cu_tail *tail)
+{
+	const struct cu_tail_run *run;
+
+	if (!tail->visible)
+		return CU_OFFSET_SNAPSHOT_END;
+	run = &tail->runs[tail->visible - 1];
+	return cu_offset_of(run->tx, run->last_op);
+}
+
+cu_offset cu_tail_answer_end(const cu_tail *tail, cu_offset offset)
+{
+	size_t from = cu_tail_seek(tail, offset);
+	size_t low = 0, high = tail->chunk_ends_len;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (tail->chunk_ends[mid] < from)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low < tail->chunk_ends_len && tail->chunk_ends[low] < tail->visible) {
+		const struct cu_tail_run *run = &tail->runs[tail->chunk_ends[low]];
+
+		return cu_offset_of(run->tx, run->last_op);
+	}
+	return cu_tail_latest(tail);
+}

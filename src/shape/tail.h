@@ -1,0 +1,61 @@
+/* tail.h: where the newest part of a shape's log stands in the change log.
+ *
+ * A tail is an array of runs. A run is a stretch of consecutive change log records that all belong to this shape
+ * and to one transaction, so a table with one shape costs one run per fragment, however many rows it changes.
+ *
+ *	runs:  [ visible … | committed, not yet shown … | of the open transaction … ]
+ *	                   ^ visible                    ^ committed                  ^ len
+ *
+ * Threads: none of its own; the shape's lock guards it. The collector appends, commits and aborts; it shows what
+ * is committed once the change log has been flushed. Readers copy runs out.
+ */
+#ifndef CU_TAIL_H
+#define CU_TAIL_H
+
+#include "base/offset.h"
+#include "shape/snapshot_range.h"
+
+struct cu_tail_run {
+	uint64_t tx;       /* final LSN of the transaction */
+	uint64_t first_op; /* of the first item */
+	uint64_t last_op;  /* of the last item */
+	uint64_t pos;      /* change log position of the first item's payload */
+	uint32_t span;     /* bytes from there to the end of the last payload, record headers in between included */
+	uint32_t items;
+	uint32_t bytes;    /* payload bytes alone */
+	uint32_t xid;
+	bool last;         /* its last item is the transaction's last in this shape */
+};
+
+typedef struct cu_tail {
+	struct cu_tail_run *runs;
+	size_t len, cap;
+	size_t committed;
+	size_t visible;
+	/* Runs at which an answer ends because the chunk threshold was reached: indexes, ascending. HTTP caches depend
+	 * on them: they are a function of the committed runs alone, so that a restart finds the same ones. */
+	size_t *chunk_ends;
+	size_t chunk_ends_len, chunk_ends_cap;
+	uint64_t chunk_bytes; /* payload bytes of the committed runs since the last chunk end */
+} cu_tail;
+
+void cu_tail_fini(cu_tail *tail);
+/* A run of the open transaction. Runs arrive in order of (tx, op). CU_ENOMEM: the shape has to go. */
+int cu_tail_append(cu_tail *tail, const struct cu_tail_run *run);
+/* The open transaction is complete: marks its last run, and chunk ends every chunk_bytes_max. */
+void cu_tail_commit(cu_tail *tail, uint64_t chunk_bytes_max);
+/* The open transaction is dropped. */
+void cu_tail_abort(cu_tail *tail);
+/* Shows what is committed. Returns whether anything is new. */
+bool cu_tail_show(cu_tail *tail);
+/* Drops the runs of transactions that the snapshot already holds. Before any reader
+ * looked: nobody is served before the snapshot is known. */
+void cu_tail_filter(cu_tail *tail, const cu_snapshot_range *range, uint64_t chunk_bytes_max);
+/* Index of the first visible run that holds an item after `offset`; == visible when there is none. */
+size_t cu_tail_seek(const cu_tail *tail, cu_offset offset);
+/* The offset of the last visible item, 0_inf when there is none. */
+cu_offset cu_tail_latest(const cu_tail *tail);
+/* Where an answer that starts after `offset` ends: at the next chunk end, else at the latest. */
+cu_offset cu_tail_answer_end(const cu_tail *tail, cu_offset offset);
+
+#endif
