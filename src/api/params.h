@@ -84,8 +84,8 @@ struct cu_shape_params {
 	struct cu_shape_params_arena *arena; /* private */
 };
 
-/* Parses the raw query string (what follows '?', may be empty). CU_EINVAL: `errors` says why, 400. CU_ENOMEM: 503.
- * On error *ret is left alone. Takes nothing, keeps nothing. Repeated parameters: the last one counts. */
+/* Parses the raw query string (what follows '?', may be empty). CU_EINVAL: `errors` (empty before) says why, 400.
+ * CU_ENOMEM: 503. * On error *ret is left alone. Takes nothing, keeps nothing. Repeated parameters: the last one counts. */
 int cu_shape_params_parse(const char *query, size_t len, struct cu_shape_params **ret, cu_api_errors *errors);
 /* The same for POST: a JSON object in the body overrides the query, parameter by parameter; an empty body is fine.
  * Subset parameters may stand in {"subset":{…}} or at the top level (where, order_by, limit, offset, params). */
