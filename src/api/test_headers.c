@@ -128,7 +128,6 @@ static const struct {
 	  "electric-up-to-date: \n"
 	  "electric-has-data: false\n"
 	  "electric-offset: 26673336_6\n" },
-	  "time_total=20.002778\n" },
 	{ "9. log after 0_0 (all changes so far + up-to-date)",
 	  { .kind = CU_ANSWER_SHAPE, .status = 200, .handle = "67265603-1795359408652735",
 	    .offset_asked = "0_0", .offset = "26673336_6", .up_to_date = true,
