@@ -67,8 +67,9 @@ void cu_consumer_registry_remove(cu_consumer_registry *reg, const char *handle);
 bool cu_consumer_remove_if(const char *stack_id, const char *handle, cu_actor_id id);
 bool cu_consumer_registry_remove_if(cu_consumer_registry *reg, const char *handle, cu_actor_id id);
 
-/* Calls fn for a snapshot of the entries; returns their number. handle is borrowed for the call. */
-size_t cu_consumer_registry_foreach(cu_consumer_registry *reg,
+/* Calls fn for a snapshot of the entries; returns their number, or CU_ENOMEM before the first. handle is borrowed
+ * for the call; fn may call anything. */
+int64_t cu_consumer_registry_foreach(cu_consumer_registry *reg,
 	void (*fn)(void *arg, const char *handle, cu_actor_id id), void *arg);
 
 enum cu_delivery_status {
@@ -109,8 +110,8 @@ cu_actor_id cu_consumer_whereis_name(const char *stack_id, const char *handle);
 /* Switches suspension on: stores the settings for consumers registered from now on, and gives every live one a
  * random idle time in [hibernate_after, jitter_period] before it hibernates, then suspend_after more before it
  * suspends. suspend_after 0 (the short form): suspend at the random time, without hibernating first.
- * Needs jitter_period > hibernate_after > 0, else CU_EINVAL; CU_ENOTFOUND for an unknown stack; otherwise the number
- * of entries. Times in milliseconds. */
+ * Needs jitter_period > hibernate_after > 0, else CU_EINVAL; CU_ENOTFOUND for an unknown stack; CU_ENOMEM; otherwise
+ * the number of entries. Times in milliseconds. */
 int64_t cu_consumer_enable_suspend(const char *stack_id, uint32_t hibernate_after, uint32_t jitter_period);
 int64_t cu_consumer_enable_suspend_after(const char *stack_id, uint32_t hibernate_after, uint32_t suspend_after,
 	uint32_t jitter_period);

@@ -29,6 +29,9 @@
 #define CU_FRAGMENT_BYTES_MAX (4u * 1024 * 1024)      /* a transaction is handed on in fragments of about this size */
 #define CU_FRAGMENT_CHANGES_MAX 8192u         /* … or this many changes */
 
+#define CU_FRAGMENT_TOUCHES_MAX (256u * 1024)   /* … or this many (change, shape) pairs */
+#define CU_DISK_RETRY_MS 1000u                /* a write to the change log failed: stop the stream, try again */
+
 /* Storage. */
 #define CU_SEGMENT_BYTES (64u * 1024 * 1024)  /* change log segment: start the next */
 #define CU_CHUNK_BYTES_DEFAULT (10u * 1024 * 1024)    /* snapshot chunk, and log piece of one answer: start the next */
@@ -37,6 +40,7 @@
 #define CU_FRAGMENT_ITEMS_MAX (1u << 24)      /* items between two fan-out records: CU_EFULL, end the fragment first */
 #define CU_CHUNK_BUFFER (64u * 1024)          /* per snapshot being written: written to the file */
 #define CU_METADATA_QUEUE_MAX 16384u          /* metadata operations not yet taken by the writer: the caller waits */
+#define CU_METADATA_BLOB_MAX (256u * 1024 * 1024) /* definition, relation, setting: CU_ETOOBIG */
 #define CU_STORE_TRASH_SLICE 64u              /* trashed files unlinked before a checkpoint may go first: continue */
 #define CU_CHECKPOINT_MS 1000u
 #define CU_CHECKPOINT_BYTES (64u * 1024 * 1024)

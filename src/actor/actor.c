@@ -1,0 +1,537 @@
+/* actor.c: the life of an actor: start, mailbox, run, end. The phases are drawn in internal.h. */
+#include "actor/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const exit_kind_names[] = { "normal", "suspend", "cleanup", "noproc", "killed", "error" };
+
+void cu_exit_reason_set(struct cu_exit_reason *ret_reason, enum cu_exit_kind kind, int code, const char *text)
+{
+	ret_reason->kind = kind;
+	ret_reason->code = code;
+	snprintf(ret_reason->text, sizeof ret_reason->text, "%s", text ? text : "");
+}
+
+const char *cu_exit_kind_name(enum cu_exit_kind kind)
+{
+	return (size_t)kind < CU_ARRAY_LEN(exit_kind_names) ? exit_kind_names[kind] : "unknown";
+}
+
+cu_actor_id cu_actor_self(const struct cu_actor_ctx *ctx)
+{
+	return ctx->id;
+}
+
+cu_actor_system *cu_actor_ctx_system(const struct cu_actor_ctx *ctx)
+{
+	return ctx->sys;
+}
+
+enum cu_verdict cu_actor_end(struct cu_actor_ctx *ctx, enum cu_exit_kind kind, int code, const char *text)
+{
+	cu_exit_reason_set(&ctx->reason, kind, code, text);
+	return CU_VERDICT_EXIT;
+}
+
+void cu_actor_reply(struct cu_actor_ctx *ctx)
+{
+	struct call_node *call = ctx->call;
+
+	ctx->call = NULL;
+	if (call)
+		call_finish(call, NULL);
+}
+
+struct actor *actor_lock(cu_actor_system *sys, cu_actor_id id)
+{
+	uint32_t slot = id_slot(id);
+	struct actor *actor = slot_actor(sys, slot);
+
+	if (!actor)
+		return NULL;
+	stripe_lock(sys, slot);
+	if (actor->phase != PHASE_FREE && actor->generation == id >> 32)
+		return actor;
+	stripe_unlock(sys, slot);
+	return NULL;
+}
+
+void inbox_push(struct actor *actor, struct node *node)
+{
+	if (actor->inbox) {
+		node->next = actor->inbox->next;
+		actor->inbox->next = node;
+	} else {
+		node->next = node;
+	}
+	actor->inbox = node;
+}
+
+/* The whole inbox, oldest first, as a plain list. */
+static struct node *inbox_take(struct actor *actor)
+{
+	struct node *last = actor->inbox;
+	struct node *first;
+
+	if (!last)
+		return NULL;
+	first = last->next;
+	last->next = NULL;
+	actor->inbox = NULL;
+	actor->inbox_sends = 0;
+	return first;
+}
+
+void actor_wake(cu_actor_system *sys, uint32_t slot, struct actor *actor)
+{
+	if (actor->phase != PHASE_IDLE)
+		return;
+	actor->phase = PHASE_QUEUED;
+	run_queue_push(sys, slot);
+}
+
+/* A FREE slot that nobody else can get. */
+static int slot_claim(cu_actor_system *sys, struct cu_actor_ctx *ret_ctx)
+{
+	struct actor *actor;
+	uint32_t slot;
+	int rc = 0;
+
+	pthread_mutex_lock(&sys->slots_mtx);
+	if (atomic_load_explicit(&sys->stopping, memory_order_relaxed)) {
+		rc = CU_ECLOSED;
+		goto out;
+	}
+	if (sys->slots_free) {
+		slot = sys->slots_free - 1;
+		actor = slot_actor(sys, slot);
+		sys->slots_free = actor->wheel_next;
+	} else {
+		slot = sys->slots_used;
+		if (slot == sys->slots_max) {
+			rc = CU_EFULL;
+			goto out;
+		}
+		if (slot % SLAB_SLOTS == 0) {
+			struct actor *slab = cu_try_zalloc(SLAB_SLOTS * sizeof *slab);
+
+			if (!slab) {
+				rc = CU_ENOMEM;
+				goto out;
+			}
+			atomic_store_explicit(&sys->slabs[slot / SLAB_SLOTS], slab, memory_order_release);
+		}
+		sys->slots_used++;
+		actor = slot_actor(sys, slot);
+	}
+	atomic_fetch_add_explicit(&sys->living, 1, memory_order_relaxed);
+	ret_ctx->sys = sys;
+	ret_ctx->actor = actor;
+	ret_ctx->id = slot;
+out:
+	pthread_mutex_unlock(&sys->slots_mtx);
+	return rc;
+}
+
+static void slot_release(cu_actor_system *sys, uint32_t slot, struct actor *actor)
+{
+	pthread_mutex_lock(&sys->slots_mtx);
+	actor->wheel_next = sys->slots_free;
+	sys->slots_free = slot + 1;
+	if (atomic_fetch_sub_explicit(&sys->living, 1, memory_order_relaxed) == 1)
+		pthread_cond_broadcast(&sys->slots_emptied);
+	pthread_mutex_unlock(&sys->slots_mtx);
+}
+
+/* The actor is gone: whoever waits for these messages is told, whoever sent them gets the payload dropped. */
+static void nodes_fail(struct node *list, const struct cu_exit_reason *reason)
+{
+	while (list) {
+		struct node *node = list;
+
+		list = node->next;
+		if (node->kind == NODE_CALL) {
+			call_finish(CU_CONTAINER_OF(node, struct call_node, node), reason);
+		} else {
+			if (node->kind == NODE_SEND) {
+				struct send_node *sent = CU_CONTAINER_OF(node, struct send_node, node);
+
+				if (sent->drop)
+					sent->drop(node->payload);
+			}
+			free(node);
+		}
+	}
+}
+
+/* EXITING → FREE: from here on the id is dead. */
+static void actor_retire(struct cu_actor_ctx *ctx, struct node *rest, const struct cu_exit_reason *reason)
+{
+	cu_actor_system *sys = ctx->sys;
+	struct actor *actor = ctx->actor;
+	uint32_t slot = id_slot(ctx->id);
+	struct monitor *monitors = NULL;
+	struct node *late;
+
+	stripe_lock(sys, slot);
+	CU_ASSERT(actor->phase == PHASE_EXITING);
+	late = inbox_take(actor);
+	if (actor->extra)
+		monitors = actor->extra->monitors;
+	free(actor->extra);
+	actor->extra = NULL;
+	wheel_disarm(sys, actor);
+	if (++actor->generation == 0)
+		actor->generation = 1;
+	actor->phase = PHASE_FREE;
+	actor->state = NULL;
+	actor->behaviour = NULL;
+	stripe_unlock(sys, slot);
+
+	monitors_fire(sys, monitors, reason);
+	nodes_fail(rest, reason);
+	nodes_fail(late, reason);
+	slot_release(sys, slot, actor);
+}
+
+void actor_die(struct cu_actor_ctx *ctx, struct node *rest, const struct cu_exit_reason *reason)
+{
+	struct cu_exit_reason why = *reason; /* it may be the context's, which on_exit can reach */
+	struct actor *actor = ctx->actor;
+
+	ctx->call = NULL;
+	if (actor->behaviour->on_exit)
+		actor->behaviour->on_exit(ctx, actor->state, &why);
+	actor_retire(ctx, rest, &why);
+}
+
+/* RUNNING → EXITING, by its owner. Sends are refused from here on; calls still queue and get the reason. */
+static void phase_exiting(cu_actor_system *sys, struct actor *actor, cu_actor_id id)
+{
+	stripe_lock(sys, id_slot(id));
+	actor->phase = PHASE_EXITING;
+	stripe_unlock(sys, id_slot(id));
+}
+
+static void die_killed(struct cu_actor_ctx *ctx, struct node *rest)
+{
+	struct cu_exit_reason reason;
+
+	stripe_lock(ctx->sys, id_slot(ctx->id));
+	ctx->actor->phase = PHASE_EXITING;
+	reason = ctx->actor->extra->kill_reason;
+	stripe_unlock(ctx->sys, id_slot(ctx->id));
+	actor_die(ctx, rest, &reason);
+}
+
+/* Handles *batch from its head. False: the actor must end, as ctx->reason or the killer says; *batch holds what was
+ * not handled, among it the call that was answered with neither a reply nor CONTINUE. */
+static bool batch_handle(struct cu_actor_ctx *ctx, struct node **batch, unsigned *ret_handled)
+{
+	struct actor *actor = ctx->actor;
+
+	while (*batch && !atomic_load_explicit(&actor->killed, memory_order_acquire)) {
+		struct node *node = *batch;
+		struct cu_message msg = { node->type, node->payload, node->kind == NODE_CALL };
+		enum cu_verdict verdict;
+		bool ends;
+
+		*batch = node->next;
+		ctx->call = msg.is_call ? CU_CONTAINER_OF(node, struct call_node, node) : NULL;
+		verdict = actor->behaviour->on_message(ctx, actor->state, &msg);
+		ends = verdict == CU_VERDICT_EXIT || atomic_load_explicit(&actor->killed, memory_order_acquire);
+		++*ret_handled;
+		if (!msg.is_call) {
+			free(node);
+		} else if (ctx->call && ends) {
+			node->next = *batch;
+			*batch = node;
+		} else {
+			cu_actor_reply(ctx);
+		}
+		if (verdict == CU_VERDICT_EXIT)
+			return false;
+	}
+	return !atomic_load_explicit(&actor->killed, memory_order_acquire);
+}
+
+void actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool on_worker)
+{
+	struct cu_actor_ctx ctx = { .sys = sys, .actor = actor, .id = id };
+	uint32_t slot = id_slot(id);
+	unsigned handled = 0;
+	struct node *batch;
+
+	cu_exit_reason_set(&ctx.reason, CU_EXIT_NORMAL, 0, NULL);
+	for (;;) {
+		bool crowded = on_worker && handled >= CU_ACTOR_RUN_MAX && run_queue_others_wait(sys);
+
+		stripe_lock(sys, slot);
+		CU_ASSERT(actor->phase == PHASE_RUNNING && actor->generation == id >> 32);
+		if (atomic_load_explicit(&actor->killed, memory_order_relaxed)) {
+			stripe_unlock(sys, slot);
+			die_killed(&ctx, NULL);
+			return;
+		}
+		if (!actor->inbox) {
+			actor->phase = PHASE_IDLE;
+			if (actor->first_ticks) {
+				if (handled)
+					actor->active_tick = wheel_now(sys);
+				wheel_arm(sys, slot, actor);
+			}
+			stripe_unlock(sys, slot);
+			return;
+		}
+		if (crowded) {
+			actor->phase = PHASE_QUEUED;
+			run_queue_push(sys, slot);
+			stripe_unlock(sys, slot);
+			return;
+		}
+		batch = inbox_take(actor);
+		if (actor->flags & ACTOR_HIBERNATED) {
+			/* What the wheel holds was meant for suspension; being awake starts anew. */
+			actor->flags &= (uint8_t)~ACTOR_HIBERNATED;
+			wheel_disarm(sys, actor);
+		}
+		stripe_unlock(sys, slot);
+
+		if (!batch_handle(&ctx, &batch, &handled)) {
+			if (atomic_load_explicit(&actor->killed, memory_order_acquire)) {
+				die_killed(&ctx, batch);
+			} else {
+				phase_exiting(sys, actor, id);
+				actor_die(&ctx, batch, &ctx.reason);
+			}
+			return;
+		}
+	}
+}
+
+bool actor_try_run(cu_actor_system *sys, uint32_t slot, uint32_t generation, bool on_worker)
+{
+	struct actor *actor = slot_actor(sys, slot);
+	cu_actor_id id;
+
+	if (!actor)
+		return false;
+	stripe_lock(sys, slot);
+	if (actor->phase != PHASE_QUEUED || (generation && generation != actor->generation)) {
+		stripe_unlock(sys, slot);
+		return false;
+	}
+	actor->phase = PHASE_RUNNING;
+	id = id_make(slot, actor->generation);
+	stripe_unlock(sys, slot);
+	actor_run(sys, actor, id, on_worker);
+	return true;
+}
+
+/* Claims a slot and makes it a RUNNING actor, owned by the caller. */
+static int slot_open(cu_actor_system *sys, const struct cu_behaviour *behaviour, void *state,
+	struct cu_actor_ctx *ret_ctx)
+{
+	struct actor *actor;
+	uint32_t slot;
+	int rc = slot_claim(sys, ret_ctx);
+
+	if (rc < 0)
+		return rc;
+	actor = ret_ctx->actor;
+	slot = id_slot(ret_ctx->id);
+	stripe_lock(sys, slot);
+	CU_ASSERT(actor->phase == PHASE_FREE && !actor->inbox && !actor->extra);
+	if (atomic_load_explicit(&sys->stopping, memory_order_relaxed)) {
+		/* The stop has been here already and would wait for this one for ever. */
+		stripe_unlock(sys, slot);
+		slot_release(sys, slot, actor);
+		return CU_ECLOSED;
+	}
+	if (actor->generation == 0)
+		actor->generation = 1;
+	actor->behaviour = behaviour;
+	actor->state = state;
+	actor->first_ticks = 0;
+	actor->suspend_ticks = 0;
+	actor->flags = 0;
+	atomic_store_explicit(&actor->killed, 0, memory_order_relaxed);
+	actor->phase = PHASE_RUNNING;
+	ret_ctx->id = id_make(slot, actor->generation);
+	stripe_unlock(sys, slot);
+	return 0;
+}
+
+/* The start failed: the actor never was, so there is no on_exit. */
+static void slot_abandon(struct cu_actor_ctx *ctx, int rc)
+{
+	struct cu_exit_reason reason;
+
+	cu_exit_reason_set(&reason, CU_EXIT_ERROR, rc, "the actor did not start");
+	phase_exiting(ctx->sys, ctx->actor, ctx->id);
+	actor_retire(ctx, NULL, &reason);
+}
+
+/* on_start, then the actor is open for business. */
+static int slot_begin(struct cu_actor_ctx *ctx, const struct cu_behaviour *behaviour, void *state)
+{
+	uint32_t slot = id_slot(ctx->id);
+	int rc = behaviour->on_start ? behaviour->on_start(ctx, state) : 0;
+	bool killed;
+
+	if (rc != 0)
+		return rc;
+	stripe_lock(ctx->sys, slot);
+	killed = atomic_load_explicit(&ctx->actor->killed, memory_order_relaxed);
+	if (!killed) {
+		ctx->actor->phase = PHASE_IDLE;
+		if (ctx->actor->inbox)
+			actor_wake(ctx->sys, slot, ctx->actor);
+		else if (ctx->actor->first_ticks)
+			wheel_arm(ctx->sys, slot, ctx->actor);
+	}
+	stripe_unlock(ctx->sys, slot);
+	if (killed)
+		die_killed(ctx, NULL);
+	return 0;
+}
+
+int cu_actor_start(cu_actor_system *sys, const struct cu_behaviour *behaviour, void *state, cu_actor_id *ret_id)
+{
+	struct cu_actor_ctx ctx = { 0 };
+	cu_actor_id id;
+	int rc = slot_open(sys, behaviour, state, &ctx);
+
+	if (rc < 0)
+		return rc;
+	id = ctx.id;
+	rc = slot_begin(&ctx, behaviour, state);
+	if (rc != 0)
+		slot_abandon(&ctx, rc);
+	else if (ret_id)
+		*ret_id = id;
+	return rc;
+}
+
+int cu_actor_start_named(cu_actor_system *sys, const struct cu_actor_name *name, const struct cu_behaviour *behaviour,
+	void *state, cu_actor_id *ret_id)
+{
+	struct cu_actor_ctx ctx = { 0 };
+	cu_actor_id id;
+	int rc = slot_open(sys, behaviour, state, &ctx);
+
+	if (rc < 0)
+		return rc;
+	id = ctx.id;
+	if (!name->service->register_name(name->scope, name->key, id)) {
+		cu_actor_id owner = cu_actor_resolve(name);
+
+		/* No owner: the scope is unknown, or the owner left between the two looks. */
+		rc = owner == CU_ACTOR_NONE ? CU_ENOTFOUND : CU_EEXIST;
+		slot_abandon(&ctx, rc);
+		if (rc == CU_EEXIST && ret_id)
+			*ret_id = owner;
+		return rc;
+	}
+	rc = slot_begin(&ctx, behaviour, state);
+	if (rc != 0) {
+		name->service->forget_name(name->scope, name->key, id);
+		slot_abandon(&ctx, rc);
+	} else if (ret_id) {
+		*ret_id = id;
+	}
+	return rc;
+}
+
+cu_actor_id cu_actor_resolve(const struct cu_actor_name *name)
+{
+	return name->service->whereis_name(name->scope, name->key);
+}
+
+int cu_actor_send(cu_actor_system *sys, cu_actor_id id, uint32_t type, void *payload, void (*drop)(void *payload))
+{
+	struct send_node *sent = cu_try_malloc(sizeof *sent);
+	struct actor *actor;
+	int rc = CU_ENOTFOUND;
+
+	if (!sent)
+		return CU_ENOMEM;
+	sent->node = (struct node){ NULL, type, NODE_SEND, payload };
+	sent->drop = drop;
+	actor = actor_lock(sys, id);
+	if (!actor)
+		goto out;
+	if (actor->phase == PHASE_EXITING)
+		goto unlock;
+	if (actor->inbox_sends >= sys->mailbox_max) {
+		rc = CU_EFULL;
+		goto unlock;
+	}
+	actor->inbox_sends++;
+	inbox_push(actor, &sent->node);
+	actor_wake(sys, id_slot(id), actor);
+	sent = NULL;
+	rc = 0;
+unlock:
+	stripe_unlock(sys, id_slot(id));
+out:
+	free(sent);
+	return rc;
+}
+
+int cu_actor_send_named(cu_actor_system *sys, const struct cu_actor_name *name, uint32_t type, void *payload,
+	void (*drop)(void *payload))
+{
+	return cu_actor_send(sys, cu_actor_resolve(name), type, payload, drop);
+}
+
+int cu_actor_kill(cu_actor_system *sys, cu_actor_id id, const struct cu_exit_reason *reason)
+{
+	struct cu_actor_ctx ctx = { .sys = sys, .id = id };
+	struct cu_exit_reason killed;
+	struct actor *actor;
+	bool ours = false;
+
+	if (!reason) {
+		cu_exit_reason_set(&killed, CU_EXIT_KILLED, 0, NULL);
+		reason = &killed;
+	}
+	actor = actor_lock(sys, id);
+	if (!actor)
+		return CU_ENOTFOUND;
+	if (actor->phase == PHASE_IDLE || actor->phase == PHASE_QUEUED) {
+		actor->phase = PHASE_EXITING;
+		ours = true;
+	} else if (actor->phase == PHASE_RUNNING && !atomic_load_explicit(&actor->killed, memory_order_relaxed)) {
+		if (!actor->extra)
+			actor->extra = cu_xzalloc(sizeof *actor->extra);
+		actor->extra->kill_reason = *reason;
+		atomic_store_explicit(&actor->killed, 1, memory_order_release);
+	}
+	stripe_unlock(sys, id_slot(id));
+	if (ours) {
+		ctx.actor = actor;
+		actor_die(&ctx, NULL, reason);
+	}
+	return 0;
+}
+
+bool cu_actor_alive(cu_actor_system *sys, cu_actor_id id)
+{
+	struct actor *actor = actor_lock(sys, id);
+
+	if (actor)
+		stripe_unlock(sys, id_slot(id));
+	return actor != NULL;
+}
+
+bool cu_actor_hibernating(cu_actor_system *sys, cu_actor_id id)
+{
+	struct actor *actor = actor_lock(sys, id);
+	bool hibernating = actor && actor->flags & ACTOR_HIBERNATED;
+
+	if (actor)
+		stripe_unlock(sys, id_slot(id));
+	return hibernating;
+}

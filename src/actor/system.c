@@ -1,0 +1,154 @@
+/* system.c: an actor system: its memory and its threads. */
+#include "actor/internal.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+static void locks_init(cu_actor_system *sys)
+{
+	pthread_condattr_t monotonic;
+	unsigned i;
+
+	for (i = 0; i < STRIPES; i++)
+		pthread_mutex_init(&sys->stripes[i].mtx, NULL);
+	pthread_mutex_init(&sys->slots_mtx, NULL);
+	pthread_cond_init(&sys->slots_emptied, NULL);
+	pthread_mutex_init(&sys->run_mtx, NULL);
+	pthread_cond_init(&sys->run_cond, NULL);
+	pthread_mutex_init(&sys->wheel_mtx, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&sys->wheel_cond, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+static void locks_fini(cu_actor_system *sys)
+{
+	unsigned i;
+
+	for (i = 0; i < STRIPES; i++)
+		pthread_mutex_destroy(&sys->stripes[i].mtx);
+	pthread_mutex_destroy(&sys->slots_mtx);
+	pthread_cond_destroy(&sys->slots_emptied);
+	pthread_mutex_destroy(&sys->run_mtx);
+	pthread_cond_destroy(&sys->run_cond);
+	pthread_mutex_destroy(&sys->wheel_mtx);
+	pthread_cond_destroy(&sys->wheel_cond);
+}
+
+int cu_actor_system_new(const struct cu_actor_system_opts *opts, cu_actor_system **ret_sys)
+{
+	static const struct cu_actor_system_opts defaults = { .workers = 2 };
+	cu_actor_system *sys;
+	unsigned wanted;
+	int rc = 0;
+
+	if (!opts)
+		opts = &defaults;
+	if (opts->mailbox_max > UINT16_MAX || opts->actors_max > INT32_MAX)
+		return CU_EINVAL;
+	sys = aligned_alloc(_Alignof(cu_actor_system), sizeof *sys);
+	if (!sys)
+		return CU_ENOMEM;
+	memset(sys, 0, sizeof *sys);
+	sys->slots_max = opts->actors_max ? opts->actors_max : CU_ACTORS_MAX;
+	sys->mailbox_max = opts->mailbox_max ? opts->mailbox_max : CU_MAILBOX_MAX;
+	sys->manual_clock = opts->manual_clock;
+	/* One tick is taken off, so that a deadline computed at start-up is never one the wheel has passed. */
+	sys->clock_base_ms = cu_now_ms() - 2 * CU_ACTOR_TICK_MS;
+	locks_init(sys);
+	sys->slabs = cu_xzalloc((sys->slots_max / SLAB_SLOTS + 1) * sizeof *sys->slabs);
+	sys->wheel = cu_xzalloc(WHEEL_BUCKETS * sizeof *sys->wheel);
+	sys->worker_threads = cu_xzalloc((opts->workers + 1) * sizeof *sys->worker_threads);
+
+	wanted = opts->workers;
+	while (sys->workers < wanted) {
+		if (pthread_create(&sys->worker_threads[sys->workers], NULL, run_queue_worker, sys) != 0) {
+			rc = CU_EAGAIN;
+			goto out;
+		}
+		sys->workers++;
+	}
+	if (!sys->manual_clock) {
+		if (pthread_create(&sys->timer_thread, NULL, wheel_thread, sys) != 0) {
+			rc = CU_EAGAIN;
+			goto out;
+		}
+		sys->timer_started = true;
+	}
+	*ret_sys = sys;
+	sys = NULL;
+out:
+	cu_actor_system_free(&sys);
+	return rc;
+}
+
+static void living_kill(cu_actor_system *sys)
+{
+	uint32_t used;
+	uint32_t slot;
+
+	pthread_mutex_lock(&sys->slots_mtx);
+	used = sys->slots_used;
+	pthread_mutex_unlock(&sys->slots_mtx);
+	for (slot = 0; slot < used; slot++) {
+		struct actor *actor = slot_actor(sys, slot);
+		cu_actor_id id;
+
+		stripe_lock(sys, slot);
+		id = actor->phase == PHASE_FREE ? CU_ACTOR_NONE : id_make(slot, actor->generation);
+		stripe_unlock(sys, slot);
+		if (id != CU_ACTOR_NONE)
+			cu_actor_kill(sys, id, NULL);
+	}
+	/* What other threads are running right now ends there. */
+	pthread_mutex_lock(&sys->slots_mtx);
+	while (atomic_load(&sys->living) > 0)
+		pthread_cond_wait(&sys->slots_emptied, &sys->slots_mtx);
+	pthread_mutex_unlock(&sys->slots_mtx);
+}
+
+void cu_actor_system_stop(cu_actor_system *sys)
+{
+	bool stopped;
+	unsigned i;
+
+	pthread_mutex_lock(&sys->slots_mtx);
+	stopped = sys->stopped;
+	atomic_store(&sys->stopping, true);
+	sys->stopped = true;
+	pthread_mutex_unlock(&sys->slots_mtx);
+	if (stopped)
+		return;
+	run_queue_stop(sys);
+	wheel_stop(sys);
+	for (i = 0; i < sys->workers; i++)
+		pthread_join(sys->worker_threads[i], NULL);
+	if (sys->timer_started)
+		pthread_join(sys->timer_thread, NULL);
+	living_kill(sys);
+}
+
+void cu_actor_system_free(cu_actor_system **sys_at)
+{
+	cu_actor_system *sys = *sys_at;
+	uint32_t i;
+
+	if (!sys)
+		return;
+	*sys_at = NULL;
+	cu_actor_system_stop(sys);
+	for (i = 0; i < sys->slots_max / SLAB_SLOTS + 1; i++)
+		free(atomic_load_explicit(&sys->slabs[i], memory_order_relaxed));
+	free(sys->slabs);
+	free(sys->wheel);
+	free(sys->worker_threads);
+	locks_fini(sys);
+	free(sys);
+}
+
+size_t cu_actor_system_count(const cu_actor_system *sys)
+{
+	return atomic_load_explicit(&sys->living, memory_order_relaxed);
+}

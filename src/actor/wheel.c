@@ -1,0 +1,283 @@
+/* wheel.c: the idle timers of all actors: one hashed timing wheel.
+ *
+ * A message does not touch the wheel: it only moves the actor's active_tick. When a bucket comes up, whoever has been
+ * active meanwhile is put back at its new deadline. ACTOR_ARMED (under the stripe) says that the wheel will look at
+ * the actor; wheel_linked (under the wheel's lock) that it stands in a bucket right now. Between the two lies the
+ * moment in which the wheel has taken it out and waits for its stripe.
+ */
+#include "actor/internal.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define FIRE_BATCH 256u
+
+static uint64_t clock_coarse_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+}
+
+uint32_t wheel_now(const cu_actor_system *sys)
+{
+	uint64_t now_ms = sys->manual_clock ? atomic_load_explicit(&sys->manual_ms, memory_order_relaxed)
+	                                    : clock_coarse_ms() - sys->clock_base_ms;
+
+	return (uint32_t)(now_ms / CU_ACTOR_TICK_MS);
+}
+
+static uint32_t ticks_of(uint32_t ms)
+{
+	return ms / CU_ACTOR_TICK_MS + (ms % CU_ACTOR_TICK_MS != 0);
+}
+
+static void link_locked(cu_actor_system *sys, uint32_t slot, struct actor *actor, uint32_t at)
+{
+	uint32_t *head;
+
+	/* A bucket that has been looked at comes up again only a turn later. */
+	if ((int32_t)(at - sys->wheel_tick) <= 0)
+		at = sys->wheel_tick + 1;
+	head = &sys->wheel[at % WHEEL_BUCKETS];
+	actor->wheel_at = at;
+	actor->wheel_prev = 0;
+	actor->wheel_next = *head;
+	if (*head)
+		slot_actor(sys, *head - 1)->wheel_prev = slot + 1;
+	*head = slot + 1;
+	actor->wheel_linked = 1;
+	sys->wheel_count++;
+}
+
+static void unlink_locked(cu_actor_system *sys, struct actor *actor)
+{
+	if (actor->wheel_next)
+		slot_actor(sys, actor->wheel_next - 1)->wheel_prev = actor->wheel_prev;
+	if (actor->wheel_prev)
+		slot_actor(sys, actor->wheel_prev - 1)->wheel_next = actor->wheel_next;
+	else
+		sys->wheel[actor->wheel_at % WHEEL_BUCKETS] = actor->wheel_next;
+	actor->wheel_linked = 0;
+	sys->wheel_count--;
+}
+
+/* How long it may stay as it is; 0: for ever. */
+static uint32_t period_of(const struct actor *actor)
+{
+	if (!(actor->flags & ACTOR_HIBERNATED))
+		return actor->first_ticks;
+	if (!(actor->flags & ACTOR_SUSPENDS))
+		return 0;
+	return actor->suspend_ticks ? actor->suspend_ticks : actor->first_ticks;
+}
+
+void wheel_arm(cu_actor_system *sys, uint32_t slot, struct actor *actor)
+{
+	uint32_t period = period_of(actor);
+
+	if (actor->flags & ACTOR_ARMED || !period)
+		return;
+	actor->flags |= ACTOR_ARMED;
+	pthread_mutex_lock(&sys->wheel_mtx);
+	if (sys->wheel_count == 0)
+		pthread_cond_signal(&sys->wheel_cond);
+	link_locked(sys, slot, actor, actor->active_tick + period);
+	pthread_mutex_unlock(&sys->wheel_mtx);
+}
+
+void wheel_disarm(cu_actor_system *sys, struct actor *actor)
+{
+	if (!(actor->flags & ACTOR_ARMED))
+		return;
+	actor->flags &= (uint8_t)~ACTOR_ARMED;
+	pthread_mutex_lock(&sys->wheel_mtx);
+	if (actor->wheel_linked)
+		unlink_locked(sys, actor);
+	pthread_mutex_unlock(&sys->wheel_mtx);
+}
+
+/* The actor agreed to go. True: it is EXITING; false: something came in meanwhile, it stays. */
+static bool suspend_commit(cu_actor_system *sys, struct actor *actor, cu_actor_id id)
+{
+	bool go;
+
+	stripe_lock(sys, id_slot(id));
+	go = !actor->inbox && !atomic_load_explicit(&actor->killed, memory_order_relaxed);
+	if (go)
+		actor->phase = PHASE_EXITING;
+	else
+		actor->active_tick = wheel_now(sys);
+	stripe_unlock(sys, id_slot(id));
+	return go;
+}
+
+/* The actor is RUNNING, ours, and has been idle for its period. */
+static void idle_step(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool suspends, bool hibernates)
+{
+	if (suspends) {
+		bool may = actor->behaviour->may_suspend && actor->behaviour->may_suspend(actor->state);
+
+		if (may && suspend_commit(sys, actor, id)) {
+			struct cu_actor_ctx ctx = { .sys = sys, .actor = actor, .id = id };
+			struct cu_exit_reason reason;
+
+			cu_exit_reason_set(&reason, CU_EXIT_SUSPEND, 0, "idle");
+			actor_die(&ctx, NULL, &reason);
+			return;
+		}
+		/* It stays: at least its buffers go, unless it is wanted again. */
+		hibernates = hibernates && !may;
+	}
+	if (hibernates && actor->behaviour->on_hibernate)
+		actor->behaviour->on_hibernate(actor->state);
+	stripe_lock(sys, id_slot(id));
+	if (hibernates)
+		actor->flags |= ACTOR_HIBERNATED;
+	actor->active_tick = wheel_now(sys);
+	stripe_unlock(sys, id_slot(id));
+	actor_run(sys, actor, id, false);
+}
+
+static void fire(cu_actor_system *sys, cu_actor_id id)
+{
+	struct actor *actor = actor_lock(sys, id);
+	uint32_t slot = id_slot(id);
+	uint32_t period;
+	bool hibernated;
+	bool suspends;
+
+	if (!actor)
+		return;
+	wheel_disarm(sys, actor);
+	period = period_of(actor);
+	if (actor->phase != PHASE_IDLE || !period) {
+		stripe_unlock(sys, slot); /* going idle arms it again */
+		return;
+	}
+	if ((int32_t)(actor->active_tick + period - wheel_now(sys)) > 0) {
+		wheel_arm(sys, slot, actor);
+		stripe_unlock(sys, slot);
+		return;
+	}
+	hibernated = actor->flags & ACTOR_HIBERNATED;
+	suspends = actor->flags & ACTOR_SUSPENDS && (hibernated || !actor->suspend_ticks);
+	actor->phase = PHASE_RUNNING;
+	stripe_unlock(sys, slot);
+	idle_step(sys, actor, id, suspends, !hibernated);
+}
+
+static void bucket_fire(cu_actor_system *sys, uint32_t tick)
+{
+	cu_actor_id due[FIRE_BATCH];
+	size_t count;
+	size_t i;
+
+	do {
+		uint32_t at;
+
+		count = 0;
+		pthread_mutex_lock(&sys->wheel_mtx);
+		at = sys->wheel[tick % WHEEL_BUCKETS];
+		while (at && count < FIRE_BATCH) {
+			struct actor *actor = slot_actor(sys, at - 1);
+			uint32_t next = actor->wheel_next;
+
+			if ((int32_t)(actor->wheel_at - tick) <= 0) {
+				unlink_locked(sys, actor);
+				due[count++] = id_make(at - 1, actor->generation);
+			}
+			at = next;
+		}
+		pthread_mutex_unlock(&sys->wheel_mtx);
+		for (i = 0; i < count; i++)
+			fire(sys, due[i]);
+	} while (count == FIRE_BATCH);
+}
+
+/* Looks at every bucket up to now_tick, each once however long the wheel has stood still. */
+static void wheel_advance(cu_actor_system *sys, uint32_t now_tick)
+{
+	uint32_t from;
+	uint32_t ticks;
+	uint32_t i;
+
+	pthread_mutex_lock(&sys->wheel_mtx);
+	from = sys->wheel_tick;
+	ticks = (int32_t)(now_tick - from) > 0 ? now_tick - from : 0;
+	/* Moved first: whoever is put back by fire() lands behind now_tick, never in a bucket already passed. */
+	sys->wheel_tick += ticks;
+	pthread_mutex_unlock(&sys->wheel_mtx);
+	if (ticks > WHEEL_BUCKETS) {
+		from = now_tick - WHEEL_BUCKETS;
+		ticks = WHEEL_BUCKETS;
+	}
+	for (i = 1; i <= ticks; i++)
+		bucket_fire(sys, from + i);
+}
+
+void cu_actor_system_tick(cu_actor_system *sys, uint64_t now_ms)
+{
+	CU_ASSERT(sys->manual_clock);
+	CU_ASSERT(now_ms >= atomic_load(&sys->manual_ms));
+	atomic_store(&sys->manual_ms, now_ms);
+	wheel_advance(sys, wheel_now(sys));
+}
+
+void *wheel_thread(void *arg)
+{
+	cu_actor_system *sys = arg;
+
+	pthread_mutex_lock(&sys->wheel_mtx);
+	while (!sys->wheel_stop) {
+		uint64_t until_ns;
+		struct timespec until;
+
+		if (sys->wheel_count == 0) {
+			pthread_cond_wait(&sys->wheel_cond, &sys->wheel_mtx);
+			continue;
+		}
+		until_ns = cu_now_ns() + CU_ACTOR_TICK_MS * 1000000ull;
+		until.tv_sec = (time_t)(until_ns / 1000000000ull);
+		until.tv_nsec = (long)(until_ns % 1000000000ull);
+		while (!sys->wheel_stop && pthread_cond_timedwait(&sys->wheel_cond, &sys->wheel_mtx, &until) != ETIMEDOUT)
+			;
+		if (sys->wheel_stop)
+			break;
+		pthread_mutex_unlock(&sys->wheel_mtx);
+		wheel_advance(sys, wheel_now(sys));
+		pthread_mutex_lock(&sys->wheel_mtx);
+	}
+	pthread_mutex_unlock(&sys->wheel_mtx);
+	return NULL;
+}
+
+void wheel_stop(cu_actor_system *sys)
+{
+	pthread_mutex_lock(&sys->wheel_mtx);
+	sys->wheel_stop = true;
+	pthread_cond_broadcast(&sys->wheel_cond);
+	pthread_mutex_unlock(&sys->wheel_mtx);
+}
+
+int cu_actor_set_idle(cu_actor_system *sys, cu_actor_id id, const struct cu_idle_policy *policy)
+{
+	struct actor *actor = actor_lock(sys, id);
+
+	if (!actor)
+		return CU_ENOTFOUND;
+	wheel_disarm(sys, actor);
+	actor->first_ticks = ticks_of(policy->hibernate_after_ms);
+	actor->suspend_ticks = ticks_of(policy->suspend_after_ms);
+	actor->flags &= (uint8_t)~(ACTOR_HIBERNATED | ACTOR_SUSPENDS);
+	if (policy->suspend)
+		actor->flags |= ACTOR_SUSPENDS;
+	actor->active_tick = wheel_now(sys);
+	if (actor->phase == PHASE_IDLE)
+		wheel_arm(sys, id_slot(id), actor);
+	stripe_unlock(sys, id_slot(id));
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* internal.h: what the files of src/registry share.
+ *
+ * Locks: the directory's and a registry's table lock, and the config's lock; each is taken alone, and no callback
+ * runs under one. */
+#ifndef CU_REGISTRY_INTERNAL_H
+#define CU_REGISTRY_INTERNAL_H
+
+#include "copper/consumer_registry.h"
+#include "registry/table.h"
+
+struct cu_consumer_registry {
+	char *stack_id;
+	struct cu_consumer_registry_opts opts;
+	atomic_uint refs; /* the owner's, and one per running call by stack id */
+	struct cu_consumer_table table;
+};
+
+/* The stack's idle settings for a consumer that has just been registered. */
+void idle_policy_apply(cu_consumer_registry *reg, cu_actor_id id);
+void config_forget(const char *stack_id);
+
+#endif

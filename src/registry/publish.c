@@ -1,0 +1,253 @@
+/* publish.c: one event per handle to its consumer, started where it is missing.
+ *
+ *   resolve ──► send to all, wait for all ──► suspended? ──► remove their entries, resolve, send, wait ──► still? ──►
+ *   remove_shapes
+ *
+ * A consumer that suspends removes its own entry and is dead afterwards. An event that resolved it just before meets
+ * a dead id whose entry is gone (or a successor's): it has been missed by suspension, not by a crash, and is retried.
+ * A dead id whose entry is still there crashed: that one is never started again.
+ */
+#include "registry/internal.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+
+#define CALLS_INLINE 16u /* calls that need no heap; the slice when the heap has nothing */
+
+/* Inside this file only: resolved, not sent yet. */
+#define PENDING ((enum cu_delivery_status)64)
+
+const char *cu_delivery_status_name(enum cu_delivery_status status)
+{
+	static const char *const names[] = { "delivered", "suspended", "skipped", "no shape", "shape removed", "crashed",
+		"start failed" };
+
+	return (size_t)status < CU_ARRAY_LEN(names) ? names[status] : "unknown";
+}
+
+/* The outcome of an event that was not handled. With a registry, one that had suspended before the event reached it
+ * counts as suspended. */
+static enum cu_delivery_status missed_status(cu_consumer_registry *reg, const struct cu_delivery *delivery)
+{
+	if (delivery->reason.kind == CU_EXIT_SUSPEND)
+		return CU_SUSPENDED;
+	if (reg && delivery->reason.kind == CU_EXIT_NOPROC &&
+	    cu_consumer_registry_whereis(reg, delivery->handle) != delivery->id)
+		return CU_SUSPENDED;
+	return CU_CRASHED;
+}
+
+/* Sends to the pending ones among these and waits; at most `room` of them, from *at on. Returns how many suspended. */
+static size_t slice_deliver(cu_actor_system *sys, cu_consumer_registry *reg, struct cu_delivery *deliveries,
+	size_t count, size_t *at, struct cu_actor_call *calls, size_t room)
+{
+	size_t suspended = 0;
+	size_t from = *at;
+	size_t sent = 0;
+	size_t i;
+
+	for (; *at < count && sent < room; ++*at) {
+		struct cu_delivery *delivery = &deliveries[*at];
+
+		if (delivery->status != PENDING)
+			continue;
+		calls[sent].id = delivery->id;
+		calls[sent].type = CU_MSG_EVENT;
+		calls[sent].payload = delivery->event;
+		calls[sent].ret_reason = &delivery->reason;
+		sent++;
+	}
+	if (!sent)
+		return 0;
+	cu_actor_call_many(sys, calls, sent);
+	sent = 0;
+	for (i = from; i < *at; i++) {
+		struct cu_delivery *delivery = &deliveries[i];
+
+		if (delivery->status != PENDING)
+			continue;
+		delivery->status = calls[sent++].delivered ? CU_DELIVERED : missed_status(reg, delivery);
+		suspended += delivery->status == CU_SUSPENDED;
+	}
+	return suspended;
+}
+
+/* Every pending delivery gets its outcome. reg: NULL for a mere broadcast. Returns how many suspended. */
+static size_t deliver(cu_actor_system *sys, cu_consumer_registry *reg, struct cu_delivery *deliveries, size_t count)
+{
+	size_t suspended = 0;
+	struct cu_actor_call few[CALLS_INLINE];
+	struct cu_actor_call *calls = few;
+	size_t room = CALLS_INLINE;
+	size_t pending = 0;
+	size_t at = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		pending += deliveries[i].status == PENDING;
+	if (pending > CALLS_INLINE) {
+		calls = cu_try_malloc(pending * sizeof *calls);
+		/* Without memory the fan-out goes in small slices: slower, and still every one of them. */
+		if (calls)
+			room = pending;
+		else
+			calls = few;
+	}
+	while (at < count)
+		suspended += slice_deliver(sys, reg, deliveries, count, &at, calls, room);
+	if (calls != few)
+		free(calls);
+	return suspended;
+}
+
+static size_t undelivered_count(const struct cu_delivery *deliveries, size_t count)
+{
+	const struct cu_delivery *first = NULL;
+	size_t undelivered = 0;
+	size_t crashed = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		const struct cu_delivery *delivery = &deliveries[i];
+
+		undelivered += delivery->status != CU_DELIVERED && delivery->status != CU_SKIPPED;
+		if (delivery->status == CU_CRASHED && ++crashed == 1)
+			first = delivery;
+	}
+	if (first)
+		cu_warn("consumers ended before they had handled their event", CU_KV_U64("count", crashed),
+			CU_KV("first_handle", first->handle ? first->handle : ""),
+			CU_KV("reason", cu_exit_kind_name(first->reason.kind)), CU_KV("text", first->reason.text));
+	return undelivered;
+}
+
+size_t cu_consumer_broadcast(cu_actor_system *sys, struct cu_delivery *deliveries, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		deliveries[i].status = deliveries[i].id == CU_ACTOR_NONE ? CU_SKIPPED : PENDING;
+	(void)deliver(sys, NULL, deliveries, count);
+	return undelivered_count(deliveries, count);
+}
+
+static void start_failed(struct cu_delivery *delivery, int rc)
+{
+	delivery->id = CU_ACTOR_NONE;
+	delivery->status = CU_START_FAILED;
+	cu_exit_reason_set(&delivery->reason, CU_EXIT_ERROR, rc, cu_strerror(rc));
+}
+
+/* A consumer started outside of our names that came second. Suspending is the end that changes nothing. */
+static void orphan_end(cu_consumer_registry *reg, cu_actor_id id)
+{
+	struct cu_exit_reason reason;
+
+	cu_exit_reason_set(&reason, CU_EXIT_SUSPEND, 0, "another consumer has the handle");
+	(void)cu_actor_kill(reg->opts.system, id, &reason);
+}
+
+static void consumer_start(cu_consumer_registry *reg, struct cu_delivery *delivery)
+{
+	cu_actor_id id = CU_ACTOR_NONE;
+	cu_actor_id there;
+	int rc = reg->opts.start_consumer(reg->opts.ctx, delivery->handle, &id);
+
+	if (rc == CU_EEXIST && id != CU_ACTOR_NONE)
+		goto found;
+	if (rc == 0) {
+		rc = cu_consumer_registry_register(reg, delivery->handle, id);
+		if (rc == 0)
+			goto found;
+		if (id != CU_ACTOR_NONE)
+			orphan_end(reg, id);
+		id = cu_consumer_registry_whereis(reg, delivery->handle);
+		if (rc == CU_EEXIST && id != CU_ACTOR_NONE)
+			goto found;
+	}
+	/* A start that failed half-way leaves no entry. A living one is somebody else's. */
+	there = cu_consumer_registry_whereis(reg, delivery->handle);
+	if (there != CU_ACTOR_NONE && !cu_actor_alive(reg->opts.system, there))
+		(void)cu_consumer_registry_remove_if(reg, delivery->handle, there);
+	start_failed(delivery, rc);
+	if (rc == CU_ENOTFOUND)
+		delivery->status = CU_NO_SHAPE;
+	return;
+found:
+	delivery->id = id;
+	delivery->status = PENDING;
+}
+
+static void resolve(cu_consumer_registry *reg, struct cu_delivery *delivery)
+{
+	delivery->id = cu_consumer_registry_whereis(reg, delivery->handle);
+	if (delivery->id != CU_ACTOR_NONE)
+		delivery->status = PENDING;
+	else
+		consumer_start(reg, delivery);
+}
+
+static int handle_compare(const void *left, const void *right)
+{
+	return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* The suspended ones suspended again. */
+static void shapes_remove(cu_consumer_registry *reg, struct cu_delivery *deliveries, size_t count, size_t suspended)
+{
+	const char **handles = cu_try_malloc(suspended * sizeof *handles);
+	size_t distinct = 0;
+	size_t found = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		struct cu_delivery *delivery = &deliveries[i];
+
+		if (delivery->status != CU_SUSPENDED)
+			continue;
+		if (found == 0)
+			cu_warn("consumers suspended again on the retry, their shapes are removed",
+				CU_KV("stack", reg->stack_id), CU_KV_U64("count", suspended),
+				CU_KV("first_handle", delivery->handle));
+		delivery->status = CU_SHAPE_REMOVED;
+		if (handles)
+			handles[found] = delivery->handle;
+		else if (reg->opts.remove_shapes)
+			reg->opts.remove_shapes(reg->opts.ctx, &delivery->handle, 1);
+		found++;
+	}
+	if (handles && reg->opts.remove_shapes) {
+		qsort(handles, found, sizeof *handles, handle_compare);
+		for (i = 0; i < found; i++) {
+			if (i == 0 || strcmp(handles[i], handles[distinct - 1]) != 0)
+				handles[distinct++] = handles[i];
+		}
+		reg->opts.remove_shapes(reg->opts.ctx, handles, distinct);
+	}
+	free(handles);
+}
+
+size_t cu_consumer_registry_publish(cu_consumer_registry *reg, struct cu_delivery *deliveries, size_t count)
+{
+	size_t suspended;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		resolve(reg, &deliveries[i]);
+	if (deliver(reg->opts.system, reg, deliveries, count) > 0) {
+		/* All entries first: of two events for one handle the second must not find the old id. */
+		for (i = 0; i < count; i++) {
+			if (deliveries[i].status == CU_SUSPENDED)
+				(void)cu_consumer_registry_remove_if(reg, deliveries[i].handle, deliveries[i].id);
+		}
+		for (i = 0; i < count; i++) {
+			if (deliveries[i].status == CU_SUSPENDED)
+				resolve(reg, &deliveries[i]);
+		}
+		suspended = deliver(reg->opts.system, reg, deliveries, count);
+		if (suspended > 0)
+			shapes_remove(reg, deliveries, count, suspended);
+	}
+	return undelivered_count(deliveries, count);
+}

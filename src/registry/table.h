@@ -1,0 +1,52 @@
+/* table.h: a hash table from a text key to a number, for many readers that must never wait.
+ *
+ * Threads: any. Readers (find) stand between rcu_enter() and rcu_leave() and take no lock, write nothing shared and
+ * look at no more slots than the table has. Writers take the table's lock. What a writer unlinks is freed once no
+ * reader can still look at it, in batches.
+ * Cost per entry: 16 bytes and its key, plus 13-26 bytes of slots.
+ */
+#ifndef CU_REGISTRY_TABLE_H
+#define CU_REGISTRY_TABLE_H
+
+#include "base/base.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define TABLE_RETIRED_MAX 64u /* unlinked entries that may wait for one grace period together */
+
+struct table_entry {
+	uint64_t value; /* never 0 */
+	uint32_t hash;
+	uint32_t len;
+	char key[]; /* terminated */
+};
+
+struct table_slots;
+
+struct cu_consumer_table {
+	_Atomic(struct table_slots *) slots; /* readers: RCU; NULL while empty */
+	atomic_size_t count;
+
+	/* under mtx */
+	pthread_mutex_t mtx;
+	size_t used; /* slots that are not empty: entries and tombstones */
+	void *retired[TABLE_RETIRED_MAX];
+	unsigned retired_count;
+};
+
+#define TABLE_INIT { .mtx = PTHREAD_MUTEX_INITIALIZER }
+
+void table_init(struct cu_consumer_table *table);
+void table_fini(struct cu_consumer_table *table); /* nobody uses it any more */
+/* The value or 0. Inside rcu_enter()/rcu_leave(). */
+uint64_t table_find(struct cu_consumer_table *table, const char *key);
+/* The rest: outside of it. */
+/* 0 and CU_EEXIST write the value that is there now. CU_ENOMEM. */
+int table_insert(struct cu_consumer_table *table, const char *key, uint64_t value, uint64_t *ret_value);
+/* Removes the entry if its value is `value`, or whatever it is when that is 0. */
+bool table_remove(struct cu_consumer_table *table, const char *key, uint64_t value);
+/* A copy of all entries as one owned block, NULL-terminated; NULL on failure. */
+struct table_entry **table_snapshot(struct cu_consumer_table *table);
+
+#endif
