@@ -54,6 +54,7 @@
 /* Postgres connections: back-off. */
 #define CU_RECONNECT_MS_MIN 100u
 #define CU_RECONNECT_MS_MAX 10000u
+#define CU_CATALOG_TABLES_MAX 16384u          /* cached table descriptions: forget all */
 #define CU_CATALOG_TTL_MS 60000u              /* a cached table description is looked up again */
 #define CU_TABLE_LOCK_TIMEOUT_MS 1000u        /* ALTER … REPLICA IDENTITY FULL: retry */
 #define CU_TABLE_WRITERS_WAIT_MS 20000u       /* transactions already writing to a table that joins: then 503 */

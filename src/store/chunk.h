@@ -25,7 +25,8 @@ struct cu_chunk_info {
 int cu_chunks_new(const char *dir, const struct cu_file_ops *ops, cu_chunks **ret_chunks);
 void cu_chunks_free(cu_chunks **chunks);
 
-/* Starts snapshot chunk n of a shape; makes the shape's directory. CU_ENOMEM, CU_EIO. */
+/* Starts snapshot chunk n of a shape; chunk 0 makes the shape's directory. CU_ENOTFOUND: the shape was removed
+ * meanwhile (n > 0). CU_ENOMEM, CU_EIO. */
 int cu_chunk_writer_new(cu_chunks *chunks, uint64_t shape_id, uint32_t n, cu_chunk_writer **ret_writer);
 /* One whole item: puts a comma before it unless it is the first. */
 int cu_chunk_writer_add_item(cu_chunk_writer *writer, const void *item, size_t len);
@@ -33,7 +34,7 @@ int cu_chunk_writer_add_item(cu_chunk_writer *writer, const void *item, size_t l
 int cu_chunk_writer_append(cu_chunk_writer *writer, const void *data, size_t len, uint64_t items);
 uint64_t cu_chunk_writer_bytes(const cu_chunk_writer *writer);
 /* Writes the rest, fdatasyncs if `durable`, and gives the file its name. Readers can open it from then on. Frees the
- * writer in every case. */
+ * writer in every case. CU_ENOTFOUND: the shape was removed meanwhile. */
 int cu_chunk_writer_finish(cu_chunk_writer **writer, bool durable, struct cu_chunk_info *ret_info);
 void cu_chunk_writer_free(cu_chunk_writer **writer); /* gives up: the file is removed; NULL is fine */
 

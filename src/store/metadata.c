@@ -1,0 +1,389 @@
+/* metadata.c: the queue, the writer thread with group commit, and loading; the SQL is in metadata_sql.c. */
+#include "store/metadata.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "store/metadata_internal.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define METADATA_MAGIC 0x3E7ADA7Au
+#define WRITER_STACK_BYTES (512u * 1024)
+
+struct cu_metadata {
+	unsigned magic;
+
+	/* any thread, under mtx */
+	pthread_mutex_t mtx;
+	pthread_cond_t work; /* the queue is not empty, or closing */
+	pthread_cond_t room; /* the queue was taken */
+	struct cu_metadata_op *head;
+	struct cu_metadata_op **tail;
+	unsigned queue_len; /* <= CU_METADATA_QUEUE_MAX */
+	bool closing;
+	int first_error; /* since the last sync */
+
+	/* any thread */
+	_Atomic uint64_t next_shape_id;
+
+	/* the opener until the writer runs, then the writer */
+	struct cu_metadata_db *db;
+
+	/* set once */
+	pthread_t thread;
+	bool thread_runs;
+};
+
+static void op_free(struct cu_metadata_op *op)
+{
+	free(op->text);
+	free(op->blob);
+	free(op->chunks);
+	free(op);
+}
+
+/* Runs what was taken in one transaction; every rc is set afterwards. */
+static void group_run(struct cu_metadata_db *db, struct cu_metadata_op *ops)
+{
+	int rc = cu_metadata_db_begin(db);
+
+	for (struct cu_metadata_op *op = ops; op && rc == 0; op = op->next) {
+		op->rc = cu_metadata_db_run(db, op);
+		/* These two are the operation's own trouble and have changed nothing; the rest is the disk's. */
+		if (op->rc < 0 && op->rc != CU_EEXIST && op->rc != CU_ENOTFOUND)
+			rc = op->rc;
+	}
+	if (rc == 0)
+		rc = cu_metadata_db_commit(db);
+	if (rc == 0)
+		return;
+	cu_metadata_db_rollback(db);
+	for (struct cu_metadata_op *op = ops; op; op = op->next)
+		op->rc = rc;
+}
+
+static void *writer_main(void *arg)
+{
+	struct cu_metadata *md = arg;
+	struct cu_metadata_op *ops;
+
+	pthread_mutex_lock(&md->mtx);
+	while (true) {
+		while (!md->head && !md->closing)
+			pthread_cond_wait(&md->work, &md->mtx);
+		if (!md->head)
+			break;
+		ops = md->head;
+		md->head = NULL;
+		md->tail = &md->head;
+		md->queue_len = 0;
+		pthread_cond_broadcast(&md->room);
+		pthread_mutex_unlock(&md->mtx);
+
+		group_run(md->db, ops);
+		while (ops) {
+			struct cu_metadata_op *op = ops;
+
+			ops = op->next;
+			if (op->rc < 0 && op->kind != CU_METADATA_GET) {
+				pthread_mutex_lock(&md->mtx);
+				if (md->first_error == 0)
+					md->first_error = op->rc;
+				pthread_mutex_unlock(&md->mtx);
+			}
+			if (op->done)
+				op->done(op->ctx, op->rc);
+			op_free(op);
+		}
+		pthread_mutex_lock(&md->mtx);
+	}
+	pthread_mutex_unlock(&md->mtx);
+	return NULL;
+}
+
+static int writer_start(struct cu_metadata *md)
+{
+	pthread_attr_t attr;
+	int err;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, WRITER_STACK_BYTES);
+	err = pthread_create(&md->thread, &attr, writer_main, md);
+	pthread_attr_destroy(&attr);
+	if (err != 0) {
+		cu_error("the metadata thread cannot start", CU_KV("error", strerror(err)));
+		return CU_ENOMEM;
+	}
+	pthread_setname_np(md->thread, "metadata");
+	md->thread_runs = true;
+	return 0;
+}
+
+int cu_metadata_open(const char *path, const struct cu_metadata_loader *loader, cu_metadata **ret_md)
+{
+	struct cu_metadata *md = cu_xzalloc(sizeof *md);
+	uint64_t shape_id_max = 0;
+	int rc;
+
+	md->magic = METADATA_MAGIC;
+	pthread_mutex_init(&md->mtx, NULL);
+	pthread_cond_init(&md->work, NULL);
+	pthread_cond_init(&md->room, NULL);
+	md->tail = &md->head;
+	rc = cu_metadata_db_open(path, &md->db);
+	if (rc < 0)
+		goto out;
+	rc = cu_metadata_db_load(md->db, loader, &shape_id_max);
+	if (rc < 0)
+		goto out;
+	atomic_init(&md->next_shape_id, shape_id_max + 1);
+	rc = writer_start(md);
+	if (rc < 0)
+		goto out;
+	*ret_md = md;
+	md = NULL;
+out:
+	cu_metadata_free(&md);
+	return rc;
+}
+
+void cu_metadata_free(cu_metadata **ref)
+{
+	struct cu_metadata *md = *ref;
+
+	if (!md)
+		return;
+	CU_ASSERT(md->magic == METADATA_MAGIC);
+	pthread_mutex_lock(&md->mtx);
+	md->closing = true;
+	pthread_cond_signal(&md->work);
+	pthread_cond_broadcast(&md->room);
+	pthread_mutex_unlock(&md->mtx);
+	if (md->thread_runs)
+		pthread_join(md->thread, NULL);
+	cu_metadata_db_close(&md->db);
+	pthread_cond_destroy(&md->work);
+	pthread_cond_destroy(&md->room);
+	pthread_mutex_destroy(&md->mtx);
+	*ref = NULL;
+	md->magic = 0;
+	free(md);
+}
+
+/* Takes op, whatever happens. */
+static int op_queue(struct cu_metadata *md, struct cu_metadata_op *op, cu_store_done *done, void *ctx)
+{
+	int rc = 0;
+
+	CU_ASSERT(md->magic == METADATA_MAGIC);
+	op->done = done;
+	op->ctx = ctx;
+	pthread_mutex_lock(&md->mtx);
+	/* The writer never waits for itself: a `done` that queues more finds room or makes the queue longer. */
+	while (md->queue_len >= CU_METADATA_QUEUE_MAX && !md->closing &&
+	       !(md->thread_runs && pthread_equal(pthread_self(), md->thread)))
+		pthread_cond_wait(&md->room, &md->mtx);
+	if (md->closing) {
+		rc = CU_ECLOSED;
+	} else {
+		*md->tail = op;
+		md->tail = &op->next;
+		md->queue_len++;
+		pthread_cond_signal(&md->work);
+	}
+	pthread_mutex_unlock(&md->mtx);
+	if (rc < 0)
+		op_free(op);
+	return rc;
+}
+
+static struct cu_metadata_op *op_new(enum cu_metadata_kind kind)
+{
+	struct cu_metadata_op *op = cu_xzalloc(sizeof *op);
+
+	op->kind = kind;
+	return op;
+}
+
+/* Copies to op->blob; frees op when it fails. */
+static int op_set_blob(struct cu_metadata_op *op, const void *blob, size_t len)
+{
+	/* Here and not in SQLite, where it would take the whole group with it. */
+	if (len > CU_METADATA_BLOB_MAX) {
+		op_free(op);
+		return CU_ETOOBIG;
+	}
+	op->blob = cu_try_malloc(len ? len : 1);
+	if (!op->blob) {
+		op_free(op);
+		return CU_ENOMEM;
+	}
+	if (len)
+		memcpy(op->blob, blob, len);
+	op->blob_len = len;
+	return 0;
+}
+
+static int op_set_text(struct cu_metadata_op *op, const char *text)
+{
+	size_t size = strlen(text) + 1;
+
+	op->text = cu_try_malloc(size);
+	if (!op->text) {
+		op_free(op);
+		return CU_ENOMEM;
+	}
+	memcpy(op->text, text, size);
+	return 0;
+}
+
+int cu_metadata_put_shape(cu_metadata *md, const struct cu_shape_row *row, cu_store_done *done, void *ctx)
+{
+	struct cu_metadata_op *op = op_new(CU_METADATA_PUT_SHAPE);
+	int rc;
+
+	op->num[0] = row->id;
+	op->num[1] = row->created_us;
+	rc = op_set_text(op, row->handle);
+	if (rc == 0)
+		rc = op_set_blob(op, row->definition, row->definition_len);
+	return rc < 0 ? rc : op_queue(md, op, done, ctx);
+}
+
+int cu_metadata_set_snapshot(cu_metadata *md, uint64_t shape_id, const struct cu_snapshot_info *info,
+                             cu_store_done *done, void *ctx)
+{
+	struct cu_metadata_op *op = op_new(CU_METADATA_SET_SNAPSHOT);
+	int rc;
+
+	op->num[0] = shape_id;
+	op->num[1] = info->xmin;
+	op->num[2] = info->xmax;
+	rc = op_set_text(op, info->xip ? info->xip : "");
+	if (rc < 0)
+		return rc;
+	if (info->chunks_len > 0) {
+		op->chunks = cu_try_malloc(info->chunks_len * sizeof *info->chunks);
+		if (!op->chunks) {
+			op_free(op);
+			return CU_ENOMEM;
+		}
+		memcpy(op->chunks, info->chunks, info->chunks_len * sizeof *info->chunks);
+		op->chunks_len = info->chunks_len;
+	}
+	return op_queue(md, op, done, ctx);
+}
+
+int cu_metadata_remove_shape(cu_metadata *md, uint64_t shape_id, cu_store_done *done, void *ctx)
+{
+	struct cu_metadata_op *op = op_new(CU_METADATA_REMOVE_SHAPE);
+
+	op->num[0] = shape_id;
+	return op_queue(md, op, done, ctx);
+}
+
+int cu_metadata_put_relation(cu_metadata *md, uint32_t oid, const void *blob, size_t len, cu_store_done *done,
+                             void *ctx)
+{
+	struct cu_metadata_op *op = op_new(CU_METADATA_PUT_RELATION);
+	int rc;
+
+	op->num[0] = oid;
+	rc = op_set_blob(op, blob, len);
+	return rc < 0 ? rc : op_queue(md, op, done, ctx);
+}
+
+int cu_metadata_remove_relation(cu_metadata *md, uint32_t oid, cu_store_done *done, void *ctx)
+{
+	struct cu_metadata_op *op = op_new(CU_METADATA_REMOVE_RELATION);
+
+	op->num[0] = oid;
+	return op_queue(md, op, done, ctx);
+}
+
+int cu_metadata_put_checkpoint(cu_metadata *md, const struct cu_checkpoint *cp, cu_store_done *done, void *ctx)
+{
+	struct cu_metadata_op *op = op_new(CU_METADATA_PUT_CHECKPOINT);
+
+	op->num[0] = cp->lsn;
+	op->num[1] = cp->log_pos;
+	op->num[2] = cp->last_tx;
+	op->num[3] = cp->system_id;
+	op->num[4] = cp->timeline;
+	return op_queue(md, op, done, ctx);
+}
+
+int cu_metadata_set(cu_metadata *md, const char *key, const void *value, size_t len, cu_store_done *done, void *ctx)
+{
+	struct cu_metadata_op *op = op_new(CU_METADATA_SET);
+	int rc;
+
+	rc = op_set_text(op, key);
+	if (rc == 0)
+		rc = op_set_blob(op, value, len);
+	return rc < 0 ? rc : op_queue(md, op, done, ctx);
+}
+
+struct waiter {
+	pthread_mutex_t mtx;
+	pthread_cond_t woken;
+	bool done;
+	int rc;
+};
+
+static void waiter_done(void *ctx, int rc)
+{
+	struct waiter *waiter = ctx;
+
+	pthread_mutex_lock(&waiter->mtx);
+	waiter->done = true;
+	waiter->rc = rc;
+	pthread_cond_signal(&waiter->woken);
+	pthread_mutex_unlock(&waiter->mtx);
+}
+
+/* Queues op (taken) and waits for its result. */
+static int op_wait(struct cu_metadata *md, struct cu_metadata_op *op)
+{
+	struct waiter waiter = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0 };
+	int rc;
+
+	CU_ASSERT(!pthread_equal(pthread_self(), md->thread));
+	rc = op_queue(md, op, waiter_done, &waiter);
+	pthread_mutex_lock(&waiter.mtx);
+	while (rc == 0 && !waiter.done)
+		pthread_cond_wait(&waiter.woken, &waiter.mtx);
+	pthread_mutex_unlock(&waiter.mtx);
+	pthread_cond_destroy(&waiter.woken);
+	pthread_mutex_destroy(&waiter.mtx);
+	return rc < 0 ? rc : waiter.rc;
+}
+
+int cu_metadata_get(cu_metadata *md, const char *key, cu_buf *value)
+{
+	struct cu_metadata_op *op = op_new(CU_METADATA_GET);
+	int rc;
+
+	op->ret_value = value;
+	rc = op_set_text(op, key);
+	return rc < 0 ? rc : op_wait(md, op);
+}
+
+int cu_metadata_sync(cu_metadata *md)
+{
+	int rc = op_wait(md, op_new(CU_METADATA_SYNC));
+
+	pthread_mutex_lock(&md->mtx);
+	if (rc == 0)
+		rc = md->first_error;
+	md->first_error = 0;
+	pthread_mutex_unlock(&md->mtx);
+	return rc;
+}
+
+uint64_t cu_metadata_next_shape_id(cu_metadata *md)
+{
+	return atomic_fetch_add_explicit(&md->next_shape_id, 1, memory_order_relaxed);
+}

@@ -1,0 +1,49 @@
+/* metadata_internal.h: between the queue (metadata.c) and the SQL (metadata_sql.c).
+ *
+ * Threads: a cu_metadata_db belongs to one thread at a time.
+ */
+#ifndef CU_STORE_METADATA_INTERNAL_H
+#define CU_STORE_METADATA_INTERNAL_H
+
+#include "store/metadata.h"
+
+struct cu_metadata_db;
+
+enum cu_metadata_kind {
+	CU_METADATA_PUT_SHAPE,
+	CU_METADATA_SET_SNAPSHOT,
+	CU_METADATA_REMOVE_SHAPE,
+	CU_METADATA_PUT_RELATION,
+	CU_METADATA_REMOVE_RELATION,
+	CU_METADATA_PUT_CHECKPOINT,
+	CU_METADATA_SET,
+	CU_METADATA_GET,
+	CU_METADATA_SYNC,
+};
+
+struct cu_metadata_op {
+	struct cu_metadata_op *next;
+	enum cu_metadata_kind kind;
+	uint64_t num[5];
+	char *text;                   /* handle, xip, key */
+	void *blob;
+	size_t blob_len;
+	struct cu_chunk_info *chunks;
+	uint32_t chunks_len;
+	cu_buf *ret_value;            /* GET; borrowed from the waiting thread */
+	cu_store_done *done;
+	void *ctx;
+	int rc;
+};
+
+int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db);
+void cu_metadata_db_close(struct cu_metadata_db **db);
+int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader,
+                        uint64_t *ret_shape_id_max);
+int cu_metadata_db_begin(struct cu_metadata_db *db);
+/* CU_EEXIST and CU_ENOTFOUND have changed nothing; after anything else the transaction must be rolled back. */
+int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op);
+int cu_metadata_db_commit(struct cu_metadata_db *db);
+void cu_metadata_db_rollback(struct cu_metadata_db *db);
+
+#endif

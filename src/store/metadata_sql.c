@@ -1,0 +1,486 @@
+/* metadata_sql.c: the SQLite file itself. u64 values are stored as the i64 with the same bits. */
+#include "base/log.h"
+#include "store/metadata_internal.h"
+
+#include <sqlite3.h>
+#include <stdlib.h>
+
+#define SCHEMA_VERSION 1
+#define BUSY_TIMEOUT_MS 5000 /* somebody looks inside with the sqlite3 shell and holds a lock */
+
+enum stmt {
+	STMT_BEGIN,
+	STMT_COMMIT,
+	STMT_PUT_SHAPE,
+	STMT_SET_SNAPSHOT,
+	STMT_CLEAR_CHUNKS,
+	STMT_PUT_CHUNK,
+	STMT_REMOVE_SHAPE,
+	STMT_PUT_RELATION,
+	STMT_REMOVE_RELATION,
+	STMT_PUT_CHECKPOINT,
+	STMT_SET,
+	STMT_GET,
+	STMT_LEN,
+};
+
+static const char *const stmt_sql[STMT_LEN] = {
+	[STMT_BEGIN] = "BEGIN IMMEDIATE",
+	[STMT_COMMIT] = "COMMIT",
+	[STMT_PUT_SHAPE] = "INSERT INTO shape (id, created_us, handle, definition) VALUES (?1, ?2, ?3, ?4)",
+	[STMT_SET_SNAPSHOT] =
+		"UPDATE shape SET snapshot_complete = 1, xmin = ?2, xmax = ?3, xip = ?4 WHERE id = ?1",
+	[STMT_CLEAR_CHUNKS] = "DELETE FROM chunk WHERE shape_id = ?1",
+	[STMT_PUT_CHUNK] = "INSERT INTO chunk (shape_id, n, bytes, items, crc) VALUES (?1, ?2, ?3, ?4, ?5)",
+	[STMT_REMOVE_SHAPE] = "DELETE FROM shape WHERE id = ?1",
+	[STMT_PUT_RELATION] =
+		"INSERT INTO relation (oid, blob) VALUES (?1, ?2) ON CONFLICT (oid) DO UPDATE SET blob = excluded.blob",
+	[STMT_REMOVE_RELATION] = "DELETE FROM relation WHERE oid = ?1",
+	[STMT_PUT_CHECKPOINT] =
+		"INSERT INTO checkpoint (id, lsn, log_pos, last_tx, system_id, timeline) VALUES (1, ?1, ?2, ?3, ?4, ?5) "
+		"ON CONFLICT (id) DO UPDATE SET lsn = excluded.lsn, log_pos = excluded.log_pos, "
+		"last_tx = excluded.last_tx, system_id = excluded.system_id, timeline = excluded.timeline",
+	[STMT_SET] =
+		"INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+	[STMT_GET] = "SELECT value FROM setting WHERE key = ?1",
+};
+
+static const char schema_sql[] =
+	"BEGIN IMMEDIATE;"
+	"CREATE TABLE shape ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, handle TEXT NOT NULL UNIQUE, definition BLOB NOT NULL,"
+	" created_us INTEGER NOT NULL, snapshot_complete INTEGER NOT NULL DEFAULT 0,"
+	" xmin INTEGER NOT NULL DEFAULT 0, xmax INTEGER NOT NULL DEFAULT 0, xip TEXT NOT NULL DEFAULT '') STRICT;"
+	"CREATE TABLE chunk ("
+	" shape_id INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL, items INTEGER NOT NULL,"
+	" crc INTEGER NOT NULL, PRIMARY KEY (shape_id, n)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE relation (oid INTEGER PRIMARY KEY, blob BLOB NOT NULL) STRICT;"
+	"CREATE TABLE checkpoint ("
+	" id INTEGER PRIMARY KEY CHECK (id = 1), lsn INTEGER NOT NULL, log_pos INTEGER NOT NULL,"
+	" last_tx INTEGER NOT NULL, system_id INTEGER NOT NULL, timeline INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE setting (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+	"PRAGMA application_id = 1131762548;" /* 0x43755374, "CuSt" */
+	"PRAGMA user_version = 1;"
+	"COMMIT;";
+
+struct cu_metadata_db {
+	sqlite3 *sqlite;
+	sqlite3_stmt *stmts[STMT_LEN]; /* prepared at first use */
+};
+
+static int failed(struct cu_metadata_db *db, const char *what)
+{
+	int code = sqlite3_errcode(db->sqlite) & 0xff;
+
+	cu_error("metadata: SQLite failed", CU_KV("what", what), CU_KV("error", sqlite3_errmsg(db->sqlite)));
+	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? CU_ECORRUPT : CU_EIO;
+}
+
+static int exec(struct cu_metadata_db *db, const char *sql, const char *what)
+{
+	return sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(db, what);
+}
+
+static int prepare(struct cu_metadata_db *db, const char *sql, sqlite3_stmt **ret_stmt)
+{
+	if (sqlite3_prepare_v3(db->sqlite, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL) != SQLITE_OK)
+		return failed(db, sql);
+	return 0;
+}
+
+static int number(struct cu_metadata_db *db, const char *sql, uint64_t *ret_value)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc, step;
+
+	rc = prepare(db, sql, &stmt);
+	if (rc < 0)
+		return rc;
+	step = sqlite3_step(stmt);
+	if (step == SQLITE_ROW)
+		*ret_value = (uint64_t)sqlite3_column_int64(stmt, 0);
+	else if (step == SQLITE_DONE)
+		*ret_value = 0;
+	else
+		rc = failed(db, sql);
+	sqlite3_finalize(stmt);
+	return rc;
+}
+
+static int schema_check(struct cu_metadata_db *db, const char *path)
+{
+	uint64_t version = 0, tables = 0;
+	int rc;
+
+	rc = number(db, "PRAGMA user_version", &version);
+	if (rc == 0)
+		rc = number(db, "SELECT count(*) FROM sqlite_schema", &tables);
+	if (rc < 0)
+		return rc;
+	if (version > SCHEMA_VERSION) {
+		cu_error("the metadata was written by a newer copper; use that version, or another storage directory",
+		         CU_KV("path", path), CU_KV_U64("version", version), CU_KV_U64("supported", SCHEMA_VERSION));
+		return CU_EUNSUPPORTED;
+	}
+	if (version == 0 && tables > 0) {
+		cu_error("the metadata file is not ours", CU_KV("path", path));
+		return CU_ECORRUPT;
+	}
+	/* Pragmas that write come after the check: a file that is refused is not touched. The cache is small because
+	 * nothing here is read twice. */
+	rc = exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -256;"
+	              "PRAGMA journal_size_limit = 4194304; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY",
+	          "settings");
+	if (rc == 0 && version == 0)
+		rc = exec(db, schema_sql, "create tables");
+	return rc;
+}
+
+int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db)
+{
+	struct cu_metadata_db *db = cu_xzalloc(sizeof *db);
+	int rc;
+
+	if (sqlite3_open_v2(path, &db->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) !=
+	    SQLITE_OK) {
+		cu_error("the metadata file cannot be opened", CU_KV("path", path),
+		         CU_KV("error", db->sqlite ? sqlite3_errmsg(db->sqlite) : "out of memory"));
+		rc = CU_EIO;
+		goto out;
+	}
+	sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_LOOKASIDE, NULL, 256, 64);
+	sqlite3_extended_result_codes(db->sqlite, 1);
+	sqlite3_busy_timeout(db->sqlite, BUSY_TIMEOUT_MS);
+	rc = schema_check(db, path);
+	if (rc < 0)
+		goto out;
+	*ret_db = db;
+	db = NULL;
+out:
+	cu_metadata_db_close(&db);
+	return rc;
+}
+
+void cu_metadata_db_close(struct cu_metadata_db **ref)
+{
+	struct cu_metadata_db *db = *ref;
+
+	if (!db)
+		return;
+	for (int i = 0; i < STMT_LEN; i++)
+		sqlite3_finalize(db->stmts[i]);
+	sqlite3_close(db->sqlite);
+	free(db);
+	*ref = NULL;
+}
+
+static int stmt_get(struct cu_metadata_db *db, enum stmt which, sqlite3_stmt **ret_stmt)
+{
+	int rc = db->stmts[which] ? 0 : prepare(db, stmt_sql[which], &db->stmts[which]);
+
+	*ret_stmt = db->stmts[which];
+	return rc;
+}
+
+static void bind_num(sqlite3_stmt *stmt, int at, uint64_t value)
+{
+	sqlite3_bind_int64(stmt, at, (sqlite3_int64)value);
+}
+
+static void bind_blob(sqlite3_stmt *stmt, int at, const void *blob, size_t len)
+{
+	/* Zero bytes are not NULL. */
+	sqlite3_bind_blob64(stmt, at, len ? blob : "", len, SQLITE_STATIC);
+}
+
+/* Steps a statement without rows, resets it. */
+static int stmt_run(struct cu_metadata_db *db, sqlite3_stmt *stmt)
+{
+	int step = sqlite3_step(stmt);
+	int code = sqlite3_extended_errcode(db->sqlite);
+	int rc = 0;
+
+	if (step != SQLITE_DONE) {
+		if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY ||
+		    code == SQLITE_CONSTRAINT_ROWID)
+			rc = CU_EEXIST;
+		else
+			rc = failed(db, sqlite3_sql(stmt));
+	}
+	sqlite3_reset(stmt);
+	sqlite3_clear_bindings(stmt);
+	return rc;
+}
+
+static int run_simple(struct cu_metadata_db *db, enum stmt which, const uint64_t *nums, int nums_len)
+{
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, which, &stmt);
+
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < nums_len; i++)
+		bind_num(stmt, i + 1, nums[i]);
+	return stmt_run(db, stmt);
+}
+
+static int run_put_shape(struct cu_metadata_db *db, const struct cu_metadata_op *op)
+{
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, STMT_PUT_SHAPE, &stmt);
+
+	if (rc < 0)
+		return rc;
+	bind_num(stmt, 1, op->num[0]);
+	bind_num(stmt, 2, op->num[1]);
+	sqlite3_bind_text(stmt, 3, op->text, -1, SQLITE_STATIC);
+	bind_blob(stmt, 4, op->blob, op->blob_len);
+	return stmt_run(db, stmt);
+}
+
+static int run_set_snapshot(struct cu_metadata_db *db, const struct cu_metadata_op *op)
+{
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, STMT_SET_SNAPSHOT, &stmt);
+
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < 3; i++)
+		bind_num(stmt, i + 1, op->num[i]);
+	sqlite3_bind_text(stmt, 4, op->text, -1, SQLITE_STATIC);
+	rc = stmt_run(db, stmt);
+	if (rc == 0 && sqlite3_changes(db->sqlite) == 0)
+		return CU_ENOTFOUND;
+	if (rc == 0)
+		rc = run_simple(db, STMT_CLEAR_CHUNKS, op->num, 1);
+	for (uint32_t n = 0; rc == 0 && n < op->chunks_len; n++) {
+		uint64_t nums[5] = { op->num[0], n, op->chunks[n].bytes, op->chunks[n].items, op->chunks[n].crc };
+
+		rc = run_simple(db, STMT_PUT_CHUNK, nums, 5);
+		if (rc == CU_EEXIST)
+			rc = CU_EIO; /* they were just deleted */
+	}
+	return rc;
+}
+
+static int run_blob(struct cu_metadata_db *db, const struct cu_metadata_op *op)
+{
+	bool relation = op->kind == CU_METADATA_PUT_RELATION;
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, relation ? STMT_PUT_RELATION : STMT_SET, &stmt);
+
+	if (rc < 0)
+		return rc;
+	if (relation)
+		bind_num(stmt, 1, op->num[0]);
+	else
+		sqlite3_bind_text(stmt, 1, op->text, -1, SQLITE_STATIC);
+	bind_blob(stmt, 2, op->blob, op->blob_len);
+	return stmt_run(db, stmt);
+}
+
+static int run_get(struct cu_metadata_db *db, const struct cu_metadata_op *op)
+{
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, STMT_GET, &stmt);
+	int step;
+
+	if (rc < 0)
+		return rc;
+	sqlite3_bind_text(stmt, 1, op->text, -1, SQLITE_STATIC);
+	step = sqlite3_step(stmt);
+	if (step == SQLITE_ROW)
+		cu_buf_append(op->ret_value, sqlite3_column_blob(stmt, 0), (size_t)sqlite3_column_bytes(stmt, 0));
+	else if (step == SQLITE_DONE)
+		rc = CU_ENOTFOUND;
+	else
+		rc = failed(db, "get");
+	sqlite3_reset(stmt);
+	sqlite3_clear_bindings(stmt);
+	return rc;
+}
+
+int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op)
+{
+	int rc = 0;
+
+	switch (op->kind) {
+	case CU_METADATA_PUT_SHAPE:
+		return run_put_shape(db, op);
+	case CU_METADATA_SET_SNAPSHOT:
+		return run_set_snapshot(db, op);
+	case CU_METADATA_REMOVE_SHAPE:
+		rc = run_simple(db, STMT_CLEAR_CHUNKS, op->num, 1);
+		return rc < 0 ? rc : run_simple(db, STMT_REMOVE_SHAPE, op->num, 1);
+	case CU_METADATA_PUT_RELATION:
+	case CU_METADATA_SET:
+		return run_blob(db, op);
+	case CU_METADATA_REMOVE_RELATION:
+		return run_simple(db, STMT_REMOVE_RELATION, op->num, 1);
+	case CU_METADATA_PUT_CHECKPOINT:
+		return run_simple(db, STMT_PUT_CHECKPOINT, op->num, 5);
+	case CU_METADATA_GET:
+		return run_get(db, op);
+	case CU_METADATA_SYNC:
+		return 0;
+	}
+	return CU_EINVAL;
+}
+
+int cu_metadata_db_begin(struct cu_metadata_db *db)
+{
+	return run_simple(db, STMT_BEGIN, NULL, 0);
+}
+
+int cu_metadata_db_commit(struct cu_metadata_db *db)
+{
+	return run_simple(db, STMT_COMMIT, NULL, 0);
+}
+
+void cu_metadata_db_rollback(struct cu_metadata_db *db)
+{
+	/* SQLite may have rolled back by itself already. */
+	if (!sqlite3_get_autocommit(db->sqlite))
+		exec(db, "ROLLBACK", "roll back");
+}
+
+static int load_checkpoint(struct cu_metadata_db *db, const struct cu_metadata_loader *loader)
+{
+	struct cu_checkpoint cp = { 0 };
+	sqlite3_stmt *stmt = NULL;
+	int rc, step;
+
+	rc = prepare(db, "SELECT lsn, log_pos, last_tx, system_id, timeline FROM checkpoint", &stmt);
+	if (rc < 0)
+		return rc;
+	step = sqlite3_step(stmt);
+	if (step == SQLITE_ROW) {
+		cp.lsn = (uint64_t)sqlite3_column_int64(stmt, 0);
+		cp.log_pos = (uint64_t)sqlite3_column_int64(stmt, 1);
+		cp.last_tx = (uint64_t)sqlite3_column_int64(stmt, 2);
+		cp.system_id = (uint64_t)sqlite3_column_int64(stmt, 3);
+		cp.timeline = (uint32_t)sqlite3_column_int64(stmt, 4);
+		rc = loader->checkpoint(loader->ctx, &cp);
+	} else if (step != SQLITE_DONE) {
+		rc = failed(db, "load the checkpoint");
+	}
+	sqlite3_finalize(stmt);
+	return rc;
+}
+
+static int load_relations(struct cu_metadata_db *db, const struct cu_metadata_loader *loader)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc, step = SQLITE_ROW;
+
+	rc = prepare(db, "SELECT oid, blob FROM relation ORDER BY oid", &stmt);
+	while (rc >= 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW)
+		rc = loader->relation(loader->ctx, (uint32_t)sqlite3_column_int64(stmt, 0), sqlite3_column_blob(stmt, 1),
+		                      (size_t)sqlite3_column_bytes(stmt, 1));
+	if (rc >= 0 && step != SQLITE_DONE)
+		rc = failed(db, "load relations");
+	sqlite3_finalize(stmt);
+	return rc < 0 ? rc : 0;
+}
+
+struct chunk_list {
+	struct cu_chunk_info *chunks;
+	uint32_t len;
+	uint32_t cap;
+};
+
+static int load_chunks(struct cu_metadata_db *db, sqlite3_stmt *stmt, uint64_t shape_id, struct chunk_list *list)
+{
+	int rc = 0, step = SQLITE_DONE;
+
+	list->len = 0;
+	bind_num(stmt, 1, shape_id);
+	while (rc == 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW) {
+		if (list->len == list->cap) {
+			uint32_t cap = list->cap ? list->cap * 2 : 16;
+			struct cu_chunk_info *chunks = cu_try_realloc(list->chunks, cap * sizeof *chunks);
+
+			if (!chunks) {
+				rc = CU_ENOMEM;
+				break;
+			}
+			list->chunks = chunks;
+			list->cap = cap;
+		}
+		if (sqlite3_column_int64(stmt, 0) != list->len) {
+			cu_error("metadata: a shape's chunks are not numbered one by one", CU_KV_U64("shape_id", shape_id));
+			rc = CU_ECORRUPT;
+			break;
+		}
+		list->chunks[list->len++] = (struct cu_chunk_info){
+			.bytes = (uint64_t)sqlite3_column_int64(stmt, 1),
+			.items = (uint64_t)sqlite3_column_int64(stmt, 2),
+			.crc = (uint32_t)sqlite3_column_int64(stmt, 3),
+		};
+	}
+	if (rc == 0 && step != SQLITE_DONE)
+		rc = failed(db, "load chunks");
+	sqlite3_reset(stmt);
+	return rc;
+}
+
+static int load_shape(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, sqlite3_stmt *stmt,
+                      sqlite3_stmt *chunk_stmt, struct chunk_list *list)
+{
+	struct cu_shape_row row = { 0 };
+	int rc;
+
+	row.id = (uint64_t)sqlite3_column_int64(stmt, 0);
+	row.handle = (const char *)sqlite3_column_text(stmt, 1);
+	row.definition = sqlite3_column_blob(stmt, 2);
+	row.definition_len = (size_t)sqlite3_column_bytes(stmt, 2);
+	row.created_us = (uint64_t)sqlite3_column_int64(stmt, 3);
+	row.snapshot_complete = sqlite3_column_int64(stmt, 4) != 0;
+	row.snapshot.xmin = (uint64_t)sqlite3_column_int64(stmt, 5);
+	row.snapshot.xmax = (uint64_t)sqlite3_column_int64(stmt, 6);
+	row.snapshot.xip = (const char *)sqlite3_column_text(stmt, 7);
+	if (!row.handle || !row.snapshot.xip)
+		return CU_ENOMEM;
+	rc = load_chunks(db, chunk_stmt, row.id, list);
+	if (rc < 0)
+		return rc;
+	row.snapshot.chunks = list->chunks;
+	row.snapshot.chunks_len = list->len;
+	return loader->shape(loader->ctx, &row);
+}
+
+static int load_shapes(struct cu_metadata_db *db, const struct cu_metadata_loader *loader)
+{
+	sqlite3_stmt *stmt = NULL, *chunk_stmt = NULL;
+	struct chunk_list list = { 0 };
+	int rc, step = SQLITE_ROW;
+
+	rc = prepare(db, "SELECT id, handle, definition, created_us, snapshot_complete, xmin, xmax, xip FROM shape "
+	                 "ORDER BY id", &stmt);
+	if (rc == 0)
+		rc = prepare(db, "SELECT n, bytes, items, crc FROM chunk WHERE shape_id = ?1 ORDER BY n", &chunk_stmt);
+	while (rc >= 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW)
+		rc = load_shape(db, loader, stmt, chunk_stmt, &list);
+	if (rc >= 0 && step != SQLITE_DONE)
+		rc = failed(db, "load shapes");
+	sqlite3_finalize(stmt);
+	sqlite3_finalize(chunk_stmt);
+	free(list.chunks);
+	return rc < 0 ? rc : 0;
+}
+
+int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader,
+                        uint64_t *ret_shape_id_max)
+{
+	int rc = 0;
+
+	if (loader && loader->checkpoint)
+		rc = load_checkpoint(db, loader);
+	if (rc >= 0 && loader && loader->relation)
+		rc = load_relations(db, loader);
+	if (rc >= 0 && loader && loader->shape)
+		rc = load_shapes(db, loader);
+	if (rc >= 0)
+		rc = number(db, "SELECT seq FROM sqlite_sequence WHERE name = 'shape'", ret_shape_id_max);
+	return rc < 0 ? rc : 0;
+}

@@ -1,0 +1,458 @@
+#include "store/store.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define STORE_MAGIC 0x5709A6E5u
+#define FORMAT_TEXT "copper-storage 1\n"
+#define WORKER_STACK_BYTES (256u * 1024)
+
+struct cu_store {
+	unsigned magic;
+
+	/* set once */
+	char *dir;
+	const struct cu_file_ops *ops;
+	int lock_fd;
+	cu_changelog *changelog;
+	cu_chunks *chunks;
+	cu_metadata *metadata;
+	pthread_t thread;
+	bool thread_runs;
+
+	/* any thread, under mtx, which is never held across a call into the parts */
+	pthread_mutex_t mtx;
+	pthread_cond_t work;
+	bool stopping;
+	bool trash;              /* there may be something in it */
+	bool checkpoint_queued;  /* the worker has not begun it */
+	bool checkpoint_busy;    /* from cu_store_checkpoint until just before its done */
+	struct cu_checkpoint checkpoint;
+	cu_store_done *checkpoint_done;
+	void *checkpoint_ctx;
+};
+
+/* ---- checkpoint and trash: the store's own thread ---- */
+
+/* On the worker when the sync failed, else on the metadata thread. */
+static void checkpoint_finished(void *ctx, int rc)
+{
+	struct cu_store *store = ctx;
+	cu_store_done *done;
+	void *done_ctx;
+
+	pthread_mutex_lock(&store->mtx);
+	done = store->checkpoint_done;
+	done_ctx = store->checkpoint_ctx;
+	/* Before `done`, so that it may ask for the next one. */
+	store->checkpoint_busy = false;
+	pthread_mutex_unlock(&store->mtx);
+	if (done)
+		done(done_ctx, rc);
+}
+
+static void checkpoint_run(struct cu_store *store, const struct cu_checkpoint *cp)
+{
+	int rc = cu_changelog_sync(store->changelog, cp->log_pos);
+
+	if (rc == 0)
+		rc = cu_metadata_put_checkpoint(store->metadata, cp, checkpoint_finished, store);
+	if (rc < 0)
+		checkpoint_finished(store, rc);
+}
+
+static void *worker_main(void *arg)
+{
+	struct cu_store *store = arg;
+	struct cu_checkpoint cp;
+	bool more;
+	int rc;
+
+	pthread_mutex_lock(&store->mtx);
+	while (true) {
+		if (store->checkpoint_queued) {
+			store->checkpoint_queued = false;
+			cp = store->checkpoint;
+			pthread_mutex_unlock(&store->mtx);
+			checkpoint_run(store, &cp);
+			pthread_mutex_lock(&store->mtx);
+		} else if (store->stopping) {
+			break; /* what is left in the trash goes at the next start */
+		} else if (store->trash) {
+			store->trash = false;
+			pthread_mutex_unlock(&store->mtx);
+			more = false;
+			rc = cu_chunks_empty_trash(store->chunks, CU_STORE_TRASH_SLICE, &more);
+			pthread_mutex_lock(&store->mtx);
+			/* After an error the next removal tries again; it was logged. */
+			if (rc == 0 && more)
+				store->trash = true;
+		} else {
+			pthread_cond_wait(&store->work, &store->mtx);
+		}
+	}
+	pthread_mutex_unlock(&store->mtx);
+	return NULL;
+}
+
+int cu_store_checkpoint(cu_store *store, const struct cu_checkpoint *cp, cu_store_done *done, void *ctx)
+{
+	int rc = 0;
+
+	CU_ASSERT(store->magic == STORE_MAGIC);
+	pthread_mutex_lock(&store->mtx);
+	if (store->stopping) {
+		rc = CU_ECLOSED;
+	} else if (store->checkpoint_busy) {
+		rc = CU_EBUSY;
+	} else {
+		store->checkpoint = *cp;
+		store->checkpoint_done = done;
+		store->checkpoint_ctx = ctx;
+		store->checkpoint_busy = true;
+		store->checkpoint_queued = true;
+		pthread_cond_signal(&store->work);
+	}
+	pthread_mutex_unlock(&store->mtx);
+	return rc;
+}
+
+struct removal {
+	struct cu_store *store;
+	uint64_t shape_id;
+	cu_store_done *done;
+	void *ctx;
+};
+
+static void removal_trash(struct cu_store *store, uint64_t shape_id)
+{
+	/* The row is gone: files that stay behind cost room until the next start, nothing else. */
+	if (cu_chunks_remove_shape(store->chunks, shape_id) < 0)
+		cu_warn("the files of a removed shape stay until the next start", CU_KV_U64("shape_id", shape_id));
+	pthread_mutex_lock(&store->mtx);
+	store->trash = true;
+	pthread_cond_signal(&store->work);
+	pthread_mutex_unlock(&store->mtx);
+}
+
+static void removal_durable(void *ctx, int rc)
+{
+	struct removal *removal = ctx;
+
+	if (rc == 0)
+		removal_trash(removal->store, removal->shape_id);
+	if (removal->done)
+		removal->done(removal->ctx, rc);
+	free(removal);
+}
+
+int cu_store_remove_shape(cu_store *store, uint64_t shape_id, cu_store_done *done, void *ctx)
+{
+	struct removal *removal = cu_xzalloc(sizeof *removal);
+	int rc;
+
+	CU_ASSERT(store->magic == STORE_MAGIC);
+	*removal = (struct removal){ store, shape_id, done, ctx };
+	rc = cu_metadata_remove_shape(store->metadata, shape_id, removal_durable, removal);
+	if (rc < 0)
+		free(removal);
+	return rc;
+}
+
+/* ---- opening ---- */
+
+/* What open needs of the rows besides handing them on. */
+struct load {
+	const struct cu_store_loader *loader;
+	uint64_t log_pos;
+	uint64_t *ids; /* ascending */
+	size_t ids_len;
+	size_t ids_cap;
+	struct cu_store *store;
+};
+
+static int load_checkpoint(void *ctx, const struct cu_checkpoint *cp)
+{
+	struct load *load = ctx;
+
+	load->log_pos = cp->log_pos;
+	if (!load->loader || !load->loader->metadata.checkpoint)
+		return 0;
+	return load->loader->metadata.checkpoint(load->loader->metadata.ctx, cp);
+}
+
+static int load_relation(void *ctx, uint32_t oid, const void *blob, size_t len)
+{
+	struct load *load = ctx;
+
+	if (!load->loader || !load->loader->metadata.relation)
+		return 0;
+	return load->loader->metadata.relation(load->loader->metadata.ctx, oid, blob, len);
+}
+
+static int load_shape(void *ctx, const struct cu_shape_row *row)
+{
+	struct load *load = ctx;
+
+	if (load->ids_len == load->ids_cap) {
+		size_t cap = load->ids_cap ? load->ids_cap * 2 : 256;
+		uint64_t *ids = cu_try_realloc(load->ids, cap * sizeof *ids);
+
+		if (!ids)
+			return CU_ENOMEM;
+		load->ids = ids;
+		load->ids_cap = cap;
+	}
+	load->ids[load->ids_len++] = row->id;
+	if (!load->loader || !load->loader->metadata.shape)
+		return 0;
+	return load->loader->metadata.shape(load->loader->metadata.ctx, row);
+}
+
+static int id_cmp(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int remove_orphan(void *ctx, uint64_t shape_id)
+{
+	struct load *load = ctx;
+
+	if (load->ids_len > 0 && bsearch(&shape_id, load->ids, load->ids_len, sizeof *load->ids, id_cmp))
+		return 0;
+	return cu_chunks_remove_shape(load->store->chunks, shape_id);
+}
+
+/* Makes the name of a new directory durable in the one above. */
+static int parent_sync(const struct cu_file_ops *ops, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *parent = !slash ? cu_xstrdup(".") : slash == path ? cu_xstrdup("/") : cu_xstrndup(path, (size_t)(slash - path));
+	int rc = cu_file_sync_dir(ops, parent);
+
+	free(parent);
+	return rc;
+}
+
+/* mkdir -p */
+static int dirs_make(const struct cu_file_ops *ops, const char *dir)
+{
+	char *path = cu_xstrdup(dir);
+	int rc = 0;
+
+	for (char *at = path + 1; rc == 0 && *path; at++) {
+		char was = *at;
+
+		if (was != '/' && was != '\0')
+			continue;
+		*at = '\0';
+		rc = cu_file_mkdir(ops, path);
+		if (rc == 0)
+			rc = parent_sync(ops, path);
+		else if (rc == CU_EEXIST)
+			rc = 0;
+		*at = was;
+		if (was == '\0')
+			break;
+	}
+	free(path);
+	return rc;
+}
+
+static int store_lock(struct cu_store *store)
+{
+	char *path = cu_file_path("%s/lock", store->dir);
+	int rc = cu_file_open(store->ops, path, O_RDWR | O_CREAT, &store->lock_fd);
+
+	if (rc == 0 && flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		rc = errno == EWOULDBLOCK ? CU_EBUSY : CU_EIO;
+		cu_error(rc == CU_EBUSY ? "the storage directory is in use by another copper; stop it, or use another directory"
+		                        : "the storage directory cannot be locked",
+		         CU_KV("dir", store->dir), CU_KV("error", strerror(errno)));
+	}
+	free(path);
+	return rc;
+}
+
+static int format_write(struct cu_store *store, const char *path)
+{
+	char *tmp = cu_file_path("%s.tmp", path);
+	int fd = -1;
+	int rc;
+
+	rc = cu_file_open(store->ops, tmp, O_RDWR | O_CREAT | O_TRUNC, &fd);
+	if (rc == 0)
+		rc = cu_file_write_at(store->ops, fd, FORMAT_TEXT, strlen(FORMAT_TEXT), 0);
+	if (rc == 0)
+		rc = cu_file_sync(store->ops, fd);
+	if (rc == 0)
+		rc = cu_file_rename(store->ops, tmp, path);
+	if (rc == 0)
+		rc = cu_file_sync_dir(store->ops, store->dir);
+	cu_file_close(store->ops, &fd);
+	free(tmp);
+	return rc;
+}
+
+static int format_check(struct cu_store *store)
+{
+	char *path = cu_file_path("%s/format", store->dir);
+	char text[sizeof FORMAT_TEXT + 1];
+	size_t len = 0;
+	int fd = -1;
+	int rc;
+
+	rc = cu_file_open(store->ops, path, O_RDONLY, &fd);
+	if (rc == CU_ENOTFOUND) {
+		rc = format_write(store, path);
+		goto out;
+	}
+	if (rc == 0)
+		rc = cu_file_read_at(store->ops, fd, text, sizeof text, 0, &len);
+	if (rc == 0 && (len != strlen(FORMAT_TEXT) || memcmp(text, FORMAT_TEXT, len) != 0)) {
+		cu_error("the storage directory has another format; use the version that wrote it, or another directory",
+		         CU_KV("dir", store->dir), CU_KV_N("format", text, len), CU_KV("supported", FORMAT_TEXT));
+		rc = CU_EUNSUPPORTED;
+	}
+out:
+	cu_file_close(store->ops, &fd);
+	free(path);
+	return rc;
+}
+
+static int parts_open(struct cu_store *store, struct load *load)
+{
+	struct cu_metadata_loader loader = { load, load_checkpoint, load_relation, load_shape };
+	struct cu_changelog_opts opts = { .ops = store->ops };
+	char *metadata_path = cu_file_path("%s/metadata.sqlite3", store->dir);
+	char *log_dir = cu_file_path("%s/log", store->dir);
+	int rc;
+
+	rc = cu_chunks_new(store->dir, store->ops, &store->chunks);
+	if (rc < 0)
+		goto out;
+	rc = cu_file_mkdir(store->ops, log_dir);
+	if (rc < 0 && rc != CU_EEXIST)
+		goto out;
+	rc = cu_metadata_open(metadata_path, &loader, &store->metadata);
+	if (rc < 0)
+		goto out;
+	/* The names of log, shapes and the metadata file. */
+	rc = cu_file_sync_dir(store->ops, store->dir);
+	if (rc < 0)
+		goto out;
+	opts.dir = log_dir;
+	opts.end_pos = load->log_pos;
+	if (load->loader) {
+		opts.replay = load->loader->replay;
+		opts.replay_ctx = load->loader->replay_ctx;
+	}
+	rc = cu_changelog_open(&opts, &store->changelog);
+	if (rc < 0)
+		goto out;
+	rc = cu_chunks_each_shape(store->chunks, remove_orphan, load);
+out:
+	free(metadata_path);
+	free(log_dir);
+	return rc;
+}
+
+static int worker_start(struct cu_store *store)
+{
+	pthread_attr_t attr;
+	int err;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, WORKER_STACK_BYTES);
+	err = pthread_create(&store->thread, &attr, worker_main, store);
+	pthread_attr_destroy(&attr);
+	if (err != 0) {
+		cu_error("the storage thread cannot start", CU_KV("error", strerror(err)));
+		return CU_ENOMEM;
+	}
+	pthread_setname_np(store->thread, "store");
+	store->thread_runs = true;
+	return 0;
+}
+
+int cu_store_open(const char *dir, const struct cu_file_ops *ops, const struct cu_store_loader *loader,
+                  cu_store **ret_store)
+{
+	struct cu_store *store = cu_xzalloc(sizeof *store);
+	struct load load = { .loader = loader, .store = store };
+	int rc;
+
+	store->magic = STORE_MAGIC;
+	store->dir = cu_xstrdup(dir);
+	store->ops = ops ? ops : &cu_file_system;
+	store->lock_fd = -1;
+	store->trash = true; /* of the run before */
+	pthread_mutex_init(&store->mtx, NULL);
+	pthread_cond_init(&store->work, NULL);
+	rc = dirs_make(store->ops, dir);
+	if (rc == 0)
+		rc = store_lock(store);
+	if (rc == 0)
+		rc = format_check(store);
+	if (rc == 0)
+		rc = parts_open(store, &load);
+	if (rc == 0)
+		rc = worker_start(store);
+	if (rc < 0)
+		goto out;
+	*ret_store = store;
+	store = NULL;
+out:
+	cu_store_free(&store);
+	free(load.ids);
+	return rc;
+}
+
+void cu_store_free(cu_store **ref)
+{
+	struct cu_store *store = *ref;
+
+	if (!store)
+		return;
+	CU_ASSERT(store->magic == STORE_MAGIC);
+	pthread_mutex_lock(&store->mtx);
+	store->stopping = true;
+	pthread_cond_signal(&store->work);
+	pthread_mutex_unlock(&store->mtx);
+	if (store->thread_runs)
+		pthread_join(store->thread, NULL);
+	/* Runs every callback that is left; they may still use the other parts. */
+	cu_metadata_free(&store->metadata);
+	cu_changelog_free(&store->changelog);
+	cu_chunks_free(&store->chunks);
+	cu_file_close(store->ops, &store->lock_fd);
+	pthread_cond_destroy(&store->work);
+	pthread_mutex_destroy(&store->mtx);
+	*ref = NULL;
+	store->magic = 0;
+	free(store->dir);
+	free(store);
+}
+
+cu_changelog *cu_store_changelog(cu_store *store)
+{
+	return store->changelog;
+}
+
+cu_chunks *cu_store_chunks(cu_store *store)
+{
+	return store->chunks;
+}
+
+cu_metadata *cu_store_metadata(cu_store *store)
+{
+	return store->metadata;
+}
