@@ -1,0 +1,323 @@
+/* test_options.c: flags, variables, precedence, error texts; and docs/configuration.md says the same. */
+#include "cli/options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define URL "postgresql://u:hidden@h/db"
+#define ENV(...) ((char *const[]){ __VA_ARGS__ __VA_OPT__(,) NULL })
+
+/* argv is given without the program's name. */
+static int run(char *const *argv, char *const *env, struct cu_options *ret, char **ret_err)
+{
+	char *full[16] = { (char *)"copper" };
+	cu_buf err = CU_BUF_INIT;
+	int argc = 1, rc;
+
+	while (*argv && argc < 15)
+		full[argc++] = *argv++;
+	rc = cu_options_parse(argc, full, env, ret, &err);
+	*ret_err = cu_buf_steal(&err, NULL);
+	return rc;
+}
+
+static void assert_good(char *const *argv, char *const *env, struct cu_options *ret)
+{
+	char *err;
+	int rc = run(argv, env, ret, &err);
+
+	if (rc != 0)
+		print_error("%s\n", err);
+	assert_int_equal(rc, CU_OPTIONS_RUN);
+	assert_string_equal(err, "");
+	free(err);
+}
+
+static void assert_error(char *const *argv, char *const *env, const char *wanted)
+{
+	struct cu_options options;
+	char *err;
+
+	assert_int_equal(run(argv, env, &options, &err), CU_EINVAL);
+	assert_string_equal(err, wanted);
+	assert_null(options.database_url);
+	assert_null(options.storage_dir);
+	free(err);
+}
+
+static void defaults_are_electrics(void **state)
+{
+	struct cu_options o;
+
+	(void)state;
+	assert_good(ENV(), ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s"), &o);
+	assert_string_equal(o.database_url, URL);
+	assert_string_equal(o.secret, "s");
+	assert_false(o.insecure);
+	assert_int_equal(o.port, 3000);
+	assert_string_equal(o.host, "0.0.0.0");
+	assert_string_equal(o.storage_dir, "./persistent");
+	assert_int_equal(o.db_pool_size, 20);
+	assert_string_equal(o.replication_stream_id, "default");
+	assert_int_equal(o.max_requests_initial, 300);
+	assert_int_equal(o.max_requests_existing, 10000);
+	assert_int_equal(o.cache_max_age_s, 60);
+	assert_int_equal(o.cache_stale_age_s, 300);
+	assert_int_equal(o.long_poll_ms, 20000);
+	assert_int_equal(o.sse_timeout_ms, 60000);
+	assert_int_equal(o.send_timeout_ms, 30000);
+	assert_int_equal(o.read_timeout_ms, 60000);
+	assert_int_equal(o.chunk_bytes, 10 * 1024 * 1024);
+	assert_int_equal(o.hibernate_after_ms, 30000);
+	assert_int_equal(o.suspend_after_ms, 600000);
+	assert_false(o.enable_suspend);
+	assert_false(o.allow_shape_deletion);
+	assert_int_equal(o.checkpoint_ms, 1000);
+	assert_string_equal(o.log_level, "info");
+	assert_string_equal(o.log_format, "text");
+	assert_in_range(o.threads, 1, 64);
+	assert_int_equal(o.warnings_len, 0);
+	cu_options_fini(&o);
+}
+
+static void a_flag_beats_coppers_variable_beats_electrics(void **state)
+{
+	struct cu_options o;
+
+	(void)state;
+	assert_good(ENV((char *)"--insecure"), ENV("DATABASE_URL=" URL, "ELECTRIC_PORT=1"), &o);
+	assert_int_equal(o.port, 1);
+	cu_options_fini(&o);
+	assert_good(ENV((char *)"--insecure"), ENV("COPPER_PORT=2", "DATABASE_URL=" URL, "ELECTRIC_PORT=1"), &o);
+	assert_int_equal(o.port, 2);
+	cu_options_fini(&o);
+	assert_good(ENV((char *)"--insecure", (char *)"--port", (char *)"3"),
+		    ENV("COPPER_PORT=2", "DATABASE_URL=" URL, "ELECTRIC_PORT=1"), &o);
+	assert_int_equal(o.port, 3);
+	cu_options_fini(&o);
+	/* What a flag overrides is not even looked at. */
+	assert_good(ENV((char *)"--insecure", (char *)"--port=0"), ENV("COPPER_PORT=abc", "DATABASE_URL=" URL), &o);
+	assert_int_equal(o.port, 0);
+	cu_options_fini(&o);
+	assert_good(ENV((char *)"--insecure"), ENV("COPPER_DATABASE_URL=" URL, "DATABASE_URL=broken"), &o);
+	assert_string_equal(o.database_url, URL);
+	cu_options_fini(&o);
+}
+
+static void empty_variables_count_as_not_set(void **state)
+{
+	struct cu_options o;
+
+	(void)state;
+	assert_good(ENV(), ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s", "COPPER_PORT=", "ELECTRIC_PORT=4", "ELECTRIC_INSECURE="),
+		    &o);
+	assert_int_equal(o.port, 4);
+	cu_options_fini(&o);
+}
+
+static void errors_name_their_source_and_never_a_secret(void **state)
+{
+	static const struct {
+		const char *variable;
+		const char *error;
+	} cases[] = {
+		{ "COPPER_PORT=abc", "COPPER_PORT: \"abc\" is not a number between 0 and 65535" },
+		{ "ELECTRIC_PORT=65536", "ELECTRIC_PORT: \"65536\" is not a number between 0 and 65535" },
+		{ "ELECTRIC_PORT=-1", "ELECTRIC_PORT: \"-1\" is not a number between 0 and 65535" },
+		{ "ELECTRIC_DB_POOL_SIZE=0", "ELECTRIC_DB_POOL_SIZE: \"0\" is not a number between 1 and 1000" },
+		{ "ELECTRIC_INSECURE=maybe", "ELECTRIC_INSECURE: \"maybe\" is not true or false" },
+		{ "ELECTRIC_SHAPE_HIBERNATE_AFTER=5x",
+		  "ELECTRIC_SHAPE_HIBERNATE_AFTER: \"5x\" is not a time between 1 ms and 604800 s, like 500ms, 30s or 2m" },
+		{ "ELECTRIC_LOG_LEVEL=loud", "ELECTRIC_LOG_LEVEL: \"loud\" is not one of error, warning, info, debug" },
+		{ "COPPER_LOG_FORMAT=xml", "COPPER_LOG_FORMAT: \"xml\" is not text or json" },
+		{ "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD=1TB",
+		  "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD: \"1TB\" is not a size between 1024 and 1073741824 bytes, like "
+		  "10485760 or 10MiB" },
+		{ "ELECTRIC_REPLICATION_STREAM_ID=a-b",
+		  "ELECTRIC_REPLICATION_STREAM_ID: \"a-b\" is not a name of at most 42 letters, digits and _ that does not "
+		  "start with a digit" },
+		{ "ELECTRIC_MAX_CONCURRENT_REQUESTS={\"initial\":0}",
+		  "ELECTRIC_MAX_CONCURRENT_REQUESTS: \"{\"initial\":0}\" is not a JSON object like "
+		  "{\"initial\":300,\"existing\":10000} with numbers from 1 on" },
+		{ "COPPER_DATABASE_URL=mysql://u:hidden@h",
+		  "COPPER_DATABASE_URL: its value is not a URL that starts with postgresql://" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(cases); i++)
+		assert_error(ENV(), ENV((char *)cases[i].variable, "DATABASE_URL=" URL, "ELECTRIC_SECRET=s"),
+			     cases[i].error);
+	assert_error(ENV((char *)"--port=x", (char *)"--bogus=1", (char *)"extra"),
+		     ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s"),
+		     "--port: \"x\" is not a number between 0 and 65535\n--bogus: no such option; see copper --help\n"
+		     "extra: unexpected argument; see copper --help");
+	assert_error(ENV((char *)"--port"), ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s"), "--port: its value is missing");
+}
+
+static void a_secret_or_insecure_is_required_but_not_both(void **state)
+{
+	struct cu_options o;
+	char *err;
+
+	(void)state;
+	assert_int_equal(run(ENV(), ENV("DATABASE_URL=" URL), &o, &err), CU_EINVAL);
+	assert_non_null(strstr(err, "ELECTRIC_SECRET: not set"));
+	assert_non_null(strstr(err, "--insecure"));
+	free(err);
+	assert_int_equal(run(ENV(), ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET="), &o, &err), CU_EINVAL);
+	free(err);
+	assert_error(ENV((char *)"--insecure"), ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s"),
+		     "ELECTRIC_SECRET and ELECTRIC_INSECURE are both set: choose one (--secret or --insecure)");
+	assert_good(ENV((char *)"--secret", (char *)"s", (char *)"--insecure=false"), ENV("DATABASE_URL=" URL), &o);
+	assert_string_equal(o.secret, "s");
+	cu_options_fini(&o);
+}
+
+static void the_database_url_is_required(void **state)
+{
+	struct cu_options o;
+	char *err;
+
+	(void)state;
+	assert_int_equal(run(ENV((char *)"--insecure"), ENV(), &o, &err), CU_EINVAL);
+	assert_non_null(strstr(err, "DATABASE_URL: not set"));
+	free(err);
+	assert_good(ENV((char *)"--insecure", (char *)"--database-url=host=/tmp dbname=x"), ENV(), &o);
+	cu_options_fini(&o);
+}
+
+static void times_and_sizes_take_units(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned ms;
+	} times[] = { { "500", 500 },      { "500ms", 500 }, { "500 msec", 500 }, { "30s", 30000 }, { "1.5s", 1500 },
+		      { "2 sec", 2000 }, { "2m", 120000 }, { "5min", 300000 },  { "1h", 3600000 } };
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} sizes[] = { { "10485760", 10485760 }, { "1MiB", 1048576 }, { "1MB", 1000000 }, { "2.5KiB", 2560 }, { "1GiB", 1u << 30 } };
+	struct cu_options o;
+	char variable[100];
+
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(times); i++) {
+		snprintf(variable, sizeof variable, "ELECTRIC_SHAPE_HIBERNATE_AFTER=%s", times[i].text);
+		assert_good(ENV((char *)"--insecure"), ENV("DATABASE_URL=" URL, variable), &o);
+		assert_int_equal(o.hibernate_after_ms, times[i].ms);
+		cu_options_fini(&o);
+	}
+	for (size_t i = 0; i < CU_ARRAY_LEN(sizes); i++) {
+		snprintf(variable, sizeof variable, "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD=%s", sizes[i].text);
+		assert_good(ENV((char *)"--insecure"), ENV("DATABASE_URL=" URL, variable), &o);
+		assert_int_equal(o.chunk_bytes, sizes[i].bytes);
+		cu_options_fini(&o);
+	}
+}
+
+static void special_values_are_understood(void **state)
+{
+	struct cu_options o;
+
+	(void)state;
+	assert_good(ENV((char *)"--insecure", (char *)"--listen-on-ipv6"),
+		    ENV("DATABASE_URL=" URL, "ELECTRIC_MAX_CONCURRENT_REQUESTS={\"initial\": 5}", "ELECTRIC_LOG_LEVEL=warn",
+			"ELECTRIC_REPLICATION_STREAM_ID=MyApp_2", "ELECTRIC_SHAPE_SUSPEND_CONSUMER=1"),
+		    &o);
+	assert_string_equal(o.host, "::");
+	assert_int_equal(o.max_requests_initial, 5);
+	assert_int_equal(o.max_requests_existing, 10000);
+	assert_string_equal(o.log_level, "warning");
+	assert_string_equal(o.replication_stream_id, "myapp_2");
+	assert_true(o.enable_suspend);
+	cu_options_fini(&o);
+	assert_good(ENV((char *)"--insecure", (char *)"--host=127.0.0.1", (char *)"--listen-on-ipv6"),
+		    ENV("DATABASE_URL=" URL), &o);
+	assert_string_equal(o.host, "127.0.0.1");
+	cu_options_fini(&o);
+}
+
+static void unknown_variables_of_ours_and_electrics_are_warned_about(void **state)
+{
+	struct cu_options o;
+
+	(void)state;
+	assert_good(ENV((char *)"--insecure"),
+		    ENV("DATABASE_URL=" URL, "ELECTRIC_PROT=1", "COPPER_X=2", "PATH=/bin", "ELECTRIC_STORAGE=MEMORY",
+			"ELECTRIC_INSTANCE_ID=silent", "ELECTRIC_PORT=1", "COPPER_Y="),
+		    &o);
+	assert_int_equal(o.warnings_len, 3);
+	assert_string_equal(o.warnings[0], "ELECTRIC_PROT is not known, and ignored");
+	assert_string_equal(o.warnings[1], "COPPER_X is not known, and ignored");
+	assert_string_equal(o.warnings[2], "ELECTRIC_STORAGE has no effect here: storage is always on disk");
+	cu_options_fini(&o);
+}
+
+static void help_and_version_win_over_errors(void **state)
+{
+	struct cu_options o;
+	cu_buf help = CU_BUF_INIT;
+	char *err;
+
+	(void)state;
+	assert_int_equal(run(ENV((char *)"--bogus", (char *)"--help"), ENV(), &o, &err), CU_OPTIONS_HELP);
+	free(err);
+	assert_int_equal(run(ENV((char *)"-V"), ENV(), &o, &err), CU_OPTIONS_VERSION);
+	free(err);
+	cu_options_help(&help);
+	assert_non_null(strstr(cu_buf_str(&help), "--storage-dir  (COPPER_STORAGE_DIR, ELECTRIC_STORAGE_DIR)"));
+	assert_non_null(strstr(cu_buf_str(&help), "[3000]"));
+	cu_buf_fini(&help);
+}
+
+/* Regenerate with: build/test_options --markdown */
+static void docs_configuration_md_holds_the_whole_table(void **state)
+{
+	cu_buf table = CU_BUF_INIT, doc = CU_BUF_INIT;
+	FILE *file = fopen(TEST_CORPUS_DIR "/../../docs/configuration.md", "rb");
+	char piece[4096];
+	size_t got;
+
+	(void)state;
+	assert_non_null(file);
+	while ((got = fread(piece, 1, sizeof piece, file)) > 0)
+		cu_buf_append(&doc, piece, got);
+	fclose(file);
+	cu_options_markdown(&table);
+	assert_non_null(strstr(cu_buf_str(&doc), cu_buf_str(&table)));
+	cu_buf_fini(&table);
+	cu_buf_fini(&doc);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_are_electrics),
+		cmocka_unit_test(a_flag_beats_coppers_variable_beats_electrics),
+		cmocka_unit_test(empty_variables_count_as_not_set),
+		cmocka_unit_test(errors_name_their_source_and_never_a_secret),
+		cmocka_unit_test(a_secret_or_insecure_is_required_but_not_both),
+		cmocka_unit_test(the_database_url_is_required),
+		cmocka_unit_test(times_and_sizes_take_units),
+		cmocka_unit_test(special_values_are_understood),
+		cmocka_unit_test(unknown_variables_of_ours_and_electrics_are_warned_about),
+		cmocka_unit_test(help_and_version_win_over_errors),
+		cmocka_unit_test(docs_configuration_md_holds_the_whole_table),
+	};
+
+	if (argc > 1 && strcmp(argv[1], "--markdown") == 0) {
+		cu_buf table = CU_BUF_INIT;
+
+		cu_options_markdown(&table);
+		fputs(cu_buf_str(&table), stdout);
+		cu_buf_fini(&table);
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
