@@ -87,7 +87,7 @@ void cu_item_put_delete(cu_buf *out, const cu_item_layout *layout, const struct 
 void cu_item_put_delete_key_change(cu_buf *out, const cu_item_layout *layout, const struct cu_item_op *op,
 				   const struct cu_pg_value *old_row, const struct cu_pg_value *new_row);
 
-/* Does any selected column differ? An update where none does yields no item. */
+/* Does any selected column differ? An update where none does yields no item. Without an old row: yes. */
 bool cu_item_row_changed(const cu_item_layout *layout, const struct cu_pg_value *old_row,
 			 const struct cu_pg_value *new_row);
 /* Does the key differ? Then the update takes two items. */
