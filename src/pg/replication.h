@@ -13,7 +13,13 @@
  *
  * Every (re)connection gives a CONNECTED frame before its data; every loss after that gives a DISCONNECTED frame: drop
  * the open transaction. After CONNECTED the stream restarts at a commit boundary, at or before what was confirmed:
- * skip what is held.
+ * skip what is held. All shapes must rotate when slot.created, when slot.confirmed_flush_lsn is beyond what the consumer
+ * holds (somebody else moved the slot), or when system id or timeline differ from the stored ones,
+ * or when ident.flush_lsn is before what the consumer holds (the server was restored).
+ *
+ * No confirmation is reported between a connection and the release of the batch with its CONNECTED frame, and never one
+ * beyond what this connection's server has told: a position of another history must not move the slot. A consumer that
+ * rotates everything does so before it releases that batch, and stops its checkpoints from confirming older positions.
  *
  * Threads: next/release: the one consumer. The rest: any. Cost of idling: one thread asleep in poll().
  */
@@ -59,6 +65,7 @@ struct cu_replication_batch {
 	const uint8_t *data; /* frames; borrowed until cu_replication_release() */
 	size_t len;
 	void *block;
+	uint64_t epoch; /* of the last CONNECTED frame in it; 0 = none. Private */
 };
 
 struct cu_replication_opts {
@@ -68,7 +75,11 @@ struct cu_replication_opts {
 	bool temporary_slot;
 	size_t queue_bytes_max;      /* 0 = CU_REPLICATION_QUEUE_MAX */
 	unsigned lock_poll_ms;       /* 0 = 1000 */
-	uint64_t resume_lsn;         /* everything before it is held; 0 = the slot knows */
+	/* Everything before resume_lsn is held, of the history of that system and timeline; used to skip on connection
+	 * when they are the server's. 0 = the slot knows. */
+	uint64_t resume_lsn;
+	uint64_t resume_system_id;
+	uint32_t resume_timeline;
 	/* Called by the replication thread at each change of state; must not block. May be NULL. */
 	void (*on_state)(void *arg, enum cu_replication_state state);
 	void *arg;
@@ -79,7 +90,7 @@ typedef struct cu_replication cu_replication;
 int cu_replication_new(const struct cu_replication_opts *opts, cu_replication **ret_repl);
 int cu_replication_start(cu_replication *repl);
 /* Ends the thread within a second (name resolution aside) after a last status message; next() then drains what is
- * queued and says CU_ECLOSED. Idempotent. */
+ * queued and says CU_ECLOSED. Idempotent; one thread. */
 void cu_replication_stop(cu_replication *repl);
 void cu_replication_free(cu_replication **repl); /* stops first; all batches must have been released */
 
@@ -94,6 +105,9 @@ void cu_replication_wake(cu_replication *repl);
 void cu_replication_confirm(cu_replication *repl, uint64_t lsn);
 /* Breaks the connection, so that it is made anew with a new slot (the caller found that it cannot resume). */
 void cu_replication_reset_slot(cu_replication *repl);
+/* Breaks the connection, so that it is made anew and the stream comes again from the resume position (the caller could
+ * not follow it). Frames of the old connection that are queued come before the next CONNECTED. */
+void cu_replication_restart(cu_replication *repl);
 
 enum cu_replication_state cu_replication_state_get(const cu_replication *repl);
 void cu_replication_last_error(cu_replication *repl, struct cu_pg_error *ret_err);

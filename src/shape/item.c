@@ -102,6 +102,10 @@ static void texts_build(cu_item_layout *layout, const struct cu_item_layout_spec
 	relation_part_put(&prefix, spec->schema);
 	cu_buf_putc(&prefix, '.');
 	relation_part_put(&prefix, spec->table);
+	if (cu_buf_failed(&prefix)) {
+		texts->failed = true;
+		goto out;
+	}
 
 	cu_buf_append(texts, prefix.data, prefix.len);
 	layout->prefix = text_since(texts, 0);
@@ -135,8 +139,7 @@ static void texts_build(cu_item_layout *layout, const struct cu_item_layout_spec
 		cu_buf_putc(texts, ':');
 		column->name_json = text_since(texts, from);
 	}
-	if (cu_buf_failed(&prefix))
-		texts->failed = true;
+out:
 	cu_buf_fini(&prefix);
 }
 

@@ -66,7 +66,7 @@ typedef struct cu_shape {
 	_Atomic uint64_t waiting_loops;
 
 	/* collector thread only */
-	void *event;              /* of the fragment being put together */
+	uint32_t event;           /* index + 1 of its event in the fragment being put together; 0: none */
 	bool touched;             /* has items in the open transaction */
 	bool dirty;               /* has committed runs that are not shown yet */
 	struct cu_shape_view *views; /* how each relation's columns map to the definition's */

@@ -1,7 +1,26 @@
 /* tail.c: runs, committed and shown. */
 #include "shape/tail.h"
 
+#include "store/span.h"
+
 #include <stdlib.h>
+
+bool cu_tail_run_extend(struct cu_tail_run *run, uint64_t pos, uint32_t len, uint64_t op)
+{
+	if (run->items == 0) {
+		run->pos = pos;
+		run->first_op = op;
+		run->span = 0;
+		run->bytes = 0;
+	} else if (pos != run->pos + run->span + cu_span_prefix(op)) {
+		return false;
+	}
+	run->items++;
+	run->span = (uint32_t)(pos + len - run->pos);
+	run->bytes += len;
+	run->last_op = op;
+	return true;
+}
 
 void cu_tail_fini(cu_tail *tail)
 {

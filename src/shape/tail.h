@@ -27,6 +27,10 @@ struct cu_tail_run {
 	bool last;         /* its last item is the transaction's last in this shape */
 };
 
+/* Makes the item part of the run if it is its next neighbour in the change log, or the first (run->items == 0; tx and
+ * xid are the caller's). False: it starts another run. */
+bool cu_tail_run_extend(struct cu_tail_run *run, uint64_t pos, uint32_t len, uint64_t op);
+
 typedef struct cu_tail {
 	struct cu_tail_run *runs;
 	size_t len, cap;

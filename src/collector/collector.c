@@ -1,0 +1,293 @@
+/* collector.c: the thread: frames of the stream, connections that come and go, checkpoints. */
+#include "collector/internal.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+/* ---- checkpoints ---- */
+
+static void checkpoint_stored(void *ctx, int rc)
+{
+	struct cu_collector *c = ctx;
+	uint64_t oldest;
+
+	if (rc == 0) {
+		atomic_store(&c->checkpoint_lsn, c->saved.lsn);
+		atomic_fetch_add_explicit(&c->stat_checkpoints, 1, memory_order_relaxed);
+		cu_replication_confirm(c->opts.replication, c->saved.lsn);
+		/* Segments that no tail needs any more. Runs appended meanwhile stand behind this checkpoint's end. */
+		if (c->saved.log_pos - cu_changelog_start(c->log) > CU_SEGMENT_BYTES) {
+			oldest = cu_shape_set_oldest_position(c->opts.shapes);
+			cu_changelog_drop_before(c->log, CU_MIN(oldest, c->saved.log_pos));
+		}
+	} else {
+		cu_error("a checkpoint failed; WAL is not confirmed to Postgres until one succeeds",
+			 CU_KV("stack", c->opts.stack_id), CU_KV_LSN("lsn", c->saved.lsn),
+			 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
+	}
+	pthread_mutex_lock(&c->lock);
+	c->checkpoint_running = false;
+	c->checkpoint_rc = rc;
+	pthread_cond_broadcast(&c->checkpoint_done);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Asks for a checkpoint at this point: outside of a transaction, everything shown. c->saved is ours again once
+ * checkpoint_running is false. */
+static void checkpoint_start(struct cu_collector *c)
+{
+	bool running;
+	int rc;
+
+	pthread_mutex_lock(&c->lock);
+	running = c->checkpoint_running;
+	if (!running)
+		c->checkpoint_running = true;
+	pthread_mutex_unlock(&c->lock);
+	if (running)
+		return; /* the next tick asks again */
+	c->saved.lsn = c->safe_lsn;
+	c->saved.log_pos = cu_changelog_end(c->log);
+	c->saved.last_tx = CU_MAX(c->saved.last_tx, c->committed_tx);
+	c->checkpoint_log_pos = c->saved.log_pos;
+	rc = cu_store_checkpoint(c->opts.store, &c->saved, checkpoint_stored, c);
+	if (rc < 0)
+		checkpoint_stored(c, rc);
+}
+
+static int checkpoint_wait(struct cu_collector *c)
+{
+	int rc;
+
+	pthread_mutex_lock(&c->lock);
+	while (c->checkpoint_running)
+		pthread_cond_wait(&c->checkpoint_done, &c->lock);
+	rc = c->checkpoint_rc;
+	pthread_mutex_unlock(&c->lock);
+	return rc;
+}
+
+static void checkpoint_tick(struct cu_collector *c)
+{
+	uint64_t now = cu_now_ms();
+	bool due = now >= c->checkpoint_due_ms ||
+		   cu_changelog_end(c->log) - c->checkpoint_log_pos >= CU_CHECKPOINT_BYTES;
+
+	if (!due || c->tx.open || !c->saved.system_id)
+		return;
+	c->checkpoint_due_ms = now + c->opts.checkpoint_ms;
+	if (c->safe_lsn > atomic_load(&c->checkpoint_lsn))
+		checkpoint_start(c);
+	else
+		cu_changelog_idle(c->log);
+}
+
+/* ---- connections ---- */
+
+static const char *why_not_resumable(const struct cu_collector *c, const struct cu_replication_connected *now)
+{
+	if (!c->saved.system_id)
+		return cu_shape_set_len(c->opts.shapes) ? "the storage has shapes but no checkpoint" : NULL;
+	if (c->saved.system_id != now->ident.system_id)
+		return "this is another Postgres cluster (system identifier differs)";
+	if (c->saved.timeline != now->ident.timeline)
+		return "Postgres is on another timeline (failover or restore)";
+	if (now->slot.created)
+		return "the replication slot was new";
+	if (now->slot.confirmed_flush_lsn > c->safe_lsn)
+		return "the replication slot has moved beyond what is stored";
+	return NULL;
+}
+
+static void on_connected(struct cu_collector *c, const struct cu_replication_connected *now)
+{
+	const char *why = why_not_resumable(c, now);
+
+	if (why) {
+		cu_warn("the stream cannot be resumed: every shape is dropped and its readers refetch",
+			CU_KV("stack", c->opts.stack_id), CU_KV("why", why), CU_KV_LSN("stored", c->safe_lsn),
+			CU_KV_LSN("slot", now->slot.confirmed_flush_lsn));
+		cu_shape_set_remove_all(c->opts.shapes, why);
+	}
+	if (why || !c->saved.system_id) {
+		/* What this replaces was never confirmed, or belongs to another history. */
+		checkpoint_wait(c);
+		c->safe_lsn = CU_MAX(now->slot.confirmed_flush_lsn, now->start_lsn);
+		c->saved.system_id = now->ident.system_id;
+		c->saved.timeline = now->ident.timeline;
+		checkpoint_start(c);
+	}
+	if (now->slot.created || now->slot.publication_created)
+		cu_publication_forget(c->opts.publication, 0);
+	if (!atomic_load(&c->last_tx))
+		atomic_store(&c->last_tx, CU_MAX(c->saved.last_tx, c->safe_lsn));
+	c->catch_up_lsn = now->ident.flush_lsn;
+}
+
+static void note_caught_up(struct cu_collector *c)
+{
+	if (!c->catch_up_lsn || c->safe_lsn < c->catch_up_lsn || atomic_load_explicit(&c->caught_up, memory_order_relaxed))
+		return;
+	atomic_store(&c->caught_up, true);
+	cu_info("caught up with the database", CU_KV("stack", c->opts.stack_id), CU_KV_LSN("lsn", c->safe_lsn));
+}
+
+/* ---- the thread ---- */
+
+static int on_frame(struct cu_collector *c, const struct cu_replication_frame *frame)
+{
+	const uint8_t *bytes = cu_replication_frame_bytes(frame);
+	struct cu_replication_connected connected;
+
+	switch ((enum cu_replication_kind)frame->kind) {
+	case CU_REPLICATION_XLOG: return cu_collector_message(c, bytes, frame->len);
+	case CU_REPLICATION_KEEPALIVE:
+		if (!c->tx.open)
+			c->safe_lsn = CU_MAX(c->safe_lsn, frame->wal_end);
+		return 0;
+	case CU_REPLICATION_CONNECTED:
+		CU_ASSERT(frame->len == sizeof connected);
+		memcpy(&connected, bytes, sizeof connected);
+		cu_collector_abort(c);
+		on_connected(c, &connected);
+		return 0;
+	case CU_REPLICATION_DISCONNECTED: cu_collector_abort(c); return 0;
+	}
+	return 0;
+}
+
+/* Until the next CONNECTED frame nothing of a stream that we could not follow may be looked at. */
+static int on_batch(struct cu_collector *c, const struct cu_replication_batch *batch, bool *lost)
+{
+	const struct cu_replication_frame *frame = NULL;
+	int rc = 0;
+
+	while (rc == 0 && (frame = cu_replication_frame_next(batch, frame))) {
+		if (frame->kind == CU_REPLICATION_CONNECTED)
+			*lost = false;
+		if (!*lost)
+			rc = on_frame(c, frame);
+		if (rc < 0 && rc != CU_ECLOSED) {
+			cu_collector_abort(c);
+			*lost = true;
+			cu_replication_restart(c->opts.replication);
+			rc = 0;
+		}
+	}
+	cu_collector_unlock_router(c);
+	return rc;
+}
+
+static void *run(void *arg)
+{
+	struct cu_collector *c = arg;
+	struct cu_replication_batch batch;
+	bool lost = false;
+	int rc = 0;
+
+	while (rc != CU_ECLOSED && !atomic_load(&c->stopping)) {
+		uint64_t now = cu_now_ms();
+		uint64_t left = c->checkpoint_due_ms > now ? c->checkpoint_due_ms - now : 0;
+
+		rc = cu_replication_next(c->opts.replication, (int)left, &batch);
+		if (rc == 0) {
+			rc = on_batch(c, &batch, &lost);
+			cu_replication_release(c->opts.replication, &batch);
+			if (rc == 0)
+				rc = cu_collector_show(c);
+			note_caught_up(c);
+		}
+		checkpoint_tick(c);
+	}
+	cu_collector_abort(c);
+	if (cu_collector_show(c) == 0 && c->saved.system_id) {
+		checkpoint_wait(c);
+		checkpoint_start(c);
+		checkpoint_wait(c);
+	}
+	return NULL;
+}
+
+int cu_collector_start(const struct cu_collector_opts *opts, cu_collector **ret_collector)
+{
+	cu_collector *c = cu_xzalloc(sizeof *c);
+
+	c->opts = *opts;
+	c->log = cu_store_changelog(opts->store);
+	c->saved = opts->checkpoint;
+	c->safe_lsn = opts->checkpoint.lsn;
+	c->checkpoint_log_pos = cu_changelog_end(c->log);
+	atomic_init(&c->last_tx, CU_MAX(opts->checkpoint.last_tx, opts->checkpoint.lsn));
+	atomic_init(&c->checkpoint_lsn, opts->checkpoint.lsn);
+	cu_pgoutput_decoder_init(&c->decoder);
+	cu_fragment_init(&c->fragment);
+	CU_ASSERT(pthread_mutex_init(&c->lock, NULL) == 0);
+	CU_ASSERT(pthread_cond_init(&c->checkpoint_done, NULL) == 0);
+	if (pthread_create(&c->thread, NULL, run, c) != 0) {
+		cu_collector_free(&c);
+		return CU_EAGAIN;
+	}
+	c->running = true;
+	*ret_collector = c;
+	return 0;
+}
+
+void cu_collector_stop(cu_collector *c)
+{
+	if (!c->running)
+		return;
+	atomic_store(&c->stopping, true);
+	cu_replication_wake(c->opts.replication);
+	pthread_join(c->thread, NULL);
+	c->running = false;
+}
+
+void cu_collector_free(cu_collector **ref)
+{
+	cu_collector *c = *ref;
+
+	if (!c)
+		return;
+	*ref = NULL;
+	cu_collector_stop(c);
+	checkpoint_wait(c);
+	cu_shape_list_fini(&c->touched);
+	cu_shape_list_fini(&c->dirty);
+	cu_fragment_fini(&c->fragment);
+	cu_relations_fini(&c->relations);
+	cu_pgoutput_decoder_fini(&c->decoder);
+	cu_buf_fini(&c->item);
+	free(c->doomed);
+	free(c->deliveries);
+	free(c->placing);
+	free(c->fan_shapes);
+	free(c->fan_runs);
+	free(c->tail_runs);
+	pthread_cond_destroy(&c->checkpoint_done);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+uint64_t cu_collector_last_tx(const cu_collector *c)
+{
+	return atomic_load_explicit(&c->last_tx, memory_order_acquire);
+}
+
+bool cu_collector_caught_up(const cu_collector *c)
+{
+	return atomic_load_explicit(&c->caught_up, memory_order_acquire);
+}
+
+void cu_collector_stats_get(const cu_collector *c, struct cu_collector_stats *ret_stats)
+{
+	*ret_stats = (struct cu_collector_stats){
+		.transactions = atomic_load_explicit(&c->stat_transactions, memory_order_relaxed),
+		.changes = atomic_load_explicit(&c->stat_changes, memory_order_relaxed),
+		.items = atomic_load_explicit(&c->stat_items, memory_order_relaxed),
+		.checkpoints = atomic_load_explicit(&c->stat_checkpoints, memory_order_relaxed),
+		.checkpoint_lsn = atomic_load(&c->checkpoint_lsn),
+	};
+}

@@ -1,0 +1,283 @@
+/* deliver.c: a fragment goes through: the consumers decide, the items are encoded and appended once, one fan-out record
+ * says who sees which of them, and the tails learn where they stand.
+ */
+#include "collector/internal.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+
+#include <poll.h>
+#include <stdlib.h>
+
+/* What becomes of one event while its items are placed. */
+struct cu_placing {
+	uint32_t first, last; /* its items in fragment->placed; CU_TOUCH_NONE: none */
+	bool dead;            /* undeliverable, or an item of it cannot be written: the shape goes */
+};
+
+bool cu_collector_wait_for_disk(struct cu_collector *c)
+{
+	cu_error("the change log cannot be written; replication pauses and tries again",
+		 CU_KV("stack", c->opts.stack_id), CU_KV_LSN("transaction", c->tx.tx),
+		 CU_KV("next", "make room on the storage directory's disk, or repair it"));
+	poll(NULL, 0, CU_DISK_RETRY_MS);
+	return !atomic_load(&c->stopping);
+}
+
+/* Makes room for `len` entries of scratch; what was there is not kept. */
+static void *scratch(void *list, size_t *cap, size_t len, size_t size)
+{
+	if (len <= *cap)
+		return list;
+	free(list);
+	*cap = CU_MAX(len, (size_t)64);
+	return cu_xmalloc(*cap * size);
+}
+
+static void remove_doomed(struct cu_collector *c)
+{
+	for (size_t i = 0; i < c->doomed_len; i++) {
+		cu_shape_set_remove(c->opts.shapes, c->doomed[i].shape, c->doomed[i].why, NULL);
+		cu_shape_unref(&c->doomed[i].shape);
+	}
+	c->doomed_len = 0;
+}
+
+static void publish(struct cu_collector *c)
+{
+	cu_fragment *fragment = &c->fragment;
+	size_t n = fragment->events_len, undeliverable;
+
+	c->deliveries = scratch(c->deliveries, &c->deliveries_cap, n, sizeof *c->deliveries);
+	c->placing = scratch(c->placing, &c->placing_cap, n, sizeof *c->placing);
+	for (size_t i = 0; i < n; i++) {
+		fragment->events[i].touches = fragment->touches;
+		c->placing[i] = (struct cu_placing){ CU_TOUCH_NONE, CU_TOUCH_NONE, false };
+		c->deliveries[i].handle = fragment->events[i].shape->handle;
+		c->deliveries[i].event = &fragment->events[i];
+	}
+	undeliverable = cu_consumer_registry_publish(c->opts.registry, c->deliveries, n);
+	for (size_t i = 0; undeliverable && i < n; i++) {
+		const struct cu_delivery *delivery = &c->deliveries[i];
+
+		if (delivery->status == CU_DELIVERED)
+			continue;
+		c->placing[i].dead = true;
+		if (delivery->status == CU_NO_SHAPE || delivery->status == CU_SHAPE_REMOVED)
+			continue; /* somebody else removes it */
+		cu_error("a consumer could not take a transaction; its shape is dropped and its readers refetch",
+			 CU_KV("stack", c->opts.stack_id), CU_KV("handle", delivery->handle),
+			 CU_KV("status", cu_delivery_status_name(delivery->status)),
+			 CU_KV("exit", cu_exit_kind_name(delivery->reason.kind)), CU_KV("reason", delivery->reason.text),
+			 CU_KV_LSN("transaction", c->tx.tx));
+		cu_shape_set_remove(c->opts.shapes, fragment->events[i].shape, "its consumer failed", NULL);
+	}
+}
+
+/* Appends what stands in c->item as the next item of the event. */
+static int place(struct cu_collector *c, uint32_t event, uint64_t op)
+{
+	struct cu_placing *placing = &c->placing[event];
+	uint64_t pos;
+	uint32_t at;
+	int rc = CU_ENOMEM;
+
+	if (!cu_buf_failed(&c->item))
+		CU_RETRY_ON_DISK(c, rc, cu_changelog_append_item(c->log, c->tx.tx, op, c->item.data, c->item.len, &pos));
+	if (rc == CU_EIO)
+		return CU_ECLOSED; /* stopping with a broken disk */
+	if (rc < 0) {
+		placing->dead = true;
+		cu_shape_set_remove(c->opts.shapes, c->fragment.events[event].shape, cu_strerror(rc), NULL);
+		return 0;
+	}
+	at = cu_fragment_place(&c->fragment, placing->last, pos, op, (uint32_t)c->item.len);
+	if (placing->first == CU_TOUCH_NONE)
+		placing->first = at;
+	placing->last = at;
+	c->tx.appended = true;
+	return 0;
+}
+
+static int encode(struct cu_collector *c, const struct cu_touch *touch)
+{
+	const cu_definition *def = c->fragment.events[touch->event].shape->def;
+	struct cu_item_op op = {
+		.lsn = c->tx.tx, .op_position = touch->op, .txid = c->tx.xid, .replica_full = def->replica_full,
+	};
+	int rc;
+
+	cu_buf_clear(&c->item);
+	switch (touch->decision) {
+	case CU_DECIDE_NOTHING: return 0;
+	case CU_DECIDE_INSERT: cu_item_put_insert(&c->item, def->layout, &op, touch->new_row); break;
+	case CU_DECIDE_UPDATE: cu_item_put_update(&c->item, def->layout, &op, touch->old_row, touch->new_row); break;
+	case CU_DECIDE_DELETE: cu_item_put_delete(&c->item, def->layout, &op, touch->old_row); break;
+	case CU_DECIDE_KEY_CHANGE:
+		cu_item_put_delete_key_change(&c->item, def->layout, &op, touch->old_row, touch->new_row);
+		rc = place(c, touch->event, op.op_position);
+		if (rc < 0 || c->placing[touch->event].dead)
+			return rc;
+		op.op_position++;
+		cu_buf_clear(&c->item);
+		cu_item_put_insert_key_change(&c->item, def->layout, &op, touch->old_row, touch->new_row);
+		break;
+	}
+	return place(c, touch->event, op.op_position);
+}
+
+/* One entry of each growing scratch array. */
+#define PUSH(c, list, value) \
+	do { \
+		if ((c)->list##_len == (c)->list##_cap) { \
+			(c)->list##_cap = (c)->list##_cap ? (c)->list##_cap * 2 : 64; \
+			(c)->list = cu_xrealloc((c)->list, (c)->list##_cap * sizeof *(c)->list); \
+		} \
+		(c)->list[(c)->list##_len++] = (value); \
+	} while (0)
+
+/* From an event's items to its runs: by ordinal for the fan-out record, by position for the tail. */
+static void make_runs(struct cu_collector *c, const struct cu_placing *placing)
+{
+	struct cu_fanout_run range = { 0, 0 };
+	struct cu_tail_run run = { .tx = c->tx.tx, .xid = c->tx.xid };
+
+	c->tail_runs_len = 0;
+	for (uint32_t i = placing->first; i != CU_TOUCH_NONE; i = c->fragment.placed[i].next) {
+		const struct cu_placed *item = &c->fragment.placed[i];
+
+		if (range.len && i == range.first + range.len) {
+			range.len++;
+		} else {
+			if (range.len)
+				PUSH(c, fan_runs, range);
+			range = (struct cu_fanout_run){ i, 1 };
+		}
+		if (!cu_tail_run_extend(&run, item->pos, item->len, item->op)) {
+			PUSH(c, tail_runs, run);
+			run.items = 0;
+			cu_tail_run_extend(&run, item->pos, item->len, item->op);
+		}
+	}
+	PUSH(c, fan_runs, range);
+	PUSH(c, tail_runs, run);
+}
+
+/* The shape may have learnt meanwhile that its snapshot holds this transaction: then its tail must not have it. */
+static int append_to_tail(struct cu_collector *c, cu_shape *shape)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&shape->lock);
+	if (!shape->range_known || !cu_snapshot_range_holds(&shape->range, c->tx.xid)) {
+		for (size_t i = 0; rc == 0 && i < c->tail_runs_len; i++)
+			rc = cu_tail_append(&shape->tail, &c->tail_runs[i]);
+	}
+	pthread_mutex_unlock(&shape->lock);
+	return rc;
+}
+
+static int fan_out(struct cu_collector *c, bool commit, uint64_t end_lsn)
+{
+	cu_fragment *fragment = &c->fragment;
+	struct cu_fanout fanout = {
+		.tx = c->tx.tx, .end_lsn = commit ? end_lsn : 0, .xid = c->tx.xid, .fragment = c->tx.fragment,
+		.flags = commit ? CU_FANOUT_COMMIT : 0,
+	};
+	int rc;
+
+	c->fan_shapes = scratch(c->fan_shapes, &c->fan_shapes_cap, fragment->events_len, sizeof *c->fan_shapes);
+	c->fan_runs_len = 0;
+	for (size_t i = 0; i < fragment->events_len; i++) {
+		cu_shape *shape = fragment->events[i].shape;
+		uint32_t runs_at = (uint32_t)c->fan_runs_len;
+
+		if (c->placing[i].dead || c->placing[i].first == CU_TOUCH_NONE)
+			continue;
+		make_runs(c, &c->placing[i]);
+		c->fan_shapes[fanout.shapes_len++] = (struct cu_fanout_shape){
+			shape->id, runs_at, (uint32_t)c->fan_runs_len - runs_at,
+		};
+		if (append_to_tail(c, shape) < 0)
+			cu_shape_set_remove(c->opts.shapes, shape, "out of memory for its log's positions", NULL);
+		if (!shape->touched) {
+			shape->touched = true;
+			cu_shape_list_add(&c->touched, shape);
+		}
+	}
+	fanout.shapes = c->fan_shapes;
+	fanout.runs = c->fan_runs;
+	fanout.runs_len = (uint32_t)c->fan_runs_len;
+	CU_RETRY_ON_DISK(c, rc, cu_changelog_append_fanout(c->log, &fanout));
+	if (rc == CU_EIO)
+		return CU_ECLOSED;
+	CU_ASSERT(rc == 0 || rc == CU_ENOMEM);
+	c->tx.fragment++;
+	return rc;
+}
+
+static void commit_tails(struct cu_collector *c)
+{
+	for (size_t i = 0; i < c->touched.len; i++) {
+		cu_shape *shape = c->touched.list[i];
+
+		pthread_mutex_lock(&shape->lock);
+		cu_tail_commit(&shape->tail, cu_shape_set_chunk_bytes(c->opts.shapes));
+		pthread_mutex_unlock(&shape->lock);
+		shape->touched = false;
+		if (!shape->dirty) {
+			shape->dirty = true;
+			cu_shape_list_add(&c->dirty, shape);
+		}
+		cu_shape_unref(&c->touched.list[i]);
+	}
+	c->touched.len = 0;
+}
+
+int cu_collector_deliver(struct cu_collector *c, bool commit, uint64_t end_lsn)
+{
+	cu_fragment *fragment = &c->fragment;
+	int rc = 0;
+
+	cu_collector_unlock_router(c);
+	remove_doomed(c);
+	if (fragment->events_len)
+		publish(c);
+	for (size_t i = 0; rc == 0 && i < fragment->touches_len; i++) {
+		if (!c->placing[fragment->touches[i].event].dead)
+			rc = encode(c, &fragment->touches[i]);
+	}
+	/* A transaction that no shape sees leaves nothing in the log. */
+	if (rc == 0 && c->tx.appended)
+		rc = fan_out(c, commit, end_lsn);
+	if (rc == 0 && commit)
+		commit_tails(c);
+	atomic_fetch_add_explicit(&c->stat_changes, fragment->changes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&c->stat_items, fragment->placed_len, memory_order_relaxed);
+	cu_fragment_reset(fragment);
+	return rc;
+}
+
+int cu_collector_show(struct cu_collector *c)
+{
+	int rc;
+
+	CU_RETRY_ON_DISK(c, rc, cu_changelog_flush(c->log));
+	if (rc < 0)
+		return CU_ECLOSED;
+	for (size_t i = 0; i < c->dirty.len; i++) {
+		cu_shape *shape = c->dirty.list[i];
+
+		pthread_mutex_lock(&shape->lock);
+		cu_tail_show(&shape->tail);
+		pthread_mutex_unlock(&shape->lock);
+		shape->dirty = false;
+		cu_shape_set_wake(c->opts.shapes, shape);
+		cu_shape_unref(&c->dirty.list[i]);
+	}
+	c->dirty.len = 0;
+	/* Last: it must never run ahead of what a reader of any shape can see. */
+	if (c->committed_tx)
+		atomic_store_explicit(&c->last_tx, c->committed_tx, memory_order_release);
+	return 0;
+}

@@ -1,0 +1,49 @@
+/* fragment.h: the part of a transaction that is being put together: copies of its rows, and who is touched by them.
+ *
+ * Threads: collector only; consumers see events and touches while publish runs.
+ * Errors: CU_ENOMEM; the fragment is then incomplete and its transaction cannot go on.
+ */
+#ifndef CU_FRAGMENT_H
+#define CU_FRAGMENT_H
+
+#include "base/arena.h"
+#include "shape/consumer.h"
+#include "shape/view.h"
+
+/* Where an item went: one per item of the fragment, in the order of the change log, so its index is its ordinal. */
+struct cu_placed {
+	uint64_t pos;
+	uint64_t op;
+	uint32_t len;
+	uint32_t next; /* next item of the same event, or CU_TOUCH_NONE */
+};
+
+typedef struct cu_fragment {
+	cu_arena arena;
+	struct cu_touch *touches;
+	size_t touches_len, touches_cap;
+	struct cu_event *events;
+	size_t events_len, events_cap;
+	struct cu_placed *placed;
+	size_t placed_len, placed_cap;
+	size_t changes;     /* of the stream, routed or not */
+	size_t bytes;       /* likewise */
+} cu_fragment;
+
+void cu_fragment_init(cu_fragment *fragment);
+void cu_fragment_fini(cu_fragment *fragment);
+/* Forgets everything and gives the shapes back. */
+void cu_fragment_reset(cu_fragment *fragment);
+bool cu_fragment_is_full(const cu_fragment *fragment);
+
+/* Copies a row; its values' bytes lie in [wire, wire + wire_len), which has been copied to `copy`. NULL: no memory. */
+struct cu_pg_value *cu_fragment_row(cu_fragment *fragment, const struct cu_pg_value *row, unsigned len,
+				    const uint8_t *wire, const char *copy);
+/* This shape is touched by this change. Rows are in the relation's order; view puts them into the shape's. */
+int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_view *view, uint32_t xid, uint64_t op,
+		      const struct cu_pg_value *old_row, const struct cu_pg_value *new_row);
+/* The next item of this touch's event. last: the event's last item so far, CU_TOUCH_NONE for its first; returns the
+ * item's ordinal. */
+uint32_t cu_fragment_place(cu_fragment *fragment, uint32_t last, uint64_t pos, uint64_t op, uint32_t len);
+
+#endif

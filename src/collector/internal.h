@@ -1,0 +1,102 @@
+/* internal.h: shared by collector.c (thread, connection, checkpoints), transaction.c (messages → fragments) and
+ * deliver.c (fragments → change log and tails). Everything belongs to the collector's thread unless it says otherwise.
+ */
+#ifndef CU_COLLECTOR_INTERNAL_H
+#define CU_COLLECTOR_INTERNAL_H
+
+#include "collector/collector.h"
+#include "collector/fragment.h"
+#include "collector/relations.h"
+
+/* A list of shapes with a reference each. */
+struct cu_shape_list {
+	cu_shape **list;
+	size_t len, cap;
+};
+void cu_shape_list_add(struct cu_shape_list *list, cu_shape *shape); /* takes a reference of its own */
+void cu_shape_list_fini(struct cu_shape_list *list);
+
+/* A shape that cannot go on; removed before the commit that it would miss becomes visible. */
+struct cu_doomed {
+	cu_shape *shape;
+	const char *why; /* static */
+};
+
+struct cu_transaction {
+	bool open;
+	bool skip;         /* held already: it came again after a reconnection */
+	bool appended;     /* something of it stands in the change log */
+	uint64_t tx;       /* final LSN */
+	uint64_t next_op;
+	uint32_t xid;
+	uint32_t fragment; /* number of the next one */
+};
+
+struct cu_collector {
+	/* set once */
+	struct cu_collector_opts opts;
+	cu_changelog *log;
+	pthread_t thread;
+	bool running;
+
+	/* any thread */
+	_Atomic bool stopping;
+	_Atomic uint64_t last_tx;
+	_Atomic bool caught_up;
+	_Atomic uint64_t stat_transactions, stat_changes, stat_items, stat_checkpoints;
+	_Atomic uint64_t checkpoint_lsn; /* of the last durable one */
+	pthread_mutex_t lock;            /* guards the next three */
+	pthread_cond_t checkpoint_done;
+	bool checkpoint_running;
+	int checkpoint_rc;
+
+	/* collector thread */
+	struct cu_pgoutput_decoder decoder;
+	cu_relations relations;
+	cu_fragment fragment;
+	struct cu_transaction tx;
+	bool router_locked;
+	struct cu_doomed *doomed;
+	size_t doomed_len, doomed_cap;
+	struct cu_shape_list touched; /* have items in the open transaction */
+	struct cu_shape_list dirty;   /* have committed runs that are not shown yet */
+	uint64_t committed_tx;        /* last transaction committed, shown or not */
+	uint64_t safe_lsn;            /* everything before it is in the change log, flushed or not */
+	uint64_t catch_up_lsn;        /* the server's flush position when we connected; 0: not connected yet */
+	struct cu_checkpoint saved;   /* the last checkpoint asked for */
+	uint64_t checkpoint_due_ms;
+	uint64_t checkpoint_log_pos;  /* log position of the last checkpoint asked for */
+
+	/* deliver.c's scratch, kept between fragments */
+	cu_buf item;
+	struct cu_delivery *deliveries;
+	size_t deliveries_cap;
+	struct cu_placing *placing;   /* per event */
+	size_t placing_cap;
+	struct cu_fanout_shape *fan_shapes;
+	size_t fan_shapes_cap;
+	struct cu_fanout_run *fan_runs;
+	size_t fan_runs_len, fan_runs_cap;
+	struct cu_tail_run *tail_runs;
+	size_t tail_runs_len, tail_runs_cap;
+};
+
+/* transaction.c: one pgoutput message. Negative: the stream cannot be followed any further on this connection. */
+int cu_collector_message(struct cu_collector *c, const uint8_t *data, size_t len);
+/* The connection broke, or we stop: drops the open transaction's part everywhere. */
+void cu_collector_abort(struct cu_collector *c);
+void cu_collector_unlock_router(struct cu_collector *c);
+void cu_collector_doom(struct cu_collector *c, cu_shape *shape, const char *why);
+
+/* deliver.c: the fragment goes through. CU_ECLOSED: we are stopping and the disk cannot take it. */
+int cu_collector_deliver(struct cu_collector *c, bool commit, uint64_t end_lsn);
+/* Flushes the log and shows what has been committed. CU_ECLOSED as above. */
+int cu_collector_show(struct cu_collector *c);
+/* Runs op until it succeeds or fails for a reason other than the disk, or we are stopping (CU_ECLOSED). */
+#define CU_RETRY_ON_DISK(c, rc, op) \
+	do { \
+		(rc) = (op); \
+	} while ((rc) == CU_EIO && cu_collector_wait_for_disk(c))
+bool cu_collector_wait_for_disk(struct cu_collector *c);
+
+#endif

@@ -1,0 +1,291 @@
+/* transaction.c: pgoutput messages → the open transaction → fragments.
+ *
+ * The router's read lock is taken with the first message of a batch that needs it and given back before anything is
+ * delivered or removed: removing a shape takes the write lock.
+ */
+#include "collector/internal.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+
+void cu_shape_list_add(struct cu_shape_list *list, cu_shape *shape)
+{
+	if (list->len == list->cap) {
+		list->cap = list->cap ? list->cap * 2 : 64;
+		list->list = cu_xrealloc(list->list, list->cap * sizeof(*list->list));
+	}
+	list->list[list->len++] = cu_shape_ref(shape);
+}
+
+void cu_shape_list_fini(struct cu_shape_list *list)
+{
+	for (size_t i = 0; i < list->len; i++)
+		cu_shape_unref(&list->list[i]);
+	free(list->list);
+	*list = (struct cu_shape_list){ NULL, 0, 0 };
+}
+
+static void lock_router(struct cu_collector *c)
+{
+	if (!c->router_locked)
+		cu_router_read_lock(c->opts.router);
+	c->router_locked = true;
+}
+
+void cu_collector_unlock_router(struct cu_collector *c)
+{
+	if (c->router_locked)
+		cu_router_read_unlock(c->opts.router);
+	c->router_locked = false;
+}
+
+void cu_collector_doom(struct cu_collector *c, cu_shape *shape, const char *why)
+{
+	if (c->doomed_len == c->doomed_cap) {
+		c->doomed_cap = c->doomed_cap ? c->doomed_cap * 2 : 16;
+		c->doomed = cu_xrealloc(c->doomed, c->doomed_cap * sizeof *c->doomed);
+	}
+	c->doomed[c->doomed_len++] = (struct cu_doomed){ cu_shape_ref(shape), why };
+}
+
+/* Dooms every shape that listens to the relation and does not hold this transaction already. */
+static void doom_listeners(struct cu_collector *c, const struct cu_relation *relation, const char *why)
+{
+	lock_router(c);
+	for (unsigned r = 0; r < relation->route_len; r++) {
+		struct cu_router_targets targets = cu_router_lookup(c->opts.router, relation->route_oids[r]);
+
+		for (size_t i = 0; i < targets.len; i++) {
+			if (!cu_shape_holds(targets.list[i], c->tx.xid))
+				cu_collector_doom(c, targets.list[i], why);
+		}
+	}
+}
+
+static void on_begin(struct cu_collector *c, const struct cu_pgoutput_msg *msg)
+{
+	c->tx = (struct cu_transaction){
+		.open = true,
+		.skip = msg->u.begin.final_lsn < c->safe_lsn,
+		.tx = msg->u.begin.final_lsn,
+		.xid = msg->u.begin.xid,
+	};
+	lock_router(c);
+	if (!c->tx.skip)
+		cu_recent_xids_push(c->opts.recent, c->tx.xid);
+}
+
+static int on_relation(struct cu_collector *c, const struct cu_pgoutput_relation *message)
+{
+	uint32_t ancestors[CU_ANCESTORS_MAX];
+	struct cu_relation *relation;
+	bool changed;
+	int n;
+
+	cu_collector_unlock_router(c);
+	n = c->opts.ancestors(c->opts.ctx, message->oid, ancestors, CU_ANCESTORS_MAX);
+	if (n < 0)
+		return n;
+	relation = cu_relations_put(&c->relations, message, ancestors, (unsigned)n, &changed);
+	if (changed)
+		cu_catalog_invalidate(c->opts.catalog, message->oid);
+	if (c->tx.skip)
+		return 0;
+	if (relation->replica_identity != 'f') {
+		/* Old rows would be missing. The next request for the table joins it to the publication anew. */
+		cu_publication_forget(c->opts.publication, message->oid);
+		doom_listeners(c, relation, "the table lost REPLICA IDENTITY FULL");
+		return 0;
+	}
+	lock_router(c);
+	for (unsigned r = 0; r < relation->route_len; r++) {
+		struct cu_router_targets targets = cu_router_lookup(c->opts.router, relation->route_oids[r]);
+
+		for (size_t i = 0; i < targets.len; i++) {
+			const char *why;
+
+			if (!cu_shape_holds(targets.list[i], c->tx.xid) &&
+			    !cu_shape_view_of(targets.list[i], relation, &why))
+				cu_collector_doom(c, targets.list[i], why);
+		}
+	}
+	return 0;
+}
+
+/* The rows of a change, copied into the fragment with the first shape that wants them. */
+struct rows {
+	const struct cu_pgoutput_change *change;
+	const uint8_t *wire;
+	size_t wire_len;
+	bool copied;
+	struct cu_pg_value *old_row, *new_row;
+};
+
+static int copy_rows(struct cu_collector *c, struct rows *rows)
+{
+	const struct cu_pgoutput_change *change = rows->change;
+	const char *copy;
+
+	if (rows->copied)
+		return 0;
+	copy = cu_arena_copy(&c->fragment.arena, rows->wire, rows->wire_len);
+	if (!copy)
+		return CU_ENOMEM;
+	if (change->old_n) {
+		rows->old_row = cu_fragment_row(&c->fragment, change->old_row, change->old_n, rows->wire, copy);
+		if (!rows->old_row)
+			return CU_ENOMEM;
+	}
+	if (change->new_n) {
+		rows->new_row = cu_fragment_row(&c->fragment, change->new_row, change->new_n, rows->wire, copy);
+		if (!rows->new_row)
+			return CU_ENOMEM;
+	}
+	rows->copied = true;
+	return 0;
+}
+
+static int touch(struct cu_collector *c, const struct cu_relation *relation, cu_shape *shape, struct rows *rows,
+		 uint64_t op)
+{
+	const char *why;
+	const cu_shape_view *view;
+	int rc;
+
+	/* A transaction that the snapshot holds may carry the table's older form: nothing of it concerns us. */
+	if (!shape->event && cu_shape_holds(shape, c->tx.xid))
+		return 0;
+	view = cu_shape_view_of(shape, relation, &why);
+	if (!view || (rows->change->new_n ? rows->change->new_n : rows->change->old_n) != relation->columns_len) {
+		cu_collector_doom(c, shape, view ? "a row does not fit its table's description" : why);
+		return 0;
+	}
+	rc = copy_rows(c, rows);
+	if (rc == 0)
+		rc = cu_fragment_touch(&c->fragment, shape, view, c->tx.xid, op, rows->old_row, rows->new_row);
+	return rc;
+}
+
+static int on_change(struct cu_collector *c, const struct cu_pgoutput_msg *msg, const uint8_t *data, size_t len)
+{
+	const struct cu_pgoutput_change *change = &msg->u.change;
+	const struct cu_relation *relation = cu_relations_get(&c->relations, change->oid);
+	struct rows rows = { .change = change, .wire = data, .wire_len = len };
+	uint64_t op = c->tx.next_op;
+	int rc = 0;
+
+	if (!relation)
+		return CU_ECORRUPT;
+	c->tx.next_op += 2;
+	if (c->tx.skip)
+		return 0;
+	c->fragment.changes++;
+	c->fragment.bytes += len;
+	if (msg->kind != CU_PGOUTPUT_INSERT && change->old_kind != CU_PGOUTPUT_OLD_FULL) {
+		doom_listeners(c, relation, "a change came without its old row (REPLICA IDENTITY is not FULL)");
+		return 0;
+	}
+	lock_router(c);
+	for (unsigned r = 0; rc == 0 && r < relation->route_len; r++) {
+		struct cu_router_targets targets = cu_router_lookup(c->opts.router, relation->route_oids[r]);
+
+		for (size_t i = 0; rc == 0 && i < targets.len; i++)
+			rc = touch(c, relation, targets.list[i], &rows, op);
+	}
+	return rc;
+}
+
+static void on_truncate(struct cu_collector *c, const struct cu_pgoutput_msg *msg)
+{
+	for (unsigned i = 0; i < msg->u.truncate.oids_n; i++) {
+		const struct cu_relation *relation = cu_relations_get(&c->relations, cu_pgoutput_truncate_oid(msg, i));
+
+		if (relation && !c->tx.skip)
+			doom_listeners(c, relation, "the table was truncated");
+	}
+	c->tx.next_op += 2;
+}
+
+static int on_commit(struct cu_collector *c, const struct cu_pgoutput_msg *msg)
+{
+	int rc = 0;
+
+	if (!c->tx.skip) {
+		rc = cu_collector_deliver(c, true, msg->u.commit.end_lsn);
+		if (rc < 0)
+			return rc;
+		c->committed_tx = c->tx.tx;
+		atomic_fetch_add_explicit(&c->stat_transactions, 1, memory_order_relaxed);
+	}
+	c->safe_lsn = CU_MAX(c->safe_lsn, msg->u.commit.end_lsn);
+	c->tx.open = false;
+	return rc;
+}
+
+int cu_collector_message(struct cu_collector *c, const uint8_t *data, size_t len)
+{
+	struct cu_pgoutput_msg msg;
+	int rc;
+
+	rc = cu_pgoutput_decode(&c->decoder, data, len, &msg);
+	if (rc < 0) {
+		cu_error("the replication stream cannot be decoded; connecting anew",
+			 CU_KV("reason", c->decoder.reason ? c->decoder.reason : cu_strerror(rc)),
+			 CU_KV_LSN("transaction", c->tx.tx));
+		return rc;
+	}
+	if (!c->tx.open && strchr("CRIUDT", (int)msg.kind) != NULL && msg.kind != CU_PGOUTPUT_RELATION) {
+		cu_error("the replication stream has a change outside of a transaction; connecting anew");
+		return CU_ECORRUPT;
+	}
+	switch (msg.kind) {
+	case CU_PGOUTPUT_BEGIN: on_begin(c, &msg); return 0;
+	case CU_PGOUTPUT_COMMIT: return on_commit(c, &msg);
+	case CU_PGOUTPUT_RELATION: return on_relation(c, &msg.u.relation);
+	case CU_PGOUTPUT_TRUNCATE: on_truncate(c, &msg); return 0;
+	case CU_PGOUTPUT_INSERT:
+	case CU_PGOUTPUT_UPDATE:
+	case CU_PGOUTPUT_DELETE:
+		rc = on_change(c, &msg, data, len);
+		if (rc == 0 && cu_fragment_is_full(&c->fragment))
+			rc = cu_collector_deliver(c, false, 0);
+		return rc;
+	case CU_PGOUTPUT_ORIGIN:
+	case CU_PGOUTPUT_TYPE:
+	case CU_PGOUTPUT_MESSAGE: return 0; /* nothing of ours depends on them */
+	}
+	return CU_EUNSUPPORTED;
+}
+
+void cu_collector_abort(struct cu_collector *c)
+{
+	int rc = 0;
+
+	cu_collector_unlock_router(c);
+	cu_fragment_reset(&c->fragment);
+	for (size_t i = 0; i < c->doomed_len; i++)
+		cu_shape_unref(&c->doomed[i].shape);
+	c->doomed_len = 0;
+	for (size_t i = 0; i < c->touched.len; i++) {
+		cu_shape *shape = c->touched.list[i];
+
+		pthread_mutex_lock(&shape->lock);
+		cu_tail_abort(&shape->tail);
+		pthread_mutex_unlock(&shape->lock);
+		shape->touched = false;
+		cu_shape_unref(&c->touched.list[i]);
+	}
+	c->touched.len = 0;
+	if (c->tx.open && c->tx.appended) {
+		struct cu_fanout fanout = {
+			.tx = c->tx.tx, .xid = c->tx.xid, .fragment = c->tx.fragment, .flags = CU_FANOUT_ABORT,
+		};
+
+		CU_RETRY_ON_DISK(c, rc, cu_changelog_append_fanout(c->log, &fanout));
+		if (rc < 0)
+			cu_error("an aborted transaction could not be closed in the change log",
+				 CU_KV("error", cu_strerror(rc)), CU_KV_LSN("transaction", c->tx.tx));
+	}
+	c->tx = (struct cu_transaction){ .open = false };
+}

@@ -1,0 +1,90 @@
+/* replay.c: fan-out records to tails. */
+#include "shape/replay.h"
+
+#include <stdlib.h>
+
+void cu_replay_init(cu_replay *replay, cu_shape_set *shapes)
+{
+	*replay = (cu_replay){ .shapes = shapes };
+}
+
+static void end_transaction(cu_replay *replay, bool commit)
+{
+	for (size_t i = 0; i < replay->touched_len; i++) {
+		cu_shape *shape = replay->touched[i];
+
+		if (commit) {
+			cu_tail_commit(&shape->tail, cu_shape_set_chunk_bytes(replay->shapes));
+			cu_tail_show(&shape->tail);
+		} else {
+			cu_tail_abort(&shape->tail);
+		}
+		shape->touched = false;
+		cu_shape_unref(&replay->touched[i]);
+	}
+	replay->touched_len = 0;
+}
+
+void cu_replay_fini(cu_replay *replay)
+{
+	end_transaction(replay, false);
+	free(replay->touched);
+}
+
+static void touch(cu_replay *replay, cu_shape *shape)
+{
+	if (shape->touched)
+		return;
+	shape->touched = true;
+	if (replay->touched_len == replay->touched_cap) {
+		replay->touched_cap = replay->touched_cap ? replay->touched_cap * 2 : 64;
+		replay->touched = cu_xrealloc(replay->touched, replay->touched_cap * sizeof(*replay->touched));
+	}
+	replay->touched[replay->touched_len++] = cu_shape_ref(shape);
+}
+
+static int append_runs(cu_shape *shape, const struct cu_fanout *fanout, const struct cu_fanout_shape *entry,
+		       const struct cu_changelog_item *items)
+{
+	struct cu_tail_run run = { .tx = fanout->tx, .xid = fanout->xid };
+	int rc = 0;
+
+	for (uint32_t r = 0; rc == 0 && r < entry->runs_len; r++) {
+		const struct cu_fanout_run *range = &fanout->runs[entry->runs_at + r];
+
+		for (uint32_t i = range->first; rc == 0 && i < range->first + range->len; i++) {
+			if (items[i].pos == 0)
+				return CU_ECORRUPT; /* its segment was dropped although a shape needs it */
+			if (cu_tail_run_extend(&run, items[i].pos, items[i].len, items[i].op))
+				continue;
+			rc = cu_tail_append(&shape->tail, &run);
+			run.items = 0;
+			cu_tail_run_extend(&run, items[i].pos, items[i].len, items[i].op);
+		}
+	}
+	if (rc == 0 && run.items)
+		rc = cu_tail_append(&shape->tail, &run);
+	return rc;
+}
+
+int cu_replay_fanout(void *ctx, const struct cu_fanout *fanout, const struct cu_changelog_item *items)
+{
+	cu_replay *replay = ctx;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < fanout->shapes_len; i++) {
+		const struct cu_fanout_shape *entry = &fanout->shapes[i];
+		cu_shape *shape = cu_shape_set_by_id(replay->shapes, entry->shape_id);
+
+		if (!shape)
+			continue;
+		if (!cu_shape_holds(shape, fanout->xid)) {
+			touch(replay, shape);
+			rc = append_runs(shape, fanout, entry, items);
+		}
+		cu_shape_unref(&shape);
+	}
+	if (fanout->flags & (CU_FANOUT_COMMIT | CU_FANOUT_ABORT))
+		end_transaction(replay, (fanout->flags & CU_FANOUT_COMMIT) != 0);
+	return rc;
+}
