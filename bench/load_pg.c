@@ -139,19 +139,19 @@ static void bare_ready(cu_watch *watch, uint32_t events)
 
 static int bare_open(struct bare *b, cu_client *client, const struct cu_load_opts *opts)
 {
+	const char *const names[] = { "dbname", "replication", NULL }; /* dbname may be a whole connection string */
+	const char *const values[] = { opts->db, "database", NULL };
 	cu_buf text = CU_BUF_INIT;
 	PGresult *result = NULL;
 	char slot[64];
 	int rc = CU_EPG;
 
 	snprintf(slot, sizeof slot, "copper_bare_%d", (int)getpid());
-	cu_buf_printf(&text, "%s replication=database", opts->db);
-	b->conn = PQconnectdb(cu_buf_str(&text));
+	b->conn = PQconnectdbParams(names, values, 1);
 	if (PQstatus(b->conn) != CONNECTION_OK) {
 		fprintf(stderr, "load: %s", PQerrorMessage(b->conn));
 		goto out;
 	}
-	cu_buf_clear(&text);
 	cu_buf_printf(&text, "CREATE_REPLICATION_SLOT %s TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT", slot);
 	result = PQexec(b->conn, cu_buf_str(&text));
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
