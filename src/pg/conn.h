@@ -55,7 +55,14 @@ const char *cu_pg_config_dbname(const cu_pg_config *config);
 int cu_pg_connect(const cu_pg_config *config, enum cu_pg_mode mode, int cancel_fd, PGconn **ret_conn,
 		  struct cu_pg_error *err);
 
-/* Runs SQL with text parameters and waits. ret_result may be NULL; returns owned (PQclear). CU_EPG with err. */
+/* From now on cu_pg_exec() and its kin end with CU_ECLOSED in this thread as soon as fd is readable (-1 = never); the
+ * connection must then be closed. For threads that must stop within a second. */
+void cu_pg_thread_cancel_fd(int fd);
+/* Waits for ms; false at once when that descriptor is readable. For what must be asked again. */
+bool cu_pg_thread_pause(unsigned ms);
+
+/* Runs SQL (one statement, or several without parameters) and waits; the result is the last one's. ret_result may be
+ * NULL; returns owned (PQclear). COPY … TO STDOUT gives PGRES_COPY_OUT: go on with PQgetCopyData. CU_EPG with err. */
 int cu_pg_exec(PGconn *conn, const char *sql, PGresult **ret_result, struct cu_pg_error *err);
 int cu_pg_query(PGconn *conn, const char *sql, int nparams, const char *const *params, PGresult **ret_result,
 		struct cu_pg_error *err);
