@@ -42,8 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	check(cu_shape_params_parse(text, query_len, &params, &errors), &params, &errors);
 	if (nul)
-		check(cu_shape_params_parse_post(text, query_len, nul + 1, len - query_len - 1, &params, &errors), &params,
-		      &errors);
+		check(cu_shape_params_parse_post(text, query_len, nul + 1, len - query_len - 1, &params, &errors),
+		      &params, &errors);
 	if (cu_shape_params_parse_delete(text, query_len, &params, &errors) == 0)
 		CU_ASSERT(params->table || params->handle);
 	cu_shape_params_free(&params);

@@ -84,10 +84,10 @@ void cu_headers_new(const struct cu_headers_config *config, cu_headers **ret_hea
 		if (fixed_texts[i])
 			cu_buf_puts(&headers->fixed[i], fixed_texts[i]);
 	cu_buf_printf(&headers->fixed[FIXED_CATCH_UP],
-		      VARY "cache-control: public, max-age=%u, stale-while-revalidate=%u\r\n" SERVER CORS_SHAPE TYPE_JSON,
+		      VARY CACHE("public, max-age=%u, stale-while-revalidate=%u") SERVER CORS_SHAPE TYPE_JSON,
 		      config->max_age_s, config->stale_age_s);
 	/* Just under the time that a stream lives, so that a cache may merge those who connect meanwhile. */
-	cu_buf_printf(&headers->fixed[FIXED_SSE], VARY "cache-control: public, max-age=%u\r\n" SERVER CORS_SHAPE TYPE_SSE,
+	cu_buf_printf(&headers->fixed[FIXED_SSE], VARY CACHE("public, max-age=%u") SERVER CORS_SHAPE TYPE_SSE,
 		      sse_s > 1 ? sse_s - 1 : 1);
 	for (int i = 0; i < FIXED_COUNT; i++)
 		CU_ASSERT(!cu_buf_failed(&headers->fixed[i])); /* small and at start-up */

@@ -7,7 +7,7 @@
  * x-request-id. To wake many readers: write the shared part once, then cu_headers_put_request_id() per reader.
  *
  * Threads: a cu_headers is immutable once made, any thread may use it. Cost: a handful of memcpy per answer, no
- * formatting; a request id is about 20 ns. Ownership: everything in cu_answer is borrowed.
+ * formatting; a block is about 110 ns, a request id 30 ns. Ownership: everything in cu_answer is borrowed.
  */
 #ifndef CU_API_HEADERS_H
 #define CU_API_HEADERS_H
@@ -44,7 +44,7 @@ struct cu_answer {
 	bool known_error;       /* electric-internal-known-error: true */
 	unsigned retry_after_s; /* 0: none */
 	const char *handle;     /* NULL: none; then there is no etag either */
-	const char *offset_asked;  /* cu_shape_params.offset_text; NULL (an error, 409) leaves its place in the etag empty */
+	const char *offset_asked;  /* cu_shape_params.offset_text; NULL (409): empty in the etag. Not in errors */
 	const char *offset;        /* the answered one: electric-offset; NULL: none */
 	const char *cursor_asked;  /* for live answers; NULL: none */
 	const char *schema;     /* JSON; written when not live and status is 200; NULL: none */

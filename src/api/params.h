@@ -70,7 +70,7 @@ struct cu_shape_params {
 	enum cu_replica replica;
 	enum cu_log_mode log_mode;
 	const char *where;
-	struct cu_text_pair *params; /* params[key]=value; numeric keys first in numeric order, then others; keys unique */
+	struct cu_text_pair *params; /* params[key]=value: numbers first, in their order, then others; keys unique */
 	size_t params_len;
 	bool experimental_compaction; /* accepted, without effect */
 
@@ -85,7 +85,7 @@ struct cu_shape_params {
 };
 
 /* Parses the raw query string (what follows '?', may be empty). CU_EINVAL: `errors` (empty before) says why, 400.
- * CU_ENOMEM: 503. * On error *ret is left alone. Takes nothing, keeps nothing. Repeated parameters: the last one counts. */
+ * CU_ENOMEM: 503. On error *ret is left alone. Takes nothing, keeps nothing. Of repeated parameters the last counts. */
 int cu_shape_params_parse(const char *query, size_t len, struct cu_shape_params **ret, cu_api_errors *errors);
 /* The same for POST: a JSON object in the body overrides the query, parameter by parameter; an empty body is fine.
  * Subset parameters may stand in {"subset":{…}} or at the top level (where, order_by, limit, offset, params). */

@@ -258,7 +258,8 @@ static const struct {
 	  EXPOSE
 	  "access-control-allow-methods: GET, HEAD\n" },
 	{ "29. SSE: live=true&live_sse=true, insert after 1 s, update after",
-	  { .kind = CU_ANSWER_SHAPE, .status = 200, .live = true, .live_sse = true, .handle = "67265603-1795359408652735",
+	  { .kind = CU_ANSWER_SHAPE, .status = 200, .live = true, .live_sse = true,
+	    .handle = "67265603-1795359408652735",
 	    .offset_asked = "26673336_6", .offset = "26673336_6", .up_to_date = true,
 	    .schema = SCHEMA, .schema_len = sizeof SCHEMA - 1 },
 	  1795359473u,
@@ -414,8 +415,8 @@ static void a_subset_is_marked_and_has_neither_etag_nor_has_data(void **state)
 
 	(void)state;
 	assert_has(&answer, "cache-control: no-cache\n", true);
-	assert_has(&answer, "electric-snapshot: true\nelectric-handle: 1-2\nelectric-schema: {}\nelectric-offset: 5_0\n",
-		   true);
+	assert_has(&answer,
+		   "electric-snapshot: true\nelectric-handle: 1-2\nelectric-schema: {}\nelectric-offset: 5_0\n", true);
 	assert_has(&answer, "\netag:", false);
 	assert_has(&answer, "\nelectric-has-data", false);
 }

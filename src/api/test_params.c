@@ -150,7 +150,8 @@ static void errors_equal_electrics(void **state)
 		{ "table=items&offset=-1&params[1][a]=x", "\"params\":[\"is invalid\"]" },
 		{ "table=items&offset=-1&where=a%00b", "\"where\":[\"is invalid\"]" },
 		{ "table=items&offset=-1&columns=a,", "\"columns\":[\"Invalid zero-length delimited identifier\"]" },
-		{ "table=items&offset=-1&columns=%22%22", "\"columns\":[\"Invalid zero-length delimited identifier\"]" },
+		{ "table=items&offset=-1&columns=%22%22",
+		  "\"columns\":[\"Invalid zero-length delimited identifier\"]" },
 		{ "table=items&offset=-1&columns=%22id,%22name%22",
 		  "\"columns\":[\"Invalid unquoted identifier contains special characters: \\\"id\"]" },
 		{ "table=items&offset=-1&columns=a,+b",
@@ -243,7 +244,8 @@ static void offsets_are_named_in_their_canonical_form(void **state)
 
 static void the_last_of_repeated_parameters_counts(void **state)
 {
-	struct cu_shape_params *p = good("table=a&table=b&offset=x&offset=-1&params[1]=a&params[1]=b&live=true&live=false");
+	struct cu_shape_params *p = good("table=a&table=b&offset=x&offset=-1&params[1]=a&params[1]=b"
+					 "&live=true&live=false");
 
 	(void)state;
 	assert_string_equal(p->table_name, "b");
@@ -281,7 +283,8 @@ static void params_may_be_a_json_object(void **state)
 
 static void quoted_names_keep_dots_commas_and_case(void **state)
 {
-	struct cu_shape_params *p = good("table=%22My.Schema%22.%22T%22%22x%22&offset=-1&columns=%22a,B%22,_c$1,%c3%84b");
+	struct cu_shape_params *p = good("table=%22My.Schema%22.%22T%22%22x%22&offset=-1"
+					 "&columns=%22a,B%22,_c$1,%c3%84b");
 
 	(void)state;
 	assert_string_equal(p->schema_name, "My.Schema");

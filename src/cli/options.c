@@ -55,11 +55,12 @@ struct option {
 
 static const struct option options[] = {
 	{ "database-url", "DATABASE_URL", TYPE_URL, GROUP_DATABASE, AT(database_url), 0, 0, NULL, true,
-	  "Postgres to follow: postgresql://user:password@host:5432/db?sslmode=require. Required. The role needs REPLICATION" },
-	{ "database-use-ipv6", "ELECTRIC_DATABASE_USE_IPV6", TYPE_BOOL, GROUP_DATABASE, AT(database_ipv6), 0, 0, "false",
-	  false, "accepted for Electric's sake: every address of the database's host is tried anyway" },
-	{ "db-pool-size", "ELECTRIC_DB_POOL_SIZE", TYPE_UNSIGNED, GROUP_DATABASE, AT(db_pool_size), 1, 1000, "20", false,
-	  "connections for snapshots and catalog queries, at most" },
+	  "Postgres to follow: postgresql://user:password@host:5432/db?sslmode=require. Required. The role needs "
+	  "REPLICATION" },
+	{ "database-use-ipv6", "ELECTRIC_DATABASE_USE_IPV6", TYPE_BOOL, GROUP_DATABASE, AT(database_ipv6), 0, 0,
+	  "false", false, "accepted for Electric's sake: every address of the database's host is tried anyway" },
+	{ "db-pool-size", "ELECTRIC_DB_POOL_SIZE", TYPE_UNSIGNED, GROUP_DATABASE, AT(db_pool_size), 1, 1000, "20",
+	  false, "connections for snapshots and catalog queries, at most" },
 	{ "replication-stream-id", "ELECTRIC_REPLICATION_STREAM_ID", TYPE_STREAM_ID, GROUP_DATABASE,
 	  AT(replication_stream_id), 0, 0, "default", false,
 	  "suffix of the slot's and the publication's name; lower-case letters, digits, _" },
@@ -82,34 +83,35 @@ static const struct option options[] = {
 	{ "max-concurrent-requests", "ELECTRIC_MAX_CONCURRENT_REQUESTS", TYPE_CONCURRENCY, GROUP_HTTP, 0, 1, 100000000,
 	  "{\"initial\":300,\"existing\":10000}", false,
 	  "requests at the same time for new shapes and for known ones; above: 503 with retry-after" },
-	{ "cache-max-age", "ELECTRIC_CACHE_MAX_AGE", TYPE_UNSIGNED, GROUP_HTTP, AT(cache_max_age_s), 0, INT_MAX, "60", false,
-	  "seconds; max-age of catch-up answers" },
-	{ "cache-stale-age", "ELECTRIC_CACHE_STALE_AGE", TYPE_UNSIGNED, GROUP_HTTP, AT(cache_stale_age_s), 0, INT_MAX, "300",
-	  false, "seconds; stale-while-revalidate of catch-up answers" },
-	{ "long-poll-timeout", "ELECTRIC_LONG_POLL_TIMEOUT", TYPE_DURATION, GROUP_HTTP, AT(long_poll_ms), 1, DAY_MS, "20s",
-	  false, "how long a live request waits for news" },
+	{ "cache-max-age", "ELECTRIC_CACHE_MAX_AGE", TYPE_UNSIGNED, GROUP_HTTP, AT(cache_max_age_s), 0, INT_MAX,
+	  "60", false, "seconds; max-age of catch-up answers" },
+	{ "cache-stale-age", "ELECTRIC_CACHE_STALE_AGE", TYPE_UNSIGNED, GROUP_HTTP, AT(cache_stale_age_s), 0,
+	  INT_MAX, "300", false, "seconds; stale-while-revalidate of catch-up answers" },
+	{ "long-poll-timeout", "ELECTRIC_LONG_POLL_TIMEOUT", TYPE_DURATION, GROUP_HTTP, AT(long_poll_ms), 1, DAY_MS,
+	  "20s", false, "how long a live request waits for news" },
 	{ "sse-timeout", NULL, TYPE_DURATION, GROUP_HTTP, AT(sse_timeout_ms), 1, DAY_MS, "60s", false,
 	  "how long a live_sse stream lives" },
-	{ "tcp-send-timeout", "ELECTRIC_TCP_SEND_TIMEOUT", TYPE_DURATION, GROUP_HTTP, AT(send_timeout_ms), 1, DAY_MS, "30s",
-	  false, "a reader that takes no byte for so long is cut off" },
-	{ "tcp-read-timeout", "ELECTRIC_TCP_READ_TIMEOUT", TYPE_DURATION, GROUP_HTTP, AT(read_timeout_ms), 1, DAY_MS, "60s",
-	  false, "an idle connection is closed; set it above the idle time of a proxy in front" },
+	{ "tcp-send-timeout", "ELECTRIC_TCP_SEND_TIMEOUT", TYPE_DURATION, GROUP_HTTP, AT(send_timeout_ms), 1, DAY_MS,
+	  "30s", false, "a reader that takes no byte for so long is cut off" },
+	{ "tcp-read-timeout", "ELECTRIC_TCP_READ_TIMEOUT", TYPE_DURATION, GROUP_HTTP, AT(read_timeout_ms), 1, DAY_MS,
+	  "60s", false, "an idle connection is closed; set it above the idle time of a proxy in front" },
 	{ "enable-integration-testing", "ELECTRIC_ENABLE_INTEGRATION_TESTING", TYPE_BOOL, GROUP_HTTP,
 	  AT(allow_shape_deletion), 0, 0, "false", false, "allow DELETE /v1/shape" },
 
-	{ "storage-dir", "ELECTRIC_STORAGE_DIR", TYPE_STRING, GROUP_STORAGE, AT(storage_dir), 0, 0, "./persistent", false,
-	  "directory for the shapes' logs; must survive restarts" },
-	{ "shape-chunk-bytes-threshold", "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD", TYPE_BYTES, GROUP_STORAGE, AT(chunk_bytes),
-	  1024, 1u << 30, "10MiB", false, "size of one answer's body, about; it ends at the next whole item" },
+	{ "storage-dir", "ELECTRIC_STORAGE_DIR", TYPE_STRING, GROUP_STORAGE, AT(storage_dir), 0, 0, "./persistent",
+	  false, "directory for the shapes' logs; must survive restarts" },
+	{ "shape-chunk-bytes-threshold", "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD", TYPE_BYTES, GROUP_STORAGE,
+	  AT(chunk_bytes), 1024, 1u << 30, "10MiB", false,
+	  "size of one answer's body, about; it ends at the next whole item" },
 	{ "checkpoint-interval", NULL, TYPE_DURATION, GROUP_STORAGE, AT(checkpoint_ms), 1, 600000, "1s", false,
 	  "how often everything is made durable and confirmed to Postgres" },
 
-	{ "shape-hibernate-after", "ELECTRIC_SHAPE_HIBERNATE_AFTER", TYPE_DURATION, GROUP_SHAPES, AT(hibernate_after_ms), 1,
-	  7 * DAY_MS, "30s", false, "an idle shape gives back its buffers" },
+	{ "shape-hibernate-after", "ELECTRIC_SHAPE_HIBERNATE_AFTER", TYPE_DURATION, GROUP_SHAPES,
+	  AT(hibernate_after_ms), 1, 7 * DAY_MS, "30s", false, "an idle shape gives back its buffers" },
 	{ "shape-suspend-after", "ELECTRIC_SHAPE_SUSPEND_AFTER", TYPE_DURATION, GROUP_SHAPES, AT(suspend_after_ms), 1,
 	  7 * DAY_MS, "10m", false, "a hibernating shape's consumer ends, with --shape-suspend-consumer" },
-	{ "shape-suspend-consumer", "ELECTRIC_SHAPE_SUSPEND_CONSUMER", TYPE_BOOL, GROUP_SHAPES, AT(enable_suspend), 0, 0,
-	  "false", false, "let idle consumers end; they start again at the next change" },
+	{ "shape-suspend-consumer", "ELECTRIC_SHAPE_SUSPEND_CONSUMER", TYPE_BOOL, GROUP_SHAPES, AT(enable_suspend), 0,
+	  0, "false", false, "let idle consumers end; they start again at the next change" },
 
 	{ "log-level", "ELECTRIC_LOG_LEVEL", TYPE_LOG_LEVEL, GROUP_LOG, AT(log_level), 0, 0, "info", false,
 	  "error, warning, info or debug" },
@@ -125,7 +127,8 @@ static const struct {
 	{ "ELECTRIC_POOLED_DATABASE_URL", "all connections use the database URL" },
 	{ "ELECTRIC_QUERY_DATABASE_URL", "all connections use the database URL" },
 	{ "ELECTRIC_DATABASE_CA_CERTIFICATE_FILE",
-	  "the server's certificate is NOT verified by it: put sslmode=verify-full&sslrootcert=<file> into the database URL" },
+	  "the server's certificate is NOT verified by it: put sslmode=verify-full&sslrootcert=<file> into the "
+	  "database URL" },
 	{ "ELECTRIC_DATABASE_TCP_KEEPALIVE_IDLE", "put keepalives_idle=<seconds> into the database URL" },
 	{ "ELECTRIC_DATABASE_TCP_KEEPALIVE_INTERVAL", "put keepalives_interval=<seconds> into the database URL" },
 	{ "ELECTRIC_DATABASE_TCP_KEEPALIVE_COUNT", "put keepalives_count=<n> into the database URL" },
@@ -370,7 +373,8 @@ static void set_url(struct parse *parse, const struct option *option, const char
 	if (!uri && !conninfo)
 		complain(parse, option, source, text, "a URL that starts with postgresql://");
 	else if (strstr(text, "replication="))
-		complain(parse, option, source, text, "free of replication=…: both kinds of connections are opened as needed");
+		complain(parse, option, source, text,
+			 "free of replication=…: both kinds of connections are opened as needed");
 	else
 		set_string(parse, option, text);
 }
@@ -604,18 +608,19 @@ static void finish(struct parse *parse)
 	long cores;
 
 	if (!out->database_url && parse->errors == 0)
-		general_error(parse, "DATABASE_URL: not set. Say which Postgres to follow: DATABASE_URL=postgresql://… or "
-				     "--database-url");
+		general_error(parse, "DATABASE_URL: not set. Say which Postgres to follow: DATABASE_URL=postgresql://… "
+				     "or --database-url");
 	if (out->secret && *out->secret == '\0') {
 		free(out->secret);
 		out->secret = NULL;
 	}
 	if (out->insecure && out->secret)
-		general_error(parse, "ELECTRIC_SECRET and ELECTRIC_INSECURE are both set: choose one (--secret or --insecure)");
+		general_error(parse, "ELECTRIC_SECRET and ELECTRIC_INSECURE are both set: choose one (--secret or "
+				     "--insecure)");
 	else if (!out->insecure && !out->secret)
-		general_error(parse, "ELECTRIC_SECRET: not set. Requests must carry a secret; set ELECTRIC_SECRET, or start "
-				     "with --insecure (ELECTRIC_INSECURE=true) to let everyone who reaches the port read "
-				     "the database");
+		general_error(parse, "ELECTRIC_SECRET: not set. Requests must carry a secret; set ELECTRIC_SECRET, or "
+				     "start with --insecure (ELECTRIC_INSECURE=true) to let everyone who reaches the "
+				     "port read the database");
 	if (!out->host || *out->host == '\0') {
 		free(out->host);
 		out->host = cu_xstrdup(out->listen_ipv6 ? "::" : "0.0.0.0");
@@ -669,8 +674,8 @@ void cu_options_help(cu_buf *ret_text)
 
 	cu_buf_puts(ret_text, "copper " COPPER_VERSION ": a sync engine for Postgres\n\n"
 			      "usage: copper --database-url postgresql://user:password@host/db --secret <secret>\n\n"
-			      "Each option is a flag (--name value or --name=value) or a variable. A flag comes before a\n"
-			      "COPPER_ variable, that before Electric's.\n");
+			      "Each option is a flag (--name value or --name=value) or a variable. A flag comes before "
+			      "a\nCOPPER_ variable, that before Electric's.\n");
 	for (int group = 0; group < GROUP_COUNT; group++) {
 		cu_buf_printf(ret_text, "\n%s\n", group_names[group]);
 		for (size_t i = 0; i < OPTIONS_LEN; i++) {
@@ -680,7 +685,8 @@ void cu_options_help(cu_buf *ret_text)
 				continue;
 			copper_variable(option, variable);
 			cu_buf_printf(ret_text, "  --%s  (%s%s%s)\n      %s", option->name, variable,
-				      option->electric ? ", " : "", option->electric ? option->electric : "", option->help);
+				      option->electric ? ", " : "", option->electric ? option->electric : "",
+				      option->help);
 			if (option->def)
 				cu_buf_printf(ret_text, " [%s]", option->def);
 			cu_buf_putc(ret_text, '\n');
@@ -694,7 +700,8 @@ void cu_options_markdown(cu_buf *ret_text)
 	char variable[VARIABLE_LEN_MAX];
 
 	for (int group = 0; group < GROUP_COUNT; group++) {
-		cu_buf_printf(ret_text, "%s## %s\n\n| flag | variables | default | what |\n| --- | --- | --- | --- |\n",
+		cu_buf_printf(ret_text,
+			      "%s## %s\n\n| flag | variables | default | what |\n| --- | --- | --- | --- |\n",
 			      group ? "\n" : "", group_names[group]);
 		for (size_t i = 0; i < OPTIONS_LEN; i++) {
 			const struct option *option = &options[i];
@@ -711,7 +718,8 @@ void cu_options_markdown(cu_buf *ret_text)
 				cu_buf_printf(ret_text, " | | %s |\n", option->help);
 		}
 	}
-	cu_buf_puts(ret_text, "\n## Electric's variables without effect here\n\nEach of these gives a warning when set.\n\n"
+	cu_buf_puts(ret_text, "\n## Electric's variables without effect here\n\n"
+			      "Each of these gives a warning when set.\n\n"
 			      "| variable | instead |\n| --- | --- |\n");
 	for (size_t i = 0; i < CU_ARRAY_LEN(ignored); i++)
 		cu_buf_printf(ret_text, "| `%s` | %s |\n", ignored[i].name, ignored[i].note);

@@ -1,7 +1,7 @@
 /* options.h: the options of the copper binary, from one table: flags, COPPER_… and ELECTRIC_… variables.
  *
- * Precedence: flag, then COPPER_…, then Electric's variable, then the default. An empty variable counts as not set. An
- * error names its source: `COPPER_PORT: "abc" is not a number between 0 and 65535`; secrets are never quoted.
+ * Precedence: flag, then COPPER_…, then Electric's variable, then the default. An empty variable counts as not set.
+ * An error names its source: `COPPER_PORT: "abc" is not a number between 0 and 65535`; secrets are never quoted.
  *
  * Threads: start-up only. Ownership: cu_options owns its texts until cu_options_fini(). docs/configuration.md is the
  * table in words; a test checks that each option stands there.

@@ -115,7 +115,8 @@ static void empty_variables_count_as_not_set(void **state)
 	struct cu_options o;
 
 	(void)state;
-	assert_good(ENV(), ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s", "COPPER_PORT=", "ELECTRIC_PORT=4", "ELECTRIC_INSECURE="),
+	assert_good(ENV(),
+		    ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s", "COPPER_PORT=", "ELECTRIC_PORT=4", "ELECTRIC_INSECURE="),
 		    &o);
 	assert_int_equal(o.port, 4);
 	cu_options_fini(&o);
@@ -133,15 +134,16 @@ static void errors_name_their_source_and_never_a_secret(void **state)
 		{ "ELECTRIC_DB_POOL_SIZE=0", "ELECTRIC_DB_POOL_SIZE: \"0\" is not a number between 1 and 1000" },
 		{ "ELECTRIC_INSECURE=maybe", "ELECTRIC_INSECURE: \"maybe\" is not true or false" },
 		{ "ELECTRIC_SHAPE_HIBERNATE_AFTER=5x",
-		  "ELECTRIC_SHAPE_HIBERNATE_AFTER: \"5x\" is not a time between 1 ms and 604800 s, like 500ms, 30s or 2m" },
+		  "ELECTRIC_SHAPE_HIBERNATE_AFTER: \"5x\" is not a time between 1 ms and 604800 s, like 500ms, "
+		  "30s or 2m" },
 		{ "ELECTRIC_LOG_LEVEL=loud", "ELECTRIC_LOG_LEVEL: \"loud\" is not one of error, warning, info, debug" },
 		{ "COPPER_LOG_FORMAT=xml", "COPPER_LOG_FORMAT: \"xml\" is not text or json" },
 		{ "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD=1TB",
 		  "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD: \"1TB\" is not a size between 1024 and 1073741824 bytes, like "
 		  "10485760 or 10MiB" },
 		{ "ELECTRIC_REPLICATION_STREAM_ID=a-b",
-		  "ELECTRIC_REPLICATION_STREAM_ID: \"a-b\" is not a name of at most 42 letters, digits and _ that does not "
-		  "start with a digit" },
+		  "ELECTRIC_REPLICATION_STREAM_ID: \"a-b\" is not a name of at most 42 letters, digits and _ that does "
+		  "not start with a digit" },
 		{ "ELECTRIC_MAX_CONCURRENT_REQUESTS={\"initial\":0}",
 		  "ELECTRIC_MAX_CONCURRENT_REQUESTS: \"{\"initial\":0}\" is not a JSON object like "
 		  "{\"initial\":300,\"existing\":10000} with numbers from 1 on" },
@@ -157,7 +159,8 @@ static void errors_name_their_source_and_never_a_secret(void **state)
 		     ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s"),
 		     "--port: \"x\" is not a number between 0 and 65535\n--bogus: no such option; see copper --help\n"
 		     "extra: unexpected argument; see copper --help");
-	assert_error(ENV((char *)"--port"), ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s"), "--port: its value is missing");
+	assert_error(ENV((char *)"--port"), ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s"),
+		     "--port: its value is missing");
 }
 
 static void a_secret_or_insecure_is_required_but_not_both(void **state)
@@ -202,7 +205,8 @@ static void times_and_sizes_take_units(void **state)
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} sizes[] = { { "10485760", 10485760 }, { "1MiB", 1048576 }, { "1MB", 1000000 }, { "2.5KiB", 2560 }, { "1GiB", 1u << 30 } };
+	} sizes[] = { { "10485760", 10485760 }, { "1MiB", 1048576 }, { "1MB", 1000000 }, { "2.5KiB", 2560 },
+		      { "1GiB", 1u << 30 } };
 	struct cu_options o;
 	char variable[100];
 
@@ -227,7 +231,8 @@ static void special_values_are_understood(void **state)
 
 	(void)state;
 	assert_good(ENV((char *)"--insecure", (char *)"--listen-on-ipv6"),
-		    ENV("DATABASE_URL=" URL, "ELECTRIC_MAX_CONCURRENT_REQUESTS={\"initial\": 5}", "ELECTRIC_LOG_LEVEL=warn",
+		    ENV("DATABASE_URL=" URL, "ELECTRIC_MAX_CONCURRENT_REQUESTS={\"initial\": 5}",
+			"ELECTRIC_LOG_LEVEL=warn",
 			"ELECTRIC_REPLICATION_STREAM_ID=MyApp_2", "ELECTRIC_SHAPE_SUSPEND_CONSUMER=1"),
 		    &o);
 	assert_string_equal(o.host, "::");
