@@ -116,7 +116,8 @@ static void empty_variables_count_as_not_set(void **state)
 
 	(void)state;
 	assert_good(ENV(),
-		    ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s", "COPPER_PORT=", "ELECTRIC_PORT=4", "ELECTRIC_INSECURE="),
+		    ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s", "COPPER_PORT=",
+			"ELECTRIC_PORT=4", "ELECTRIC_INSECURE="),
 		    &o);
 	assert_int_equal(o.port, 4);
 	cu_options_fini(&o);
