@@ -1,0 +1,485 @@
+/* answer.c: header blocks and bodies. Every function here ends its request and frees its reader. */
+#include "api/reader.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "shape/log_reader.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum cu_answer_method cu_answer_method_of(const cu_http_request *req)
+{
+	switch (cu_http_request_method(req)) {
+	case CU_HTTP_POST: return CU_ANSWER_POST;
+	case CU_HTTP_DELETE: return CU_ANSWER_DELETE;
+	default: return CU_ANSWER_GET;
+	}
+}
+
+/* ---- what N readers of one wave share ---- */
+
+/* The last live answer of a loop: when a change wakes thousands of readers that all stand at the same offset, headers and
+ * body are made once. Lives until the wave ends. */
+struct wave {
+	uint64_t shape_id;
+	cu_offset asked, end;
+	char *cursor;
+	cu_buf head; /* without x-request-id */
+	cu_http_body *body;
+};
+
+static void wave_clear(struct wave *wave)
+{
+	free(wave->cursor);
+	cu_buf_fini(&wave->head);
+	cu_http_body_unref(&wave->body);
+	*wave = (struct wave){ .shape_id = 0 };
+}
+
+void cu_api_on_wave_end(void *ctx, cu_http_loop *loop, uint64_t key)
+{
+	struct wave **wave = (struct wave **)cu_http_loop_data(loop);
+
+	(void)ctx;
+	(void)key;
+	if (!*wave)
+		return;
+	wave_clear(*wave);
+	free(*wave);
+	*wave = NULL;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static struct wave *wave_of(const struct cu_reader *reader, cu_http_request *req, cu_offset end)
+{
+	struct wave *wave = *cu_http_loop_data(cu_http_request_loop(req));
+
+	if (wave && wave->shape_id == reader->shape->id && cu_offset_cmp(wave->asked, reader->offset) == 0 &&
+	    cu_offset_cmp(wave->end, end) == 0 && same_text(wave->cursor, reader->cursor))
+		return wave;
+	return NULL;
+}
+
+/* ---- header blocks ---- */
+
+static void put_request_id(const struct cu_reader *reader, const cu_http_request *req, cu_buf *head)
+{
+	struct cu_http_slice id = { NULL, 0 };
+
+	if (!reader || !reader->parked)
+		id = cu_http_request_header(req, "x-request-id");
+	cu_headers_put_request_id(id.data, id.len, head);
+}
+
+struct offset_texts {
+	char asked[CU_OFFSET_TEXT_MAX];
+	char answered[CU_OFFSET_TEXT_MAX];
+};
+
+static struct cu_answer answer_to(const struct cu_reader *reader, const cu_http_request *req, cu_offset answered,
+				  struct offset_texts *texts)
+{
+	const cu_definition *def = reader->shape->def;
+
+	if (reader->now)
+		memcpy(texts->asked, "now", 4);
+	else
+		cu_offset_format(reader->offset, texts->asked);
+	cu_offset_format(answered, texts->answered);
+	return (struct cu_answer){
+		.kind = CU_ANSWER_SHAPE,
+		.method = reader->parked ? CU_ANSWER_GET : cu_answer_method_of(req),
+		.status = 200,
+		.live = reader->live,
+		.handle = reader->shape->handle,
+		.offset_asked = texts->asked,
+		.offset = texts->answered,
+		.cursor_asked = reader->cursor,
+		.schema = def->schema_json,
+		.schema_len = def->schema_json_len,
+	};
+}
+
+/* Does the client have this answer already? Only asked with the request's headers still there. */
+static bool not_modified(const struct cu_reader *reader, const cu_http_request *req, const struct cu_answer *answer)
+{
+	struct cu_http_slice tags = { NULL, 0 };
+	cu_buf etag = CU_BUF_INIT;
+	bool matches;
+
+	if (!reader->parked)
+		tags = cu_http_request_header(req, "if-none-match");
+	if (!tags.data)
+		return false;
+	cu_etag_put(answer, &etag);
+	matches = !cu_buf_failed(&etag) && cu_etag_matches(tags.data, tags.len, etag.data, etag.len);
+	cu_buf_fini(&etag);
+	return matches;
+}
+
+static void send_response(struct cu_reader *reader, cu_http_request *req, int status, cu_buf *head, cu_http_body *body,
+			  struct cu_http_source *source)
+{
+	struct cu_http_response response = {
+		.status = status, .body = body, .source = source,
+	};
+
+	put_request_id(reader, req, head);
+	if (cu_buf_failed(head)) {
+		if (source)
+			source->close(source);
+		cu_http_abort(req);
+	} else {
+		response.headers = head->data;
+		response.headers_len = head->len;
+		cu_http_respond(req, &response);
+	}
+	cu_reader_free(&reader);
+}
+
+/* Takes source and body's reference is the caller's. */
+static void respond(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer, cu_http_body *body,
+		    struct cu_http_source *source)
+{
+	cu_buf head = CU_BUF_INIT;
+
+	cu_headers_put(reader->api->headers, answer, cu_wall_us() / 1000000, &head);
+	send_response(reader, req, answer->status, &head, body, source);
+	cu_buf_fini(&head);
+}
+
+/* Takes the text. */
+static void respond_text(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer, cu_buf *text)
+{
+	cu_http_body *body = NULL;
+	size_t len;
+	char *data = cu_buf_steal(text, &len);
+
+	if (!data || cu_http_body_take(data, len, &body) < 0) {
+		free(data);
+		cu_http_abort(req);
+		cu_reader_free(&reader);
+		return;
+	}
+	respond(reader, req, answer, body, NULL);
+	cu_http_body_unref(&body);
+}
+
+/* ---- errors ---- */
+
+static void respond_error(struct cu_reader *reader, cu_http_request *req, int status, const char *handle,
+			  unsigned retry_after_s, cu_buf *text)
+{
+	struct cu_answer answer = {
+		.kind = CU_ANSWER_SHAPE,
+		.method = reader->parked ? CU_ANSWER_GET : cu_answer_method_of(req),
+		.status = status, .live = reader->live, .cursor_asked = reader->cursor, .handle = handle,
+		.retry_after_s = retry_after_s, .known_error = status == 503 && retry_after_s,
+	};
+
+	respond_text(reader, req, &answer, text);
+}
+
+void cu_answer_error(struct cu_reader *reader, cu_http_request *req, int status, const char *message,
+		     unsigned retry_after_s)
+{
+	cu_buf text = CU_BUF_INIT;
+
+	cu_api_message_body(message, &text);
+	respond_error(reader, req, status, NULL, retry_after_s, &text);
+}
+
+void cu_answer_invalid(struct cu_reader *reader, cu_http_request *req, const cu_api_errors *errors)
+{
+	cu_buf text = CU_BUF_INIT;
+
+	cu_api_errors_body(errors, &text);
+	respond_error(reader, req, 400, NULL, 0, &text);
+}
+
+void cu_answer_must_refetch(struct cu_reader *reader, cu_http_request *req, const char *handle)
+{
+	cu_buf text = CU_BUF_INIT;
+
+	cu_api_must_refetch_body(&text);
+	respond_error(reader, req, 409, handle, 0, &text);
+}
+
+void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind, enum cu_answer_method method, int status,
+		     const char *body, unsigned retry_after_s)
+{
+	struct cu_answer answer = { .kind = kind, .method = method, .status = status, .retry_after_s = retry_after_s };
+	struct cu_http_response response = { .status = status };
+	cu_buf head = CU_BUF_INIT;
+
+	cu_headers_put(api->headers, &answer, cu_wall_us() / 1000000, &head);
+	put_request_id(NULL, req, &head);
+	if (cu_buf_failed(&head) || (body && cu_http_body_new(body, strlen(body), &response.body) < 0)) {
+		cu_http_abort(req);
+	} else {
+		response.headers = head.data;
+		response.headers_len = head.len;
+		cu_http_respond(req, &response);
+	}
+	cu_http_body_unref(&response.body);
+	cu_buf_fini(&head);
+}
+
+/* ---- a snapshot chunk: "[", the file, what comes behind it ---- */
+
+struct chunk_source {
+	struct cu_http_source source;
+	int fd;
+	uint64_t bytes;
+	cu_buf suffix;
+	enum { CHUNK_OPEN, CHUNK_FILE, CHUNK_SUFFIX, CHUNK_END } stage;
+};
+
+static int chunk_next(struct cu_http_source *source, struct cu_http_piece *ret_piece)
+{
+	struct chunk_source *chunk = CU_CONTAINER_OF(source, struct chunk_source, source);
+
+	switch (chunk->stage++) {
+	case CHUNK_OPEN: *ret_piece = (struct cu_http_piece){ .data = "[", .len = 1 }; return 1;
+	case CHUNK_FILE:
+		if (chunk->bytes) {
+			*ret_piece = (struct cu_http_piece){ .fd = chunk->fd, .len = chunk->bytes };
+			return 1;
+		}
+		chunk->stage++;
+		/* fallthrough */
+	case CHUNK_SUFFIX:
+		*ret_piece = (struct cu_http_piece){ .data = chunk->suffix.data, .len = chunk->suffix.len };
+		return 1;
+	default: return 0;
+	}
+}
+
+static void chunk_close(struct cu_http_source *source)
+{
+	struct chunk_source *chunk = CU_CONTAINER_OF(source, struct chunk_source, source);
+
+	close(chunk->fd);
+	cu_buf_fini(&chunk->suffix);
+	free(chunk);
+}
+
+void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n, bool last)
+{
+	struct offset_texts texts;
+	struct cu_answer answer = answer_to(reader, req, cu_offset_of(0, n), &texts);
+	struct chunk_source *chunk;
+	int fd, rc;
+	uint64_t bytes;
+
+	answer.no_changes = false;
+	if (not_modified(reader, req, &answer)) {
+		answer.status = 304;
+		respond(reader, req, &answer, NULL, NULL);
+		return;
+	}
+	rc = cu_chunk_open(cu_store_chunks(reader->api->opts.store), reader->shape->id, n, &fd, &bytes);
+	if (rc == CU_ENOTFOUND) { /* removed this moment */
+		cu_answer_must_refetch(reader, req, NULL);
+		return;
+	}
+	if (rc < 0) {
+		cu_answer_error(reader, req, 503, "The shape's snapshot cannot be read", 5);
+		return;
+	}
+	chunk = cu_xzalloc(sizeof *chunk);
+	chunk->fd = fd;
+	chunk->bytes = bytes;
+	if (last) {
+		if (bytes)
+			cu_buf_putc(&chunk->suffix, ',');
+		cu_snapshot_range_put_message(&reader->shape->range, &chunk->suffix);
+	}
+	cu_buf_putc(&chunk->suffix, ']');
+	chunk->source = (struct cu_http_source){ chunk_next, chunk_close, 1 + bytes + chunk->suffix.len };
+	if (cu_buf_failed(&chunk->suffix)) {
+		chunk_close(&chunk->source);
+		cu_answer_error(reader, req, 503, "Out of memory", 5);
+		return;
+	}
+	respond(reader, req, &answer, NULL, &chunk->source);
+}
+
+/* ---- a piece of the log ---- */
+
+static void put_up_to_date(cu_buf *out, uint64_t lsn)
+{
+	cu_buf_puts(out, "{\"headers\":{\"control\":\"up-to-date\",\"global_last_seen_lsn\":\"");
+	cu_buf_put_u64(out, lsn);
+	cu_buf_puts(out, "\"}}");
+}
+
+struct log_source {
+	struct cu_http_source source;
+	cu_log_reader reader;
+	cu_buf out;    /* the piece that is being sent; the first one is there before anything is asked for */
+	cu_buf suffix;
+	bool first;
+	bool finished; /* everything has been given out */
+};
+
+/* Appends the next items and, behind the last of them, the suffix. 1 more, 0 that was all. */
+static int log_fill(struct log_source *log, cu_buf *out)
+{
+	int rc = cu_log_reader_next(&log->reader, out);
+
+	if (rc == 0)
+		cu_buf_append(out, log->suffix.data, log->suffix.len);
+	return cu_buf_failed(out) ? CU_ENOMEM : rc;
+}
+
+static int log_next(struct cu_http_source *source, struct cu_http_piece *ret_piece)
+{
+	struct log_source *log = CU_CONTAINER_OF(source, struct log_source, source);
+	int rc;
+
+	if (log->finished)
+		return 0;
+	if (!log->first) {
+		cu_buf_clear(&log->out);
+		rc = log_fill(log, &log->out);
+		if (rc < 0)
+			return rc;
+		log->finished = rc == 0;
+	}
+	log->first = false;
+	*ret_piece = (struct cu_http_piece){ .data = log->out.data, .len = log->out.len };
+	return 1;
+}
+
+static void log_close(struct cu_http_source *source)
+{
+	struct log_source *log = CU_CONTAINER_OF(source, struct log_source, source);
+
+	cu_log_reader_fini(&log->reader);
+	cu_buf_fini(&log->out);
+	cu_buf_fini(&log->suffix);
+	free(log);
+}
+
+/* A wave's first reader leaves head and body for the others. */
+static void remember_for_wave(const struct cu_reader *reader, cu_http_request *req, cu_offset end, const cu_buf *head,
+			      cu_http_body *body)
+{
+	struct wave **at = (struct wave **)cu_http_loop_data(cu_http_request_loop(req));
+
+	if (!*at)
+		*at = cu_xzalloc(sizeof **at);
+	else
+		wave_clear(*at);
+	(*at)->shape_id = reader->shape->id;
+	(*at)->asked = reader->offset;
+	(*at)->end = end;
+	(*at)->cursor = reader->cursor ? cu_xstrdup(reader->cursor) : NULL;
+	cu_buf_append(&(*at)->head, head->data, head->len);
+	(*at)->body = cu_http_body_ref(body);
+}
+
+static void respond_from_wave(struct cu_reader *reader, cu_http_request *req, struct wave *wave)
+{
+	cu_buf head = CU_BUF_INIT;
+
+	cu_buf_reserve(&head, wave->head.len + 64);
+	cu_buf_append(&head, wave->head.data, wave->head.len);
+	send_response(reader, req, 200, &head, wave->body, NULL);
+	cu_buf_fini(&head);
+}
+
+static void respond_small_log(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer,
+			      cu_offset end, cu_buf *text)
+{
+	cu_http_body *body = NULL;
+	cu_buf head = CU_BUF_INIT;
+	size_t len;
+	char *data = cu_buf_steal(text, &len);
+
+	if (!data || cu_http_body_take(data, len, &body) < 0) {
+		free(data);
+		cu_http_abort(req);
+		cu_reader_free(&reader);
+		return;
+	}
+	cu_headers_put(reader->api->headers, answer, cu_wall_us() / 1000000, &head);
+	if (reader->parked && reader->wait == CU_WAIT_LIVE && !cu_buf_failed(&head))
+		remember_for_wave(reader, req, end, &head, body);
+	send_response(reader, req, answer->status, &head, body, NULL);
+	cu_http_body_unref(&body);
+	cu_buf_fini(&head);
+}
+
+void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset from, cu_offset end, bool up_to_date)
+{
+	struct offset_texts texts;
+	struct cu_answer answer;
+	struct log_source *log;
+	struct wave *wave = reader->parked && up_to_date ? wave_of(reader, req, end) : NULL;
+	int rc;
+
+	if (wave) {
+		respond_from_wave(reader, req, wave);
+		return;
+	}
+	answer = answer_to(reader, req, end, &texts);
+	answer.up_to_date = up_to_date;
+	if (not_modified(reader, req, &answer)) {
+		answer.status = 304;
+		respond(reader, req, &answer, NULL, NULL);
+		return;
+	}
+	log = cu_xzalloc(sizeof *log);
+	cu_log_reader_init(&log->reader, reader->shape, cu_store_changelog(reader->api->opts.store), from, end);
+	if (up_to_date) {
+		cu_buf_putc(&log->suffix, ',');
+		put_up_to_date(&log->suffix, reader->live ? end.tx : CU_MAX(reader->global_lsn, end.tx));
+	}
+	cu_buf_putc(&log->suffix, ']');
+	cu_buf_putc(&log->out, '[');
+	rc = log_fill(log, &log->out);
+	cu_log_reader_rest(&log->reader);
+	if (rc == 0) {
+		respond_small_log(reader, req, &answer, end, &log->out);
+		log_close(&log->source);
+	} else if (rc > 0) {
+		log->first = true;
+		log->source = (struct cu_http_source){ log_next, log_close, CU_HTTP_LENGTH_UNKNOWN };
+		respond(reader, req, &answer, NULL, &log->source);
+	} else {
+		log_close(&log->source);
+		if (rc == CU_ECLOSED) {
+			cu_answer_must_refetch(reader, req, NULL);
+			return;
+		}
+		cu_error("a shape's log cannot be read", CU_KV("handle", reader->shape->handle),
+			 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
+		cu_answer_error(reader, req, 500, "Unable to retrieve shape log", 0);
+	}
+}
+
+void cu_answer_up_to_date(struct cu_reader *reader, cu_http_request *req, cu_offset offset, bool no_changes)
+{
+	struct offset_texts texts;
+	struct cu_answer answer = answer_to(reader, req, offset, &texts);
+	cu_buf text = CU_BUF_INIT;
+
+	answer.up_to_date = true;
+	answer.no_changes = no_changes;
+	if (!no_changes && not_modified(reader, req, &answer)) {
+		answer.status = 304;
+		respond(reader, req, &answer, NULL, NULL);
+		return;
+	}
+	cu_buf_putc(&text, '[');
+	put_up_to_date(&text, CU_MAX(reader->global_lsn, offset.tx));
+	cu_buf_putc(&text, ']');
+	respond_text(reader, req, &answer, &text);
+}

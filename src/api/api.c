@@ -1,0 +1,346 @@
+/* api.c: routes, and from a request's parameters to its shape. */
+#include "api/reader.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RETRY_OVERLOADED_S 5
+
+cu_api *cu_api_new(const struct cu_api_opts *opts)
+{
+	cu_api *api = cu_xzalloc(sizeof *api);
+
+	api->opts = *opts;
+	cu_headers_new(&opts->headers, &api->headers);
+	return api;
+}
+
+void cu_api_free(cu_api **api)
+{
+	if (!*api)
+		return;
+	cu_headers_free(&(*api)->headers);
+	free(*api);
+	*api = NULL;
+}
+
+/* ---- from parameters to a shape ---- */
+
+static void definition_request(const cu_api *api, const struct cu_shape_params *params,
+			       struct cu_definition_request *ret_request)
+{
+	*ret_request = (struct cu_definition_request){
+		.columns = (const char *const *)params->columns,
+		.columns_len = params->columns_len,
+		.replica_full = params->replica == CU_REPLICA_FULL,
+		.changes_only = params->log_mode == CU_LOG_MODE_CHANGES_ONLY,
+		.generated_in_stream = api->opts.generated_in_stream(api->opts.ctx),
+	};
+}
+
+/* Takes the shape's reference. What was only needed to find it goes. */
+static void serve_shape(struct cu_reader *reader, cu_http_request *req, cu_shape *shape)
+{
+	const struct cu_shape_params *params = reader->params;
+
+	reader->shape = shape;
+	reader->redirect = params->handle && strcmp(params->handle, shape->handle) != 0;
+	reader->now = params->offset_kind == CU_OFFSET_KIND_NOW;
+	reader->offset = params->offset;
+	reader->live = params->live;
+	reader->cursor = params->cursor && params->live ? cu_xstrdup(params->cursor) : NULL;
+	cu_shape_params_free(&reader->params);
+	cu_reader_serve(reader, req);
+}
+
+static void serve_table(struct cu_reader *reader, cu_http_request *req, const struct cu_table *table)
+{
+	cu_api *api = reader->api;
+	struct cu_definition_request request;
+	cu_definition *def = NULL;
+	cu_api_errors errors = CU_API_ERRORS_INIT;
+	cu_buf message = CU_BUF_INIT;
+	int rc;
+
+	definition_request(api, reader->params, &request);
+	rc = cu_definition_new(table, &request, &def, &message);
+	if (rc == 0) {
+		serve_shape(reader, req, cu_shape_set_get_or_create(api->opts.shapes, def));
+	} else if (rc == CU_EINVAL) {
+		cu_api_errors_add(&errors, "columns", cu_buf_str(&message));
+		cu_answer_invalid(reader, req, &errors);
+	} else {
+		cu_answer_error(reader, req, 503, cu_strerror(rc), RETRY_OVERLOADED_S);
+	}
+	cu_buf_fini(&message);
+	cu_api_errors_fini(&errors);
+}
+
+/* ---- a table that the catalog's cache does not know: ask the database, on the pool ---- */
+
+struct lookup {
+	struct cu_reader *reader;
+	cu_http_ticket ticket;
+	struct cu_table_name name;
+	struct cu_table *table;
+	struct cu_pg_error err;
+	int rc;
+};
+
+static void table_not_found(struct cu_reader *reader, cu_http_request *req)
+{
+	const struct cu_shape_params *params = reader->params;
+	cu_api_errors errors = CU_API_ERRORS_INIT;
+
+	cu_api_errors_add_fmt(&errors, "table",
+			      "Table \"%s\".\"%s\" does not exist. If the table name contains capitals or special characters "
+			      "you must quote it.", params->schema_name, params->table_name);
+	cu_answer_invalid(reader, req, &errors);
+	cu_api_errors_fini(&errors);
+}
+
+static void lookup_done(cu_http_request *req, void *arg)
+{
+	struct lookup *lookup = arg;
+	struct cu_reader *reader = lookup->reader;
+	cu_shape *shape = NULL;
+
+	if (!req) {
+		cu_reader_free(&reader);
+	} else if (lookup->rc == 0) {
+		serve_table(reader, req, lookup->table);
+	} else if (lookup->rc == CU_ENOTFOUND) {
+		table_not_found(reader, req);
+	} else {
+		struct cu_definition_request request;
+
+		/* Without the database, what is already here can still be served. */
+		definition_request(reader->api, reader->params, &request);
+		shape = cu_shape_set_match(reader->api->opts.shapes, lookup->name.schema, lookup->name.name, &request);
+		if (shape)
+			serve_shape(reader, req, shape);
+		else
+			cu_answer_error(reader, req, 503,
+					"Cannot connect to the database to verify the table. Please try again later.", 1);
+	}
+	cu_table_unref(&lookup->table);
+	free(lookup);
+}
+
+static void lookup_run(PGconn *conn, const struct cu_pg_error *err, void *arg)
+{
+	struct lookup *lookup = arg;
+
+	if (conn)
+		lookup->rc = cu_catalog_lookup(lookup->reader->api->opts.catalog, conn, &lookup->name, &lookup->table,
+					       &lookup->err);
+	else
+		lookup->err = *err;
+	if (lookup->rc < 0 && lookup->rc != CU_ENOTFOUND)
+		cu_warn("a table could not be looked up", CU_KV("schema", lookup->name.schema),
+			CU_KV("table", lookup->name.name), CU_KV("error", lookup->err.message));
+	cu_http_post(lookup->ticket, lookup_done, lookup);
+}
+
+static void find_table(struct cu_reader *reader, cu_http_request *req)
+{
+	const struct cu_shape_params *params = reader->params;
+	cu_api *api = reader->api;
+	struct cu_table *table = NULL;
+	struct cu_table_name name;
+	struct lookup *lookup;
+
+	memset(&name, 0, sizeof name);
+	if (strlen(params->schema_name) >= sizeof name.schema || strlen(params->table_name) >= sizeof name.name) {
+		table_not_found(reader, req);
+		return;
+	}
+	memcpy(name.schema, params->schema_name, strlen(params->schema_name));
+	memcpy(name.name, params->table_name, strlen(params->table_name));
+	if (cu_catalog_peek(api->opts.catalog, &name, &table) == 0) {
+		serve_table(reader, req, table);
+		cu_table_unref(&table);
+		return;
+	}
+	lookup = cu_xzalloc(sizeof *lookup);
+	lookup->reader = reader;
+	lookup->name = name;
+	lookup->rc = CU_EPG;
+	lookup->ticket = cu_http_request_defer(req);
+	if (cu_pool_submit(api->opts.pool, CU_POOL_SHORT, lookup_run, lookup) < 0)
+		lookup_run(NULL, &(struct cu_pg_error){ .kind = CU_PG_BUSY, .message = "too many look-ups are waiting" },
+			   lookup);
+}
+
+static void find_shape(struct cu_reader *reader, cu_http_request *req)
+{
+	const struct cu_shape_params *params = reader->params;
+	cu_shape *shape = params->handle ? cu_shape_set_by_handle(reader->api->opts.shapes, params->handle) : NULL;
+	struct cu_definition_request request;
+
+	definition_request(reader->api, params, &request);
+	if (shape && cu_shape_status(shape).state != CU_SHAPE_GONE &&
+	    cu_definition_matches(shape->def, params->schema_name, params->table_name, &request)) {
+		serve_shape(reader, req, shape);
+		return;
+	}
+	cu_shape_unref(&shape);
+	if (reader->api->opts.health(reader->api->opts.ctx) == CU_API_STARTING) {
+		cu_answer_error(reader, req, 503, "Copper is starting: the replication stream is not connected yet", 1);
+		return;
+	}
+	find_table(reader, req);
+}
+
+/* ---- /v1/shape ---- */
+
+static bool admitted(cu_api *api, bool initial)
+{
+	unsigned before = atomic_fetch_add_explicit(initial ? &api->initial : &api->existing, 1, memory_order_relaxed);
+
+	return before < (initial ? api->opts.max_requests_initial : api->opts.max_requests_existing);
+}
+
+static void not_offered_yet(const struct cu_shape_params *params, cu_api_errors *errors)
+{
+	if (params->where)
+		cu_api_errors_add(errors, "where", "not supported yet");
+	if (params->has_subset)
+		cu_api_errors_add(errors, "subset", "not supported yet");
+	if (params->live_sse)
+		cu_api_errors_add(errors, "live_sse", "not supported yet");
+}
+
+static void overloaded(struct cu_reader *reader, cu_http_request *req)
+{
+	char message[128];
+
+	snprintf(message, sizeof message, "Concurrent %s request limit exceeded (limit: %u), please retry",
+		 reader->initial ? "initial" : "existing",
+		 reader->initial ? reader->api->opts.max_requests_initial : reader->api->opts.max_requests_existing);
+	cu_answer_error(reader, req, 503, message, RETRY_OVERLOADED_S);
+}
+
+static void on_shape(cu_api *api, cu_http_request *req, bool post)
+{
+	struct cu_http_slice query = cu_http_request_query(req), body = cu_http_request_body(req);
+	struct cu_reader *reader = cu_xzalloc(sizeof *reader);
+	cu_api_errors errors = CU_API_ERRORS_INIT;
+	int rc;
+
+	reader->api = api;
+	/* Before anything else is looked at (PROTOCOL.md, global_last_seen_lsn). */
+	reader->global_lsn = cu_collector_last_tx(api->opts.collector);
+	rc = post ? cu_shape_params_parse_post(query.data ? query.data : "", query.len, body.data ? body.data : "", body.len,
+					       &reader->params, &errors) :
+		    cu_shape_params_parse(query.data ? query.data : "", query.len, &reader->params, &errors);
+	if (rc == 0)
+		not_offered_yet(reader->params, &errors);
+	reader->initial = !reader->params || !reader->params->handle;
+	if (!admitted(api, reader->initial))
+		overloaded(reader, req);
+	else if (rc == CU_ENOMEM)
+		cu_answer_error(reader, req, 503, cu_strerror(rc), RETRY_OVERLOADED_S);
+	else if (rc < 0 || cu_api_errors_any(&errors))
+		cu_answer_invalid(reader, req, &errors);
+	else
+		find_shape(reader, req);
+	cu_api_errors_fini(&errors);
+}
+
+static void on_delete(cu_api *api, cu_http_request *req)
+{
+	struct cu_http_slice query = cu_http_request_query(req);
+	struct cu_shape_params *params = NULL;
+	struct cu_definition_request request;
+	cu_api_errors errors = CU_API_ERRORS_INIT;
+	cu_buf body = CU_BUF_INIT;
+	cu_shape *shape = NULL;
+
+	if (!api->opts.allow_shape_deletion) {
+		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 405, "{\"message\":\"DELETE not allowed\"}", 0);
+		return;
+	}
+	if (cu_shape_params_parse_delete(query.data ? query.data : "", query.len, &params, &errors) < 0) {
+		cu_api_errors_body(&errors, &body);
+		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 400, cu_buf_str(&body), 0);
+		goto out;
+	}
+	if (params->handle) {
+		shape = cu_shape_set_by_handle(api->opts.shapes, params->handle);
+	} else {
+		definition_request(api, params, &request);
+		shape = cu_shape_set_match(api->opts.shapes, params->schema_name, params->table_name, &request);
+	}
+	if (!shape) {
+		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 404, "{\"message\":\"Shape not found\"}", 0);
+		goto out;
+	}
+	cu_shape_set_remove(api->opts.shapes, shape, "asked for by DELETE", NULL);
+	cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 202, NULL, 0);
+out:
+	cu_shape_unref(&shape);
+	cu_shape_params_free(&params);
+	cu_api_errors_fini(&errors);
+	cu_buf_fini(&body);
+}
+
+static void on_health(cu_api *api, cu_http_request *req)
+{
+	switch (api->opts.health(api->opts.ctx)) {
+	case CU_API_ACTIVE:
+		cu_answer_plain(api, req, CU_ANSWER_HEALTH, CU_ANSWER_GET, 200, "{\"status\":\"active\"}", 0);
+		return;
+	case CU_API_WAITING:
+		cu_answer_plain(api, req, CU_ANSWER_HEALTH, CU_ANSWER_GET, 202, "{\"status\":\"waiting\"}", 0);
+		return;
+	case CU_API_STARTING:
+		cu_answer_plain(api, req, CU_ANSWER_HEALTH, CU_ANSWER_GET, 202, "{\"status\":\"starting\"}", 0);
+		return;
+	}
+}
+
+static bool secret_ok(const cu_api *api, const cu_http_request *req)
+{
+	struct cu_http_slice query = cu_http_request_query(req);
+	size_t len = 0;
+	char *given = cu_query_secret(query.data ? query.data : "", query.len, &len);
+	bool ok = given && cu_secret_equal(given, len, api->opts.secret, strlen(api->opts.secret));
+
+	free(given);
+	return ok;
+}
+
+void cu_api_on_request(void *ctx, cu_http_request *req)
+{
+	cu_api *api = ctx;
+	struct cu_http_slice path = cu_http_request_path(req);
+	enum cu_route route = cu_route_match(cu_http_request_method(req), path.data, path.len);
+
+	if (api->opts.secret && cu_route_needs_secret(route) && !secret_ok(api, req)) {
+		cu_answer_plain(api, req, CU_ANSWER_SHAPE, cu_answer_method_of(req), 401,
+				"{\"message\":\"" CU_API_ERROR_UNAUTHORIZED "\"}", 0);
+		return;
+	}
+	switch (route) {
+	case CU_ROUTE_ROOT: cu_answer_plain(api, req, CU_ANSWER_PLAIN, CU_ANSWER_GET, 200, "", 0); return;
+	case CU_ROUTE_HEALTH: on_health(api, req); return;
+	case CU_ROUTE_SHAPE_GET: on_shape(api, req, false); return;
+	case CU_ROUTE_SHAPE_POST: on_shape(api, req, true); return;
+	case CU_ROUTE_SHAPE_DELETE: on_delete(api, req); return;
+	case CU_ROUTE_SHAPE_OPTIONS:
+		cu_answer_plain(api, req, CU_ANSWER_OPTIONS, CU_ANSWER_GET, 204, NULL, 0);
+		return;
+	case CU_ROUTE_SHAPE_OTHER:
+	case CU_ROUTE_SHAPE_BELOW:
+		cu_answer_plain(api, req, CU_ANSWER_SHAPE_PLAIN, CU_ANSWER_GET, 404, CU_API_ERROR_NOT_FOUND_TEXT, 0);
+		return;
+	case CU_ROUTE_BAD_PATH:
+		cu_answer_plain(api, req, CU_ANSWER_PLAIN, CU_ANSWER_GET, 400, "Bad Request", 0);
+		return;
+	case CU_ROUTE_NOT_FOUND: break;
+	}
+	cu_answer_plain(api, req, CU_ANSWER_PLAIN, CU_ANSWER_GET, 404, CU_API_ERROR_NOT_FOUND_TEXT, 0);
+}

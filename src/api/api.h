@@ -1,0 +1,48 @@
+/* api.h: /v1/shape, /v1/health and /: from parameters to answers.
+ *
+ *	request ─► route, secret ─► parameters ─► definition (catalog) ─► shape ─► serve ─► answer, or wait and serve again
+ *
+ * A reader that has to wait (for a snapshot, for a change, for a removal to be durable) is parked under its shape's id and
+ * served again, from the beginning of `serve`, whenever the shape wakes it: one function decides everything.
+ *
+ * Threads: the handlers run on the HTTP loops; look-ups that need the database run on the pool and come back.
+ */
+#ifndef CU_API_H
+#define CU_API_H
+
+#include "api/headers.h"
+#include "collector/collector.h"
+#include "http/http.h"
+#include "pg/pool.h"
+#include "shape/shape_set.h"
+
+typedef struct cu_api cu_api;
+
+enum cu_api_health { CU_API_STARTING, CU_API_WAITING, CU_API_ACTIVE };
+
+/* Everything is borrowed for the life of the api. */
+struct cu_api_opts {
+	cu_shape_set *shapes;
+	cu_store *store;
+	cu_catalog *catalog;
+	cu_pool *pool;
+	cu_collector *collector;
+	enum cu_api_health (*health)(void *ctx);
+	bool (*generated_in_stream)(void *ctx); /* Postgres 18 and newer */
+	void *ctx;
+	struct cu_headers_config headers;
+	const char *secret;            /* NULL: none is asked for */
+	bool allow_shape_deletion;
+	unsigned long_poll_ms;
+	unsigned max_requests_initial;
+	unsigned max_requests_existing;
+};
+
+cu_api *cu_api_new(const struct cu_api_opts *opts);
+/* No request may be under way any more. NULL is fine. */
+void cu_api_free(cu_api **api);
+/* Handlers for struct cu_http_opts; ctx is the cu_api. */
+void cu_api_on_request(void *ctx, cu_http_request *req);
+void cu_api_on_wave_end(void *ctx, cu_http_loop *loop, uint64_t key);
+
+#endif

@@ -1,0 +1,64 @@
+/* reader.h: one request for a shape, from its parameters to its answer; private to api.
+ *
+ * Threads: its HTTP loop, except while a pool job works for it (then only that job).
+ */
+#ifndef CU_API_READER_H
+#define CU_API_READER_H
+
+#include "api/api.h"
+#include "api/params.h"
+
+struct cu_api {
+	struct cu_api_opts opts;
+	cu_headers *headers;
+	_Atomic unsigned initial;  /* requests under way, by kind */
+	_Atomic unsigned existing;
+};
+
+enum cu_wait {
+	CU_WAIT_NOT,
+	CU_WAIT_SNAPSHOT, /* for a chunk, for the shape to be durable, for a removal to be durable */
+	CU_WAIT_LIVE,
+	CU_WAIT_BEYOND,   /* asked for an offset beyond the log's end */
+};
+
+/* Small, because tens of thousands of them wait: what is only needed to find the shape lives in params, which is freed
+ * once it is found. */
+struct cu_reader {
+	cu_api *api;
+	cu_shape *shape;                /* NULL until found; a reference */
+	struct cu_shape_params *params; /* NULL once the shape is found */
+	char *cursor;                   /* of the request; NULL: none */
+	cu_offset offset;               /* asked for */
+	uint64_t global_lsn;            /* last processed transaction when the request began */
+	uint64_t deadline_ms;           /* when the wait ends; 0: not waiting yet */
+	enum cu_wait wait;
+	bool now;                       /* offset=now */
+	bool live;
+	bool initial;                   /* counts as a request without a handle */
+	bool redirect;                  /* it named another handle: 409 to this shape */
+	bool parked;                    /* request bytes are gone */
+};
+
+/* ---- serve.c ---- */
+/* Answers, or parks. */
+void cu_reader_serve(struct cu_reader *reader, cu_http_request *req);
+void cu_reader_free(struct cu_reader **reader);
+
+/* ---- answer.c: each ends the request and frees the reader ---- */
+void cu_answer_error(struct cu_reader *reader, cu_http_request *req, int status, const char *message,
+		     unsigned retry_after_s);
+void cu_answer_invalid(struct cu_reader *reader, cu_http_request *req, const cu_api_errors *errors);
+void cu_answer_must_refetch(struct cu_reader *reader, cu_http_request *req, const char *handle);
+void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n, bool last);
+/* Items after `from` up to `end`, and up-to-date behind them when that is the log's end. */
+void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset from, cu_offset end, bool up_to_date);
+/* Up-to-date alone. no_changes: a live request that saw nothing, or offset=now. */
+void cu_answer_up_to_date(struct cu_reader *reader, cu_http_request *req, cu_offset offset, bool no_changes);
+
+/* Answers without a shape: ready-made header kinds and bodies; body may be NULL. */
+void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind, enum cu_answer_method method, int status,
+		     const char *body, unsigned retry_after_s);
+enum cu_answer_method cu_answer_method_of(const cu_http_request *req);
+
+#endif

@@ -1,0 +1,184 @@
+/* serve.c: decides what a reader gets now, or what it waits for. */
+#include "api/reader.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+
+#include <stdlib.h>
+
+static void wait_on_wake(cu_http_request *req, void *app);
+static void wait_on_timeout(cu_http_request *req, void *app);
+static void wait_on_drain(cu_http_request *req, void *app);
+static void wait_on_gone(void *app);
+
+static const struct cu_http_waiter_ops waiter_ops = {
+	.on_wake = wait_on_wake,
+	.on_timeout = wait_on_timeout,
+	.on_drain = wait_on_drain,
+	.on_gone = wait_on_gone,
+};
+
+void cu_reader_free(struct cu_reader **ref)
+{
+	struct cu_reader *reader = *ref;
+
+	if (!reader)
+		return;
+	*ref = NULL;
+	atomic_fetch_sub_explicit(reader->initial ? &reader->api->initial : &reader->api->existing, 1, memory_order_relaxed);
+	cu_shape_unref(&reader->shape);
+	cu_shape_params_free(&reader->params);
+	free(reader->cursor);
+	free(reader);
+}
+
+/* ---- waiting ---- */
+
+static uint32_t wait_time_ms(const struct cu_reader *reader, enum cu_wait wait)
+{
+	switch (wait) {
+	case CU_WAIT_LIVE: return reader->api->opts.long_poll_ms;
+	case CU_WAIT_BEYOND: return reader->api->opts.long_poll_ms / 2;
+	default: return CU_SNAPSHOT_WAIT_MS;
+	}
+}
+
+/* Parks under the shape's id. The deadline is the wait's, however often it is woken in between. */
+static void park(struct cu_reader *reader, cu_http_request *req, enum cu_wait wait)
+{
+	uint64_t now = cu_now_ms();
+
+	if (reader->wait != wait) {
+		reader->wait = wait;
+		reader->deadline_ms = now + wait_time_ms(reader, wait);
+	}
+	if (now >= reader->deadline_ms) {
+		wait_on_timeout(req, reader);
+		return;
+	}
+	reader->parked = true;
+	cu_http_park(req, reader->shape->id, (uint32_t)(reader->deadline_ms - now), &waiter_ops, reader);
+}
+
+static void wait_on_wake(cu_http_request *req, void *app)
+{
+	cu_reader_serve(app, req);
+}
+
+static void wait_on_timeout(cu_http_request *req, void *app)
+{
+	struct cu_reader *reader = app;
+	cu_api_errors errors = CU_API_ERRORS_INIT;
+
+	switch (reader->wait) {
+	case CU_WAIT_LIVE: cu_answer_up_to_date(reader, req, reader->offset, true); return;
+	case CU_WAIT_BEYOND:
+		cu_api_errors_add(&errors, "offset", "out of bounds for this shape");
+		cu_answer_invalid(reader, req, &errors);
+		cu_api_errors_fini(&errors);
+		return;
+	default:
+		cu_answer_error(reader, req, 503, "The shape's snapshot is still being made, please retry", 5);
+		return;
+	}
+}
+
+static void wait_on_drain(cu_http_request *req, void *app)
+{
+	struct cu_reader *reader = app;
+
+	if (reader->wait == CU_WAIT_LIVE)
+		cu_answer_up_to_date(reader, req, reader->offset, true);
+	else
+		cu_answer_error(reader, req, 503, "The server is stopping, please retry", 1);
+}
+
+static void wait_on_gone(void *app)
+{
+	struct cu_reader *reader = app;
+
+	cu_reader_free(&reader);
+}
+
+/* ---- deciding ---- */
+
+static void serve_gone(struct cu_reader *reader, cu_http_request *req)
+{
+	cu_shape *shape = reader->shape;
+
+	/* The failure is written before the state and never changes afterwards. */
+	if (shape->failure.message && shape->failure.status != 409)
+		cu_answer_error(reader, req, shape->failure.status, shape->failure.message,
+				shape->failure.status == 503 ? 10 : 0);
+	else
+		cu_answer_must_refetch(reader, req, NULL);
+}
+
+/* The log after the snapshot, with `from` an offset in it. */
+static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset from, cu_offset latest)
+{
+	int compared = cu_offset_cmp(from, latest);
+	cu_offset end;
+
+	if (compared < 0) {
+		/* More may have been shown since `latest` was read; what the answer says is decided here. */
+		pthread_mutex_lock(&reader->shape->lock);
+		end = cu_tail_answer_end(&reader->shape->tail, from);
+		latest = cu_tail_latest(&reader->shape->tail);
+		pthread_mutex_unlock(&reader->shape->lock);
+		cu_answer_log(reader, req, from, end, cu_offset_cmp(end, latest) == 0);
+		return;
+	}
+	if (compared > 0 && from.tx > cu_collector_last_tx(reader->api->opts.collector)) {
+		/* Maybe an offset that an earlier run of ours gave out and that the stream is about to bring again. */
+		if (cu_collector_caught_up(reader->api->opts.collector))
+			park(reader, req, CU_WAIT_BEYOND);
+		else
+			cu_answer_error(reader, req, 503, "Catching up with the database, please retry", 1);
+		return;
+	}
+	if (reader->live)
+		park(reader, req, CU_WAIT_LIVE);
+	else
+		cu_answer_up_to_date(reader, req, compared > 0 ? from : latest, false);
+}
+
+void cu_reader_serve(struct cu_reader *reader, cu_http_request *req)
+{
+	cu_shape *shape = reader->shape;
+	struct cu_shape_status status;
+	bool in_snapshot = reader->offset.before_all || (reader->offset.tx == 0 && reader->offset.op != CU_OP_INF);
+	uint64_t n = reader->offset.before_all ? 0 : reader->offset.op + 1;
+
+	/* The bit first, then the look (shape.h). */
+	atomic_fetch_or(&shape->waiting_loops, UINT64_C(1) << cu_http_loop_index(cu_http_request_loop(req)));
+	status = cu_shape_status(shape);
+	if (status.state == CU_SHAPE_GONE) {
+		serve_gone(reader, req);
+		return;
+	}
+	if (status.state == CU_SHAPE_REMOVING || !status.durable) {
+		park(reader, req, CU_WAIT_SNAPSHOT);
+		return;
+	}
+	if (reader->redirect) {
+		cu_answer_must_refetch(reader, req, shape->handle);
+		return;
+	}
+	if (reader->now) {
+		if (status.chunks_len == 0)
+			park(reader, req, CU_WAIT_SNAPSHOT);
+		else
+			cu_answer_up_to_date(reader, req, status.latest, true);
+		return;
+	}
+	if (in_snapshot && n < status.chunks_len) {
+		cu_answer_chunk(reader, req, (uint32_t)n, status.snapshot_complete && n + 1 == status.chunks_len);
+		return;
+	}
+	if (!status.snapshot_complete) {
+		park(reader, req, CU_WAIT_SNAPSHOT);
+		return;
+	}
+	serve_log(reader, req, in_snapshot ? CU_OFFSET_SNAPSHOT_END : reader->offset, status.latest);
+}
