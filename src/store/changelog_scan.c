@@ -239,7 +239,7 @@ static int record_take(struct scan *scan, uint64_t offset, uint64_t *ret_next)
 {
 	uint64_t at = offset + CU_RECORD_HEADER;
 	const uint8_t *data;
-	uint32_t len, crc, crc_is;
+	uint32_t len, crc, crc_is = 0;
 	cu_cursor head;
 	uint8_t kind;
 	int rc;

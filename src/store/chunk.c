@@ -344,7 +344,7 @@ static struct dirent *dir_next(DIR *dir)
 int cu_chunks_each_shape(cu_chunks *chunks, int (*each)(void *ctx, uint64_t shape_id), void *ctx)
 {
 	struct dirent *entry;
-	DIR *dir;
+	DIR *dir = NULL;
 	uint64_t id;
 	int rc;
 
@@ -362,7 +362,7 @@ int cu_chunks_each_shape(cu_chunks *chunks, int (*each)(void *ctx, uint64_t shap
 static int trash_one(cu_chunks *chunks, const char *path, unsigned *files, bool *ret_more)
 {
 	struct dirent *entry;
-	DIR *dir;
+	DIR *dir = NULL;
 	int rc;
 
 	rc = dir_open(path, &dir);
@@ -393,7 +393,7 @@ int cu_chunks_empty_trash(cu_chunks *chunks, unsigned files_max, bool *ret_more)
 	unsigned files = files_max;
 	struct dirent *entry;
 	bool more = false;
-	DIR *dir;
+	DIR *dir = NULL;
 	int rc;
 
 	rc = dir_open(chunks->trash_dir, &dir);
