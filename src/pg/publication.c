@@ -172,8 +172,8 @@ static const char relations_sql[] =
 static const char member_sql[] =
 	"SELECT p.puballtables OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND (r.prrelid = "
 	"$2::oid OR r.prrelid IN (SELECT relid FROM pg_catalog.pg_partition_ancestors($2::oid)))) OR EXISTS (SELECT FROM "
-	"pg_catalog.pg_publication_tables t JOIN pg_catalog.pg_class c ON c.relname = t.tablename AND c.relnamespace = "
-	"t.schemaname::regnamespace WHERE t.pubname = p.pubname AND c.oid = $2::oid), "
+	"pg_catalog.pg_publication_tables t JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname JOIN pg_catalog.pg_class "
+	"c ON c.relname = t.tablename AND c.relnamespace = n.oid WHERE t.pubname = p.pubname AND c.oid = $2::oid), "
 	"EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND (r.prrelid = $2::oid OR r.prrelid IN "
 	"(SELECT relid FROM pg_catalog.pg_partition_ancestors($2::oid))) AND (to_jsonb(r) ->> 'prqual' IS NOT NULL OR "
 	"to_jsonb(r) ->> 'prattrs' IS NOT NULL)) "
