@@ -1,4 +1,109 @@
-int main(void)
+/* main.c: the copper binary: options, log, one stack, signals. */
+#include "base/log.h"
+#include "cli/options.h"
+#include "stack/stack.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+extern char **environ;
+
+/* As many connections as the system allows: the soft limit is often 1,024. */
+static void raise_file_limit(void)
 {
-	return 0;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+			cu_warn("the limit of open files could not be raised", CU_KV("error", strerror(errno)));
+	}
+}
+
+static struct cu_stack_opts stack_opts(const struct cu_options *options)
+{
+	return (struct cu_stack_opts){
+		.database_url = options->database_url,
+		.storage_dir = options->storage_dir,
+		.stream_id = options->replication_stream_id,
+		.manual_publishing = options->manual_table_publishing,
+		.db_pool_size = options->db_pool_size,
+		.host = options->host,
+		.port = options->port,
+		.http_loops = options->threads,
+		.secret = options->secret,
+		.allow_shape_deletion = options->allow_shape_deletion,
+		.max_requests_initial = options->max_requests_initial,
+		.max_requests_existing = options->max_requests_existing,
+		.long_poll_ms = options->long_poll_ms,
+		.sse_timeout_ms = options->sse_timeout_ms,
+		.cache_max_age_s = options->cache_max_age_s,
+		.cache_stale_age_s = options->cache_stale_age_s,
+		.send_timeout_ms = options->send_timeout_ms,
+		.idle_timeout_ms = options->read_timeout_ms,
+		.chunk_bytes = options->chunk_bytes,
+		.checkpoint_ms = options->checkpoint_ms,
+		.enable_suspend = options->enable_suspend,
+		.hibernate_after_ms = options->hibernate_after_ms,
+		.suspend_after_ms = options->suspend_after_ms,
+	};
+}
+
+static int serve(const struct cu_options *options)
+{
+	struct cu_stack_opts opts = stack_opts(options);
+	cu_stack *stack = NULL;
+	sigset_t signals;
+	int signal_number = 0;
+
+	/* Blocked before any thread starts, so that only sigwait() below sees them. */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	raise_file_limit();
+	if (cu_stack_start(&opts, &stack) < 0) {
+		cu_error("copper cannot start; see above");
+		return EXIT_FAILURE;
+	}
+	cu_info("copper is ready", CU_KV("version", COPPER_VERSION), CU_KV("address", opts.host),
+		CU_KV_U64("port", cu_stack_port(stack)));
+	while (signal_number != SIGTERM && signal_number != SIGINT)
+		sigwait(&signals, &signal_number);
+	cu_info("stopping", CU_KV("signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT"));
+	cu_stack_stop(&stack);
+	cu_info("stopped");
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct cu_options options;
+	cu_buf text = CU_BUF_INIT;
+	int rc, status = EXIT_SUCCESS;
+
+	rc = cu_options_parse(argc, argv, environ, &options, &text);
+	switch (rc) {
+	case CU_OPTIONS_HELP:
+		cu_options_help(&text);
+		fputs(cu_buf_str(&text), stdout);
+		break;
+	case CU_OPTIONS_VERSION: puts("copper " COPPER_VERSION); break;
+	case CU_OPTIONS_RUN:
+		cu_log_set_level(options.log_level);
+		cu_log_set_format(options.log_format);
+		for (size_t i = 0; i < options.warnings_len; i++)
+			cu_warn(options.warnings[i]);
+		status = serve(&options);
+		break;
+	default:
+		fprintf(stderr, "copper: %s\nTry 'copper --help'.\n", cu_buf_str(&text));
+		status = 2;
+	}
+	cu_buf_fini(&text);
+	cu_options_fini(&options);
+	return status;
 }

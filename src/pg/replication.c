@@ -35,6 +35,7 @@ struct cu_replication {
 	atomic_uint_fast64_t accepted_epoch; /* epoch whose CONNECTED frame the consumer has released */
 	atomic_int state;
 	atomic_bool reset_slot;
+	atomic_bool restart;
 	atomic_bool stopping;
 	atomic_uint_fast64_t messages, bytes, stalls, connects, server_wal_end, reported_lsn;
 	struct cu_replication_queue queue; /* has its own lock */
@@ -278,6 +279,8 @@ static int stream(cu_replication *repl, struct cu_pg_error *err)
 			repl->want_fresh_slot = true;
 			return cu_pg_error_set(err, CU_EPG, CU_PG_LOST, NULL, "a new slot was asked for");
 		}
+		if (atomic_exchange(&repl->restart, false))
+			return cu_pg_error_set(err, CU_EPG, CU_PG_LOST, NULL, "the consumer asked to connect anew");
 		if ((repl->status_asked || now >= repl->status_at_ms + every ||
 		     report_lsn(repl) != atomic_load(&repl->reported_lsn)) &&
 		    !status_send(repl))
@@ -601,6 +604,12 @@ void cu_replication_confirm(cu_replication *repl, uint64_t lsn)
 void cu_replication_reset_slot(cu_replication *repl)
 {
 	atomic_store(&repl->reset_slot, true);
+	wake(repl);
+}
+
+void cu_replication_restart(cu_replication *repl)
+{
+	atomic_store(&repl->restart, true);
 	wake(repl);
 }
 

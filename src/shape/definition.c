@@ -205,11 +205,18 @@ bool cu_definition_matches(const cu_definition *def, const char *schema, const c
 
 void cu_definition_put_query(const cu_definition *def, cu_buf *out)
 {
+	bool keyless = !cu_item_layout_has_pk(def->layout);
+
 	cu_buf_puts(out, "SELECT ");
 	for (unsigned i = 0; i < def->columns_len; i++) {
+		const struct cu_definition_column *column = &def->columns[i];
+
 		if (i)
 			cu_buf_puts(out, ", ");
-		cu_pg_put_ident(out, def->columns[i].name);
+		if (column->selected || column->pk_index >= 0 || keyless)
+			cu_pg_put_ident(out, column->name);
+		else
+			cu_buf_puts(out, "NULL");
 	}
 	cu_buf_puts(out, " FROM ");
 	cu_pg_put_relation(out, def->schema, def->name);

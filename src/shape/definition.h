@@ -57,7 +57,7 @@ void cu_definition_unref(cu_definition **def);
 bool cu_definition_matches(const cu_definition *def, const char *schema, const char *name,
 			   const struct cu_definition_request *request);
 
-/* SELECT list and FROM of the snapshot: all columns of the definition, selected or not, in order. */
+/* The snapshot's query: one value per column of the definition, in order; NULL for those that no item shows. */
 void cu_definition_put_query(const cu_definition *def, cu_buf *out);
 
 int cu_definition_put_json(const cu_definition *def, cu_buf *out);

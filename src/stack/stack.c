@@ -1,0 +1,412 @@
+/* stack.c: the parts of a stack and the strings between them. */
+#include "stack/stack.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "shape/consumer.h"
+#include "shape/replay.h"
+#include "shape/snapshot.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STACK_ID "default"
+#define DRAIN_GRACE_MS 5000u
+#define VERSION_WITH_GENERATED_COLUMNS 180000
+
+struct cu_stack {
+	struct cu_stack_opts opts;
+
+	cu_pg_config *config;
+	cu_shape_set *shapes;
+	cu_store *store;
+	struct cu_checkpoint checkpoint;
+	uint64_t *broken; /* ids of stored shapes that cannot be served: removed after the store is open */
+	size_t broken_len;
+	cu_router *router;
+	cu_actor_system *actors;
+	cu_consumer_registry *registry;
+	struct cu_consumers consumers;
+	cu_recent_xids *recent;
+	cu_catalog *catalog;
+	cu_publication *publication;
+	cu_pool *pool;
+	struct cu_snapshot_env snapshots;
+	cu_replication *replication;
+	cu_collector *collector;
+	cu_api *api;
+	_Atomic(cu_http_server *) http; /* NULL until it listens: nobody waits before */
+
+	_Atomic int server_version; /* 0: not known yet */
+	_Atomic bool was_active;
+};
+
+/* ---- callbacks of the shape set ---- */
+
+static void shape_created(void *ctx, cu_shape *shape)
+{
+	struct cu_stack *stack = ctx;
+
+	cu_snapshot_start(&stack->snapshots, shape);
+}
+
+static void shape_forgotten(void *ctx, cu_shape *shape)
+{
+	struct cu_stack *stack = ctx;
+
+	cu_router_remove(stack->router, shape->def->oid, shape);
+	cu_consumer_registry_remove(stack->registry, shape->handle);
+}
+
+static void shape_woken(void *ctx, uint64_t shape_id, uint64_t loops)
+{
+	struct cu_stack *stack = ctx;
+	cu_http_server *http = atomic_load(&stack->http);
+
+	if (http)
+		cu_http_wake(http, shape_id, loops);
+}
+
+/* ---- what the store holds ---- */
+
+static int load_checkpoint(void *ctx, const struct cu_checkpoint *checkpoint)
+{
+	struct cu_stack *stack = ctx;
+
+	stack->checkpoint = *checkpoint;
+	return 0;
+}
+
+static int load_shape(void *ctx, const struct cu_shape_row *row)
+{
+	struct cu_stack *stack = ctx;
+	int rc = CU_EAGAIN;
+
+	if (row->snapshot_complete)
+		rc = cu_shape_set_restore(stack->shapes, row);
+	if (rc == 0)
+		return 0;
+	cu_warn(rc == CU_EAGAIN ? "a stored shape's snapshot was interrupted; it is made anew when asked for" :
+				  "a stored shape cannot be read; it is made anew when asked for",
+		CU_KV("handle", row->handle), CU_KV("error", cu_strerror(rc)));
+	stack->broken = cu_xrealloc(stack->broken, (stack->broken_len + 1) * sizeof *stack->broken);
+	stack->broken[stack->broken_len++] = row->id;
+	return 0;
+}
+
+static void listen_for(void *ctx, cu_shape *shape)
+{
+	struct cu_stack *stack = ctx;
+
+	cu_router_add(stack->router, shape->def->oid, shape);
+}
+
+static int open_store(struct cu_stack *stack)
+{
+	struct cu_store_loader loader = {
+		.metadata = { .ctx = stack, .checkpoint = load_checkpoint, .shape = load_shape },
+		.replay = cu_replay_fanout,
+	};
+	cu_replay replay;
+	int rc;
+
+	cu_replay_init(&replay, stack->shapes);
+	loader.replay_ctx = &replay;
+	rc = cu_store_open(stack->opts.storage_dir, NULL, &loader, &stack->store);
+	cu_replay_fini(&replay);
+	if (rc < 0)
+		return rc;
+	cu_shape_set_use_store(stack->shapes, stack->store);
+	for (size_t i = 0; i < stack->broken_len; i++)
+		cu_store_remove_shape(stack->store, stack->broken[i], NULL, NULL);
+	cu_shape_set_each(stack->shapes, listen_for, stack);
+	cu_info("storage opened", CU_KV("directory", stack->opts.storage_dir),
+		CU_KV_U64("shapes", cu_shape_set_len(stack->shapes)), CU_KV_LSN("checkpoint", stack->checkpoint.lsn));
+	return 0;
+}
+
+/* ---- the partitioned tables above a table: the collector asks, the pool answers ---- */
+
+struct ancestors {
+	struct cu_stack *stack;
+	uint32_t oid;
+	uint32_t *oids;
+	unsigned max;
+	int result;
+	bool done;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+};
+
+static int query_ancestors(struct ancestors *ask, PGconn *conn)
+{
+	PGresult *result = NULL;
+	struct cu_pg_error err;
+	char oid[16];
+	const char *params[] = { oid };
+	int rc;
+
+	snprintf(oid, sizeof oid, "%" PRIu32, ask->oid);
+	rc = cu_pg_query(conn,
+			 "SELECT a.relid::oid FROM pg_catalog.pg_class c, "
+			 "pg_catalog.pg_partition_ancestors(c.oid) WITH ORDINALITY AS a(relid, n) "
+			 "WHERE c.oid = $1::oid AND c.relispartition AND a.relid <> c.oid ORDER BY a.n",
+			 1, params, &result, &err);
+	if (rc == 0) {
+		int n = PQntuples(result);
+
+		rc = (unsigned)n > ask->max ? CU_ETOOBIG : n;
+		for (int i = 0; i < rc; i++)
+			ask->oids[i] = (uint32_t)strtoul(PQgetvalue(result, i, 0), NULL, 10);
+	}
+	PQclear(result);
+	return rc;
+}
+
+static void run_ancestors(PGconn *conn, const struct cu_pg_error *err, void *arg)
+{
+	struct ancestors *ask = arg;
+	int result = conn ? query_ancestors(ask, conn) : CU_EPG;
+
+	(void)err;
+	if (conn)
+		atomic_store(&ask->stack->server_version, PQserverVersion(conn));
+	pthread_mutex_lock(&ask->lock);
+	ask->result = result;
+	ask->done = true;
+	pthread_cond_signal(&ask->cond);
+	pthread_mutex_unlock(&ask->lock);
+}
+
+static int ancestors_of(void *ctx, uint32_t oid, uint32_t *ret_oids, unsigned max)
+{
+	struct cu_stack *stack = ctx;
+	struct ancestors ask = {
+		.stack = stack, .oid = oid, .oids = ret_oids, .max = max,
+		.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER,
+	};
+	int rc = cu_pool_submit(stack->pool, CU_POOL_SHORT, run_ancestors, &ask);
+
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&ask.lock);
+	while (!ask.done)
+		pthread_cond_wait(&ask.cond, &ask.lock);
+	pthread_mutex_unlock(&ask.lock);
+	pthread_cond_destroy(&ask.cond);
+	pthread_mutex_destroy(&ask.lock);
+	return ask.result;
+}
+
+/* ---- health ---- */
+
+static void replication_state(void *arg, enum cu_replication_state state)
+{
+	struct cu_stack *stack = arg;
+
+	if (state == CU_REPLICATION_STREAMING)
+		atomic_store(&stack->was_active, true);
+	else if (state == CU_REPLICATION_WAITING_LOCK)
+		atomic_store(&stack->was_active, false);
+}
+
+static enum cu_api_health health(void *ctx)
+{
+	struct cu_stack *stack = ctx;
+
+	if (cu_replication_state_get(stack->replication) == CU_REPLICATION_WAITING_LOCK)
+		return CU_API_WAITING;
+	/* A connection that is being made again is not worth a load balancer's attention: reads go on. */
+	return atomic_load(&stack->was_active) ? CU_API_ACTIVE : CU_API_STARTING;
+}
+
+static bool generated_in_stream(void *ctx)
+{
+	struct cu_stack *stack = ctx;
+
+	return atomic_load(&stack->server_version) >= VERSION_WITH_GENERATED_COLUMNS;
+}
+
+/* ---- starting ---- */
+
+static int start_consumers(struct cu_stack *stack)
+{
+	struct cu_consumer_registry_opts opts = {
+		.start_consumer = cu_consumers_start, .remove_shapes = cu_consumers_remove_shapes, .ctx = &stack->consumers,
+	};
+	int rc = cu_actor_system_new(NULL, &stack->actors);
+
+	if (rc < 0)
+		return rc;
+	opts.system = stack->actors;
+	rc = cu_consumer_registry_new(STACK_ID, &opts, &stack->registry);
+	if (rc < 0)
+		return rc;
+	stack->consumers = (struct cu_consumers){ stack->actors, stack->registry, stack->shapes };
+	cu_stack_config_put(STACK_ID, CU_CONFIG_ENABLE_SUSPEND, stack->opts.enable_suspend);
+	cu_stack_config_put(STACK_ID, CU_CONFIG_HIBERNATE_AFTER, stack->opts.hibernate_after_ms);
+	cu_stack_config_put(STACK_ID, CU_CONFIG_SUSPEND_AFTER, stack->opts.suspend_after_ms);
+	return 0;
+}
+
+static int start_postgres(struct cu_stack *stack)
+{
+	struct cu_replication_opts replication = {
+		.config = stack->config,
+		.manual_publication = stack->opts.manual_publishing,
+		.resume_lsn = stack->checkpoint.lsn,
+		.on_state = replication_state,
+		.arg = stack,
+	};
+	struct cu_pool_opts pool = { .config = stack->config, .connections_max = stack->opts.db_pool_size };
+	struct cu_collector_opts collector = {
+		.stack_id = STACK_ID,
+		.store = stack->store,
+		.router = stack->router,
+		.registry = stack->registry,
+		.shapes = stack->shapes,
+		.recent = stack->recent,
+		.catalog = stack->catalog,
+		.checkpoint_ms = stack->opts.checkpoint_ms,
+		.checkpoint = stack->checkpoint,
+		.ancestors = ancestors_of,
+		.ctx = stack,
+	};
+	int rc;
+
+	rc = cu_pg_names_init(&replication.names, stack->opts.stream_id);
+	if (rc < 0) {
+		cu_error("the replication stream id may only have the characters a-z, 0-9 and _ and must be short",
+			 CU_KV("stream_id", stack->opts.stream_id));
+		return rc;
+	}
+	rc = cu_publication_new(replication.names.publication, stack->opts.manual_publishing, 0, &stack->publication);
+	if (rc == 0)
+		rc = cu_pool_new(&pool, &stack->pool);
+	if (rc == 0)
+		rc = cu_replication_new(&replication, &stack->replication);
+	if (rc < 0)
+		return rc;
+	stack->snapshots = (struct cu_snapshot_env){
+		.shapes = stack->shapes, .store = stack->store, .router = stack->router, .publication = stack->publication,
+		.catalog = stack->catalog, .recent = stack->recent, .pool = stack->pool,
+		.chunk_bytes = stack->opts.chunk_bytes,
+	};
+	collector.replication = stack->replication;
+	collector.publication = stack->publication;
+	rc = cu_collector_start(&collector, &stack->collector);
+	return rc < 0 ? rc : cu_replication_start(stack->replication);
+}
+
+static int start_http(struct cu_stack *stack)
+{
+	const struct cu_stack_opts *opts = &stack->opts;
+	struct cu_api_opts api = {
+		.shapes = stack->shapes, .store = stack->store, .catalog = stack->catalog, .pool = stack->pool,
+		.collector = stack->collector, .health = health, .generated_in_stream = generated_in_stream, .ctx = stack,
+		.headers = { opts->cache_max_age_s, opts->cache_stale_age_s, opts->long_poll_ms, opts->sse_timeout_ms },
+		.secret = opts->secret, .allow_shape_deletion = opts->allow_shape_deletion,
+		.long_poll_ms = opts->long_poll_ms, .max_requests_initial = opts->max_requests_initial,
+		.max_requests_existing = opts->max_requests_existing,
+	};
+	struct cu_http_opts http = {
+		.host = opts->host, .port = (uint16_t)opts->port, .loops = opts->http_loops,
+		.idle_ms = opts->idle_timeout_ms, .send_stall_ms = opts->send_timeout_ms,
+		.handlers = { .on_request = cu_api_on_request, .on_wave_end = cu_api_on_wave_end },
+	};
+	cu_http_server *server = NULL;
+	int rc;
+
+	stack->api = cu_api_new(&api);
+	http.ctx = stack->api;
+	rc = cu_http_server_start(&http, &server);
+	if (rc == 0)
+		atomic_store(&stack->http, server);
+	return rc;
+}
+
+int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
+{
+	struct cu_stack *stack = cu_xzalloc(sizeof *stack);
+	struct cu_shape_set_opts shapes = {
+		.chunk_bytes = opts->chunk_bytes, .create = shape_created, .forget = shape_forgotten, .wake = shape_woken,
+		.ctx = stack,
+	};
+	struct cu_pg_error err;
+	int rc;
+
+	stack->opts = *opts;
+	rc = cu_pg_config_new(opts->database_url, &stack->config, &err);
+	if (rc < 0) {
+		cu_error("the database URL cannot be read", CU_KV("error", err.message),
+			 CU_KV("next", "it looks like postgresql://user:password@host:5432/database"));
+		goto out;
+	}
+	stack->shapes = cu_shape_set_new(&shapes);
+	stack->router = cu_router_new();
+	stack->recent = cu_recent_xids_new();
+	rc = open_store(stack);
+	if (rc == 0)
+		rc = start_consumers(stack);
+	if (rc == 0)
+		rc = cu_catalog_new(0, &stack->catalog);
+	if (rc == 0)
+		rc = start_postgres(stack);
+	if (rc == 0)
+		rc = start_http(stack);
+	if (rc < 0)
+		goto out;
+	*ret_stack = stack;
+	stack = NULL;
+out:
+	cu_stack_stop(&stack);
+	return rc;
+}
+
+uint16_t cu_stack_port(const cu_stack *stack)
+{
+	return cu_http_server_port(atomic_load(&stack->http));
+}
+
+void cu_stack_stop(cu_stack **ref)
+{
+	struct cu_stack *stack = *ref;
+	cu_http_server *http;
+
+	if (!stack)
+		return;
+	*ref = NULL;
+	http = atomic_load(&stack->http);
+	if (http)
+		cu_http_server_drain(http, DRAIN_GRACE_MS);
+	/* Snapshots under way fail; their shapes are made anew when asked for. */
+	if (stack->pool)
+		cu_pool_stop(stack->pool);
+	if (stack->collector)
+		cu_collector_stop(stack->collector);
+	if (stack->replication)
+		cu_replication_stop(stack->replication);
+	if (stack->actors)
+		cu_actor_system_stop(stack->actors);
+	if (stack->store)
+		cu_metadata_sync(cu_store_metadata(stack->store));
+	/* The last checkpoint's callback and the metadata's `done` calls are over: nobody wakes any more. */
+	cu_collector_free(&stack->collector);
+	cu_store_free(&stack->store);
+	atomic_store(&stack->http, NULL);
+	cu_http_server_free(&http);
+	cu_api_free(&stack->api);
+	cu_replication_free(&stack->replication);
+	cu_pool_free(&stack->pool);
+	cu_publication_free(&stack->publication);
+	cu_catalog_free(&stack->catalog);
+	cu_consumer_registry_free(&stack->registry);
+	cu_actor_system_free(&stack->actors);
+	cu_recent_xids_free(&stack->recent);
+	cu_shape_set_free(&stack->shapes);
+	cu_router_free(&stack->router);
+	cu_pg_config_free(&stack->config);
+	free(stack->broken);
+	free(stack);
+}

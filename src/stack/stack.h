@@ -1,0 +1,46 @@
+/* stack.h: one stack, wired together: store, replication, collector, consumers, snapshots and HTTP.
+ *
+ * Start order: store (and with it the shapes' logs), actors and registry, pool, replication, collector, HTTP. Stop order:
+ * the reverse, with the readers drained first and a last checkpoint at the end.
+ *
+ * Threads: start, wait for a signal, stop: one thread, the caller's.
+ */
+#ifndef CU_STACK_H
+#define CU_STACK_H
+
+#include "api/api.h"
+#include "pg/preflight.h"
+
+typedef struct cu_stack cu_stack;
+
+/* Texts are borrowed for the life of the stack. */
+struct cu_stack_opts {
+	const char *database_url;
+	const char *storage_dir;
+	const char *stream_id;
+	bool manual_publishing;
+	unsigned db_pool_size;
+
+	const char *host;
+	unsigned port;
+	unsigned http_loops;
+	const char *secret;
+	bool allow_shape_deletion;
+	unsigned max_requests_initial, max_requests_existing;
+	unsigned long_poll_ms, sse_timeout_ms, cache_max_age_s, cache_stale_age_s;
+	unsigned send_timeout_ms, idle_timeout_ms;
+
+	uint64_t chunk_bytes;
+	unsigned checkpoint_ms;
+
+	bool enable_suspend;
+	unsigned hibernate_after_ms, suspend_after_ms;
+};
+
+/* Everything runs when it returns 0; the database may still be unreachable. The reason of a failure has been logged. */
+int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack);
+uint16_t cu_stack_port(const cu_stack *stack);
+/* Drains readers, makes a last checkpoint, stops everything. NULL is fine. */
+void cu_stack_stop(cu_stack **stack);
+
+#endif
