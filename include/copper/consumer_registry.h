@@ -24,10 +24,10 @@ typedef struct cu_consumer_table cu_consumer_table; /* a registry's entries alon
 
 struct cu_consumer_registry_opts {
 	cu_actor_system *system; /* borrowed; outlives the registry */
-	/* Starts the consumer of a handle, on the publishing thread. 0 and an id; CU_ENOTFOUND: there is no such shape;
-	 * any other code: the handle is undeliverable with that code. Best done with cu_actor_start_named() (an
-	 * already started one: CU_EEXIST and its id, which is used); an id that is not registered yet is registered
-	 * afterwards. handle is borrowed. */
+	/* Starts the consumer of a handle and registers it, on the publishing thread: best both at once, with
+	 * cu_actor_start_named() and cu_consumer_name(). 0 and its id; CU_EEXIST and the id of the one that runs already,
+	 * which is used; CU_ENOTFOUND: there is no such shape; any other code: the handle is undeliverable with that code.
+	 * handle is borrowed. */
 	int (*start_consumer)(void *ctx, const char *handle, cu_actor_id *ret_id);
 	/* Removes shapes whose consumers suspended twice. Runs inside publish and must not wait for the publisher. The
 	 * handles are distinct and borrowed. */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define NAME_ATTEMPTS 8u
+
 static const char *const exit_kind_names[] = { "normal", "suspend", "cleanup", "noproc", "killed", "error" };
 
 void cu_exit_reason_set(struct cu_exit_reason *ret_reason, enum cu_exit_kind kind, int code, const char *text)
@@ -414,21 +416,35 @@ int cu_actor_start(cu_actor_system *sys, const struct cu_behaviour *behaviour, v
 	return rc;
 }
 
+/* CU_EEXIST and who has it. Taken by nobody means that the scope is unknown, or that the owner left between the two
+ * looks: the latter does not happen many times in a row. */
+static int name_claim(const struct cu_actor_name *name, const struct cu_actor_ctx *ctx, cu_actor_id *ret_owner)
+{
+	unsigned attempt;
+
+	for (attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
+		if (name->service->register_name(name->scope, name->key, ctx->id))
+			return 0;
+		*ret_owner = cu_actor_resolve(name);
+		if (*ret_owner != CU_ACTOR_NONE)
+			return CU_EEXIST;
+	}
+	return CU_ENOTFOUND;
+}
+
 int cu_actor_start_named(cu_actor_system *sys, const struct cu_actor_name *name, const struct cu_behaviour *behaviour,
 	void *state, cu_actor_id *ret_id)
 {
 	struct cu_actor_ctx ctx = { 0 };
+	cu_actor_id owner = CU_ACTOR_NONE;
 	cu_actor_id id;
 	int rc = slot_open(sys, behaviour, state, &ctx);
 
 	if (rc < 0)
 		return rc;
 	id = ctx.id;
-	if (!name->service->register_name(name->scope, name->key, id)) {
-		cu_actor_id owner = cu_actor_resolve(name);
-
-		/* No owner: the scope is unknown, or the owner left between the two looks. */
-		rc = owner == CU_ACTOR_NONE ? CU_ENOTFOUND : CU_EEXIST;
+	rc = name_claim(name, &ctx, &owner);
+	if (rc < 0) {
 		slot_abandon(&ctx, rc);
 		if (rc == CU_EEXIST && ret_id)
 			*ret_id = owner;

@@ -139,44 +139,26 @@ static void start_failed(struct cu_delivery *delivery, int rc)
 	cu_exit_reason_set(&delivery->reason, CU_EXIT_ERROR, rc, cu_strerror(rc));
 }
 
-/* A consumer started outside of our names that came second. Suspending is the end that changes nothing. */
-static void orphan_end(cu_consumer_registry *reg, cu_actor_id id)
-{
-	struct cu_exit_reason reason;
-
-	cu_exit_reason_set(&reason, CU_EXIT_SUSPEND, 0, "another consumer has the handle");
-	(void)cu_actor_kill(reg->opts.system, id, &reason);
-}
-
+/* The id is used as it comes and never entered here: a consumer that has suspended by now has removed its entry, and
+ * putting it back would leave a dead id for good. */
 static void consumer_start(cu_consumer_registry *reg, struct cu_delivery *delivery)
 {
 	cu_actor_id id = CU_ACTOR_NONE;
 	cu_actor_id there;
 	int rc = reg->opts.start_consumer(reg->opts.ctx, delivery->handle, &id);
 
-	if (rc == CU_EEXIST && id != CU_ACTOR_NONE)
-		goto found;
-	if (rc == 0) {
-		rc = cu_consumer_registry_register(reg, delivery->handle, id);
-		if (rc == 0)
-			goto found;
-		if (id != CU_ACTOR_NONE)
-			orphan_end(reg, id);
-		id = cu_consumer_registry_whereis(reg, delivery->handle);
-		if (rc == CU_EEXIST && id != CU_ACTOR_NONE)
-			goto found;
+	if ((rc == 0 || rc == CU_EEXIST) && id != CU_ACTOR_NONE) {
+		delivery->id = id;
+		delivery->status = PENDING;
+		return;
 	}
 	/* A start that failed half-way leaves no entry. A living one is somebody else's. */
 	there = cu_consumer_registry_whereis(reg, delivery->handle);
 	if (there != CU_ACTOR_NONE && !cu_actor_alive(reg->opts.system, there))
 		(void)cu_consumer_registry_remove_if(reg, delivery->handle, there);
-	start_failed(delivery, rc);
+	start_failed(delivery, rc == 0 ? CU_EINVAL : rc);
 	if (rc == CU_ENOTFOUND)
 		delivery->status = CU_NO_SHAPE;
-	return;
-found:
-	delivery->id = id;
-	delivery->status = PENDING;
 }
 
 static void resolve(cu_consumer_registry *reg, struct cu_delivery *delivery)

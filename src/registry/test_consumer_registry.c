@@ -128,6 +128,8 @@ static struct consumer *consumer_new(struct world *world, const char *handle, en
 	return consumer;
 }
 
+static cu_actor_id consumer_run(struct world *world, const char *handle, enum mood mood);
+
 static int start_consumer(void *ctx, const char *handle, cu_actor_id *ret_id)
 {
 	struct world *world = ctx;
@@ -139,13 +141,21 @@ static int start_consumer(void *ctx, const char *handle, cu_actor_id *ret_id)
 		return CU_ENOTFOUND;
 	if (strcmp(handle, "bad") == 0)
 		return world->start_error;
+	if (strcmp(handle, "half") == 0) {
+		/* Registers, dies, fails. */
+		consumer_run(world, handle, MOOD_HANDLE);
+		cu_actor_kill(world->sys, cu_consumer_whereis(STACK, handle), NULL);
+		return CU_EBUSY;
+	}
 	consumer = consumer_new(world, handle, world->start_mood[world->started % 8]);
 	world->started++;
 	snprintf(world->last_started, sizeof world->last_started, "%s", handle);
-	if (world->start_unnamed)
+	if (world->start_unnamed) {
 		rc = cu_actor_start(world->sys, &consumer_behaviour, consumer, ret_id);
-	else
+		assert_int_equal(cu_consumer_register(STACK, handle, *ret_id), 0);
+	} else {
 		rc = cu_actor_start_named(world->sys, &name, &consumer_behaviour, consumer, ret_id);
+	}
 	if (rc != 0)
 		free(consumer);
 	else
@@ -423,7 +433,18 @@ static void a_start_that_fails_after_registering_leaves_no_entry(void **state)
 	assert_int_equal(world->exits, 0);
 }
 
-static void a_consumer_started_without_a_name_is_registered_by_publish(void **state)
+static void a_start_that_dies_half_way_leaves_no_entry(void **state)
+{
+	struct world *world = *state;
+	struct cu_delivery delivery;
+
+	assert_int_equal(publish_one(world, "half", &event_1, &delivery), 1);
+	assert_int_equal(delivery.status, CU_START_FAILED);
+	assert_int_equal(delivery.reason.code, CU_EBUSY);
+	assert_int_equal(cu_consumer_active_count(STACK), 0);
+}
+
+static void a_consumer_may_register_by_stack_id_instead_of_by_name(void **state)
 {
 	struct world *world = *state;
 	struct cu_delivery delivery;
@@ -779,7 +800,8 @@ int main(void)
 		TEST(an_unknown_shape_is_no_shape_and_the_rest_is_delivered),
 		TEST(a_start_error_is_undeliverable_with_that_error_and_the_rest_is_delivered),
 		TEST(a_start_that_fails_after_registering_leaves_no_entry),
-		TEST(a_consumer_started_without_a_name_is_registered_by_publish),
+		TEST(a_start_that_dies_half_way_leaves_no_entry),
+		TEST(a_consumer_may_register_by_stack_id_instead_of_by_name),
 		TEST(a_second_start_under_a_name_answers_with_the_first_id),
 		TEST(a_name_in_an_unknown_stack_starts_nobody),
 		TEST(unregister_name_changes_nothing),

@@ -1,0 +1,303 @@
+/* The consumer registry under many threads.
+ * label: race */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/base.h"
+#include "base/log.h"
+#include "copper/consumer_registry.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STACK "race-stack"
+
+enum { HANDLES = 8 };
+
+struct arena {
+	cu_actor_system *sys;
+	cu_consumer_registry *reg;
+	atomic_uint handled;
+	atomic_uint delivered;
+	atomic_uint removed;
+	atomic_uint crashed;
+	atomic_uint started;
+	atomic_uint living;
+	atomic_uint wins;
+	atomic_bool over;
+	pthread_barrier_t gate;
+	unsigned rounds;
+	_Atomic(cu_actor_id) winner;
+};
+
+struct consumer {
+	struct arena *arena;
+	char handle[16];
+};
+
+static enum cu_verdict on_message(struct cu_actor_ctx *ctx, void *state, struct cu_message *msg)
+{
+	struct consumer *consumer = state;
+
+	(void)ctx;
+	if (msg->type == CU_MSG_EVENT) {
+		++*(unsigned *)msg->payload; /* the event is ours alone until we return */
+		atomic_fetch_add(&consumer->arena->handled, 1);
+	}
+	return CU_VERDICT_CONTINUE;
+}
+
+static bool may_suspend(void *state)
+{
+	(void)state;
+	return cu_stack_config_may_suspend(STACK);
+}
+
+static void on_exit_consumer(struct cu_actor_ctx *ctx, void *state, const struct cu_exit_reason *reason)
+{
+	struct consumer *consumer = state;
+
+	if (reason->kind == CU_EXIT_SUSPEND)
+		cu_consumer_remove_if(STACK, consumer->handle, cu_actor_self(ctx));
+	atomic_fetch_sub(&consumer->arena->living, 1);
+	free(consumer);
+}
+
+static const struct cu_behaviour behaviour = {
+	.name = "consumer",
+	.on_message = on_message,
+	.may_suspend = may_suspend,
+	.on_exit = on_exit_consumer,
+};
+
+static int start_consumer(void *ctx, const char *handle, cu_actor_id *ret_id)
+{
+	struct arena *arena = ctx;
+	struct cu_actor_name name = cu_consumer_name(STACK, handle);
+	struct consumer *consumer = cu_xzalloc(sizeof *consumer);
+	int rc;
+
+	consumer->arena = arena;
+	snprintf(consumer->handle, sizeof consumer->handle, "%s", handle);
+	atomic_fetch_add(&arena->living, 1);
+	atomic_fetch_add(&arena->started, 1);
+	rc = cu_actor_start_named(arena->sys, &name, &behaviour, consumer, ret_id);
+	if (rc != 0) {
+		atomic_fetch_sub(&arena->living, 1);
+		free(consumer);
+	}
+	return rc;
+}
+
+static void remove_shapes(void *ctx, const char *const *handles, size_t count)
+{
+	struct arena *arena = ctx;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		cu_consumer_remove(STACK, handles[i]);
+	atomic_fetch_add(&arena->removed, (unsigned)count);
+}
+
+static struct arena *arena_new(unsigned threads)
+{
+	const struct cu_actor_system_opts sys_opts = { .workers = 1, .manual_clock = true };
+	struct cu_consumer_registry_opts opts = { .start_consumer = start_consumer, .remove_shapes = remove_shapes };
+	struct arena *arena = cu_xzalloc(sizeof *arena);
+
+	cu_log_level_max = CU_LOG_ERROR;
+	assert_int_equal(cu_actor_system_new(&sys_opts, &arena->sys), 0);
+	opts.system = arena->sys;
+	opts.ctx = arena;
+	assert_int_equal(cu_consumer_registry_new(STACK, &opts, &arena->reg), 0);
+	pthread_barrier_init(&arena->gate, NULL, threads);
+	return arena;
+}
+
+static void arena_free(struct arena *arena)
+{
+	cu_actor_system_stop(arena->sys);
+	assert_int_equal(atomic_load(&arena->living), 0);
+	cu_consumer_registry_free(&arena->reg);
+	cu_actor_system_free(&arena->sys);
+	pthread_barrier_destroy(&arena->gate);
+	free(arena);
+}
+
+static void threads_run(struct arena *arena, unsigned count, void *(*fn)(void *))
+{
+	pthread_t threads[8];
+	unsigned i;
+
+	for (i = 0; i < count; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, fn, arena), 0);
+	for (i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static atomic_uint next_id;
+
+static void *register_same(void *arg)
+{
+	struct arena *arena = arg;
+	cu_actor_id id = 1000 + atomic_fetch_add(&next_id, 1);
+	unsigned round;
+
+	for (round = 0; round < arena->rounds; round++) {
+		char handle[16];
+
+		snprintf(handle, sizeof handle, "h%u", round);
+		pthread_barrier_wait(&arena->gate);
+		if (cu_consumer_register(STACK, handle, id) == 0) {
+			atomic_fetch_add(&arena->wins, 1);
+			atomic_store(&arena->winner, id);
+		}
+		pthread_barrier_wait(&arena->gate);
+		assert_int_equal(atomic_load(&arena->wins), round + 1);
+		assert_true(cu_consumer_whereis(STACK, handle) == atomic_load(&arena->winner));
+	}
+	return NULL;
+}
+
+static void of_eight_racing_registrations_exactly_one_wins(void **state)
+{
+	struct arena *arena = arena_new(8);
+
+	(void)state;
+	arena->rounds = 200;
+	threads_run(arena, 8, register_same);
+	assert_int_equal(cu_consumer_active_count(STACK), 200);
+	arena_free(arena);
+}
+
+static void *publish_all(void *arg)
+{
+	struct arena *arena = arg;
+	char handles[HANDLES][16];
+	unsigned round, i;
+
+	for (i = 0; i < HANDLES; i++)
+		snprintf(handles[i], sizeof handles[i], "h%u", i);
+	for (round = 0; round < arena->rounds; round++) {
+		struct cu_delivery all[HANDLES];
+		unsigned events[HANDLES] = { 0 };
+		size_t missed;
+
+		for (i = 0; i < HANDLES; i++)
+			all[i] = (struct cu_delivery){ .handle = handles[i], .event = &events[i] };
+		missed = cu_consumer_registry_publish(arena->reg, all, HANDLES);
+		for (i = 0; i < HANDLES; i++) {
+			missed -= all[i].status != CU_DELIVERED;
+			/* Delivered is handled once, anything else not at all: nobody gets an event twice. */
+			assert_int_equal(events[i], all[i].status == CU_DELIVERED);
+			atomic_fetch_add(&arena->delivered, all[i].status == CU_DELIVERED);
+			atomic_fetch_add(&arena->crashed, all[i].status == CU_CRASHED);
+			assert_true(all[i].status == CU_DELIVERED || all[i].status == CU_SHAPE_REMOVED ||
+				all[i].status == CU_CRASHED);
+		}
+		assert_int_equal(missed, 0);
+	}
+	return NULL;
+}
+
+static void racing_publishers_start_one_consumer_per_handle(void **state)
+{
+	unsigned round;
+
+	(void)state;
+	for (round = 0; round < 50; round++) {
+		struct arena *arena = arena_new(1);
+
+		arena->rounds = 3;
+		threads_run(arena, 4, publish_all);
+		assert_int_equal(atomic_load(&arena->delivered), 4 * 3 * HANDLES);
+		assert_int_equal(atomic_load(&arena->living), HANDLES);
+		assert_int_equal(cu_consumer_active_count(STACK), HANDLES);
+		arena_free(arena);
+	}
+}
+
+static void *tick_on(void *arg)
+{
+	struct arena *arena = arg;
+	uint64_t now = 0;
+
+	while (!atomic_load(&arena->over))
+		cu_actor_system_tick(arena->sys, now += 100);
+	return NULL;
+}
+
+static void no_event_is_lost_to_a_suspension_that_happens_at_the_same_moment(void **state)
+{
+	struct arena *arena = arena_new(1);
+	pthread_t ticker;
+
+	(void)state;
+	arena->rounds = 1000;
+	assert_int_equal(cu_consumer_enable_suspend(STACK, 200, 201), 0);
+	assert_int_equal(pthread_create(&ticker, NULL, tick_on, arena), 0);
+	threads_run(arena, 2, publish_all);
+	atomic_store(&arena->over, true);
+	pthread_join(ticker, NULL);
+	/* Time runs wild here, so a fresh consumer may suspend as well and lose its shape; but it is never a crash, and
+	 * what was delivered has been handled. */
+	assert_int_equal(atomic_load(&arena->crashed), 0);
+	assert_int_equal(atomic_load(&arena->handled), atomic_load(&arena->delivered));
+	assert_true(atomic_load(&arena->started) > HANDLES);
+	arena_free(arena);
+}
+
+static void *look_up(void *arg)
+{
+	struct arena *arena = arg;
+
+	while (!atomic_load(&arena->over)) {
+		cu_actor_id id = cu_consumer_whereis("comes-and-goes", "h1");
+
+		assert_true(id == CU_ACTOR_NONE || id == 77);
+		assert_true(cu_consumer_active_count("comes-and-goes") <= 1);
+		cu_consumer_remove_if("comes-and-goes", "h1", 78);
+		cu_consumer_register("comes-and-goes", "h1", 77);
+	}
+	return NULL;
+}
+
+static void calls_by_stack_id_are_safe_while_the_registry_comes_and_goes(void **state)
+{
+	struct arena *arena = arena_new(1);
+	struct cu_consumer_registry_opts opts = { .system = arena->sys, .start_consumer = start_consumer, .ctx = arena };
+	pthread_t threads[2];
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, look_up, arena), 0);
+	for (i = 0; i < 500; i++) {
+		cu_consumer_registry *reg = NULL;
+
+		assert_int_equal(cu_consumer_registry_new("comes-and-goes", &opts, &reg), 0);
+		cu_consumer_registry_register(reg, "h1", 77);
+		cu_consumer_registry_free(&reg);
+	}
+	atomic_store(&arena->over, true);
+	for (i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	arena_free(arena);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(of_eight_racing_registrations_exactly_one_wins),
+		cmocka_unit_test(racing_publishers_start_one_consumer_per_handle),
+		cmocka_unit_test(no_event_is_lost_to_a_suspension_that_happens_at_the_same_moment),
+		cmocka_unit_test(calls_by_stack_id_are_safe_while_the_registry_comes_and_goes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
