@@ -397,6 +397,8 @@ static void a_fanout_that_makes_no_sense_is_refused_and_changes_nothing(void **s
 	f.flags = CU_FANOUT_ABORT;
 	assert_int_equal(cu_changelog_append_fanout(cl, &f), CU_EINVAL); /* abort with shapes */
 	assert_int_equal(cu_changelog_end(cl), end);
+	assert_int_equal(cu_changelog_append_item(cl, 1, 0, "x", CU_CHANGELOG_RECORD_MAX, NULL), CU_ETOOBIG);
+	assert_int_equal(cu_changelog_end(cl), end);
 	f.flags = CU_FANOUT_COMMIT;
 	assert_int_equal(cu_changelog_append_fanout(cl, &f), 0);
 	cu_changelog_free(&cl);

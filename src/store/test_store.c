@@ -13,7 +13,9 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/wait.h>
 
 /* Collects everything a store loads, as text. */
 struct seen {
@@ -242,6 +244,60 @@ static void what_is_stored_is_loaded_after_a_restart(void **state)
 	sem_destroy(&done.sem);
 }
 
+/* The child: does what `told` promises, says so through the pipe, goes on without a checkpoint, and is killed. */
+static void killed_child(const char *dir, int told)
+{
+	struct cu_shape_row row = { .id = 1, .handle = "1-1", .definition = "d", .definition_len = 1 };
+	struct cu_checkpoint cp;
+	struct done done;
+	cu_store *store = NULL;
+	int rc;
+
+	sem_init(&done.sem, 0, 0);
+	rc = open_store(dir, NULL, &store);
+	if (rc == 0)
+		rc = cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL);
+	if (rc == 0)
+		rc = cu_metadata_sync(cu_store_metadata(store));
+	if (rc == 0)
+		rc = commit_tx(store, 1, &cp);
+	if (rc == 0)
+		rc = cu_store_checkpoint(store, &cp, done_post, &done);
+	if (rc == 0)
+		rc = done_wait(&done);
+	for (uint64_t tx = 2; rc == 0 && tx < 1000; tx++)
+		rc = commit_tx(store, tx, &cp);
+	if (write(told, &rc, sizeof rc) != sizeof rc)
+		_exit(1);
+	while (true)
+		pause();
+}
+
+static void a_killed_process_keeps_what_it_called_durable(void **state)
+{
+	struct seen seen;
+	cu_store *store = NULL;
+	int pipes[2], rc = 1;
+	pid_t child;
+
+	assert_int_equal(pipe(pipes), 0);
+	child = fork();
+	if (child == 0)
+		killed_child(*state, pipes[1]);
+	assert_true(child > 0);
+	assert_int_equal(read(pipes[0], &rc, sizeof rc), sizeof rc);
+	assert_int_equal(rc, 0);
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(open_store(*state, &seen, &store), 0);
+	assert_string_equal(cu_buf_str(&seen.text), "cp 9 1 18446744073709551612 4294967295;shape 1 1-1 d 0 incomplete;");
+	assert_int_equal(seen.fanouts, 1);
+	cu_buf_fini(&seen.text);
+	cu_store_free(&store);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 static void an_id_is_never_given_twice_even_when_its_shape_is_gone(void **state)
 {
 	struct cu_shape_row row = { .id = 41, .handle = "h", .definition = "d", .definition_len = 1 };
@@ -459,6 +515,7 @@ int main(void)
 		T(a_chunk_is_what_was_written),
 		T(a_given_up_chunk_leaves_no_file),
 		T(what_is_stored_is_loaded_after_a_restart),
+		T(a_killed_process_keeps_what_it_called_durable),
 		T(an_id_is_never_given_twice_even_when_its_shape_is_gone),
 		T(removing_a_shape_takes_row_and_files),
 		T(a_directory_in_use_is_refused),
