@@ -11,7 +11,7 @@ test("Postgres restarts, cleanly and by a crash: clients go on, handle unchanged
   const view = follow(copper, { table: "items" })
   await rowsBecome(view, cluster, "SELECT * FROM items")
   const handle = view.handle()
-  for (const signal of ["INT", "QUIT"]) {
+  for (const signal of ["SIGINT", "SIGQUIT"]) {
     await sql("UPDATE items SET n = n + 1 WHERE id <= 50")
     await cluster.stop(signal)
     await cluster.start()

@@ -24,7 +24,15 @@ const cleanups = []
 
 // Runs the clean-ups of this file, newest first, when its tests are over, whatever their outcome.
 after(async () => {
-  for (const cleanup of cleanups.reverse()) await cleanup()
+  const failures = []
+  for (const cleanup of cleanups.reverse()) {
+    try {
+      await cleanup()
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  if (failures.length > 0) throw failures[0]
 })
 
 export const sleepUntilNextLook = () => new Promise((resolve) => setTimeout(resolve, 15))
@@ -133,8 +141,8 @@ export async function startCluster({ settings = [] } = {}) {
       }, { what: "Postgres answers" })
     },
 
-    // "INT" is a fast shutdown, "QUIT" an immediate one, which has Postgres recover at the next start.
-    async stop(signal = "INT") {
+    // SIGINT is a fast shutdown, SIGQUIT an immediate one, which has Postgres recover at the next start.
+    async stop(signal = "SIGINT") {
       if (!cluster.server) return
       cluster.server.kill(signal)
       await exited(cluster.server)
@@ -164,7 +172,7 @@ export async function startCluster({ settings = [] } = {}) {
       }
     },
   }
-  cleanups.push(() => cluster.stop("QUIT"))
+  cleanups.push(() => cluster.stop("SIGQUIT"))
   await cluster.start()
   return cluster
 }
