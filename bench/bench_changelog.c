@@ -46,7 +46,8 @@ static void append(cu_changelog *cl, uint64_t items, const char *payload, size_t
 {
 	struct cu_fanout_run run = { 0, TX_ITEMS };
 	struct cu_fanout_shape shape = { 1, 0, 1 };
-	struct cu_fanout fanout = { .flags = CU_FANOUT_COMMIT, .shapes = &shape, .shapes_len = 1, .runs = &run, .runs_len = 1 };
+	struct cu_fanout fanout = { .flags = CU_FANOUT_COMMIT, .shapes = &shape, .shapes_len = 1, .runs = &run,
+		                    .runs_len = 1 };
 
 	for (uint64_t i = 0; i < items; i++) {
 		check(cu_changelog_append_item(cl, fanout.tx, 2 * (i % TX_ITEMS), payload, len, NULL));
@@ -62,7 +63,8 @@ static void fanouts(cu_changelog *cl)
 {
 	struct cu_fanout_shape *shapes = cu_xzalloc(SHAPES * sizeof *shapes);
 	struct cu_fanout_run run = { 0, 1 };
-	struct cu_fanout fanout = { .flags = CU_FANOUT_COMMIT, .shapes = shapes, .shapes_len = SHAPES, .runs = &run, .runs_len = 1 };
+	struct cu_fanout fanout = { .flags = CU_FANOUT_COMMIT, .shapes = shapes, .shapes_len = SHAPES, .runs = &run,
+		                    .runs_len = 1 };
 	uint64_t before = cu_changelog_end(cl);
 	double start = now(), took;
 

@@ -6,8 +6,8 @@
  * (synchronous=FULL) and then runs each `done` on itself, in order: rc 0 means durable. Callbacks must be short.
  * Arguments are copied. A queue of CU_METADATA_QUEUE_MAX operations is full: the call waits.
  * Errors: the call itself says CU_ENOMEM, CU_ETOOBIG (definition, blob) or CU_ECLOSED (closing), and `done` is not
- * called then. `done` gets CU_EEXIST (id or handle taken), CU_ENOTFOUND (no such shape), CU_EIO or CU_ECORRUPT (the disk;
- * nothing of the group was kept, though a crash right then may still bring it back as a whole).
+ * called then. `done` gets CU_EEXIST (id or handle taken), CU_ENOTFOUND (no such shape), CU_EIO or CU_ECORRUPT (the
+ * disk; nothing of the group was kept, though a crash right then may still bring it back as a whole).
  */
 #ifndef CU_STORE_METADATA_H
 #define CU_STORE_METADATA_H

@@ -235,9 +235,14 @@ static int remove_orphan(void *ctx, uint64_t shape_id)
 static int parent_sync(const struct cu_file_ops *ops, const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char *parent = !slash ? cu_xstrdup(".") : slash == path ? cu_xstrdup("/") : cu_xstrndup(path, (size_t)(slash - path));
-	int rc = cu_file_sync_dir(ops, parent);
+	char *parent;
+	int rc;
 
+	if (!slash)
+		parent = cu_xstrdup(".");
+	else
+		parent = cu_xstrndup(path, CU_MAX((size_t)(slash - path), (size_t)1)); /* the root keeps its slash */
+	rc = cu_file_sync_dir(ops, parent);
 	free(parent);
 	return rc;
 }

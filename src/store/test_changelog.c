@@ -11,6 +11,7 @@
 #include "store/changelog.h"
 #include "store/crc32c.h"
 #include "store/record.h"
+#include "store/span.h"
 #include "store/test_help.h"
 
 /* What replay saw, as text: "tx/fragment flags [op@pos+len …] id:first+len,… ;" */
@@ -27,7 +28,8 @@ static int seen_replay(void *ctx, const struct cu_fanout *f, const struct cu_cha
 
 	seen->fanouts++;
 	seen->items += f->items_len;
-	cu_buf_printf(&seen->text, "%" PRIu64 "/%u f%u x%u l%" PRIu64 " [", f->tx, f->fragment, f->flags, f->xid, f->end_lsn);
+	cu_buf_printf(&seen->text, "%" PRIu64 "/%u f%u x%u l%" PRIu64 " [", f->tx, f->fragment, f->flags, f->xid,
+	              f->end_lsn);
 	for (uint32_t i = 0; i < f->items_len; i++)
 		cu_buf_printf(&seen->text, "%s%" PRIu64 "+%u%s", i ? " " : "", items[i].op, items[i].len,
 		              items[i].pos ? "" : "?");
@@ -93,7 +95,8 @@ static void crc32c_is_the_published_one_with_and_without_hardware(void **state)
 static void what_is_appended_is_read_and_replayed(void **state)
 {
 	struct cu_fanout_run runs[] = { { 0, 1 }, { 1, 1 }, { 0, 1 }, { 2, 1 } };
-	struct cu_fanout_shape shapes[] = { { 12, 0, 1 }, { 3, 1, 1 }, { 4, 1, 1 }, { CU_SHAPE_ID_LIMIT - 1, 2, 2 }, { 9, 0, 0 } };
+	struct cu_fanout_shape shapes[] = { { 12, 0, 1 }, { 3, 1, 1 }, { 4, 1, 1 }, { CU_SHAPE_ID_LIMIT - 1, 2, 2 },
+		                            { 9, 0, 0 } };
 	struct cu_fanout f = { .tx = UINT64_MAX, .end_lsn = UINT64_MAX - 1, .xid = UINT32_MAX, .fragment = 0,
 		               .shapes = shapes, .shapes_len = 5, .runs = runs, .runs_len = 4 };
 	char *dir = *state, out[16];
@@ -136,6 +139,36 @@ static void what_is_appended_is_read_and_replayed(void **state)
 	assert_memory_equal(out, "three", 5);
 	assert_int_equal(cu_changelog_end(cl), end);
 	cu_buf_fini(&seen.text);
+	cu_changelog_free(&cl);
+}
+
+static void neighbouring_items_are_read_as_one_span(void **state)
+{
+	static const uint64_t ops[] = { 0, 127, 128, UINT64_MAX };
+	struct cu_span_item item;
+	cu_changelog *cl = NULL;
+	uint64_t pos[4], start;
+	char span[256];
+	cu_cursor cur;
+
+	assert_int_equal(open_log(*state, 0, 0, NULL, &cl), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(cu_changelog_append_item(cl, 1, ops[i], "abc", i, &pos[i]), 0);
+		if (i > 0)
+			assert_int_equal(pos[i], pos[i - 1] + i - 1 + cu_span_prefix(ops[i]));
+	}
+	assert_int_equal(cu_changelog_flush(cl), 0);
+	start = pos[0] - cu_span_prefix(ops[0]);
+	assert_int_equal(cu_changelog_read(cl, start, pos[3] + 3 - start, span), 0);
+	cur = cu_cursor_over(span, pos[3] + 3 - start);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_true(cu_span_next(&cur, &item));
+		assert_int_equal(item.op, ops[i]);
+		assert_int_equal(item.len, i);
+		assert_memory_equal(item.payload, "abc", i);
+	}
+	assert_false(cu_span_next(&cur, &item));
+	assert_false(cur.failed);
 	cu_changelog_free(&cl);
 }
 
@@ -486,6 +519,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(crc32c_is_the_published_one_with_and_without_hardware),
 		T(what_is_appended_is_read_and_replayed),
+		T(neighbouring_items_are_read_as_one_span),
 		T(a_log_is_cut_at_the_checkpoint_and_continues_there),
 		T(every_byte_below_the_checkpoint_is_checked),
 		T(a_log_torn_anywhere_below_the_checkpoint_is_refused_and_behind_it_cut),

@@ -144,7 +144,8 @@ static void changelog_faults(bool syncs_only, bool allocs)
 		help_dir_free(&dir);
 	}
 	assert_true(n > 3);
-	print_message("%ld %s failed one at a time\n", n - 1, allocs ? "allocations" : syncs_only ? "fsyncs" : "file operations");
+	print_message("%ld %s failed one at a time\n", n - 1,
+	              allocs ? "allocations" : syncs_only ? "fsyncs" : "file operations");
 }
 
 static void change_log_survives_every_failing_file_operation(void **state)
