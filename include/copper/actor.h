@@ -9,7 +9,8 @@
  * Ids: slot and generation. A stale id is harmless: every call on it answers CU_ENOTFOUND, or "not alive".
  * Errors: negative CU_E… codes of copper/error.h. Mailboxes are bounded: CU_EFULL, never a wait.
  *
- * A behaviour must not block and must not call (cu_actor_call_many, publish) itself: that can never be answered.
+ * A behaviour must not block. It may call other actors (cu_actor_call_many, publish) as long as no chain of calls
+ * comes back to it: that can never be answered. Idle times have a resolution of 100 ms.
  */
 #ifndef COPPER_ACTOR_H
 #define COPPER_ACTOR_H
@@ -126,7 +127,8 @@ size_t cu_actor_system_run(cu_actor_system *sys);
 void cu_actor_system_tick(cu_actor_system *sys, uint64_t now_ms);
 size_t cu_actor_system_count(const cu_actor_system *sys); /* living actors */
 
-/* Starts an actor; takes the state on success. CU_EFULL, CU_ECLOSED, or what on_start returned. */
+/* Starts an actor; takes the state on success. Calls that came in during on_start are handled here, before it
+ * returns. CU_EFULL, CU_ECLOSED, CU_ENOMEM, or what on_start returned. */
 int cu_actor_start(cu_actor_system *sys, const struct cu_behaviour *behaviour, void *state, cu_actor_id *ret_id);
 bool cu_actor_alive(cu_actor_system *sys, cu_actor_id id);
 bool cu_actor_hibernating(cu_actor_system *sys, cu_actor_id id);

@@ -82,6 +82,7 @@ static struct node *inbox_take(struct actor *actor)
 	last->next = NULL;
 	actor->inbox = NULL;
 	actor->inbox_sends = 0;
+	actor->flags &= (uint8_t)~ACTOR_CALLED;
 	return first;
 }
 
@@ -286,7 +287,7 @@ void actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool o
 			stripe_unlock(sys, slot);
 			return;
 		}
-		if (crowded) {
+		if (crowded && !(actor->flags & ACTOR_CALLED)) {
 			actor->phase = PHASE_QUEUED;
 			run_queue_push(sys, slot);
 			stripe_unlock(sys, slot);
@@ -380,22 +381,23 @@ static int slot_begin(struct cu_actor_ctx *ctx, const struct cu_behaviour *behav
 {
 	uint32_t slot = id_slot(ctx->id);
 	int rc = behaviour->on_start ? behaviour->on_start(ctx, state) : 0;
-	bool killed;
+	struct actor *actor = ctx->actor;
+	bool run;
 
 	if (rc != 0)
 		return rc;
 	stripe_lock(ctx->sys, slot);
-	killed = atomic_load_explicit(&ctx->actor->killed, memory_order_relaxed);
-	if (!killed) {
-		ctx->actor->phase = PHASE_IDLE;
-		if (ctx->actor->inbox)
-			actor_wake(ctx->sys, slot, ctx->actor);
-		else if (ctx->actor->first_ticks)
-			wheel_arm(ctx->sys, slot, ctx->actor);
+	run = actor->flags & ACTOR_CALLED || atomic_load_explicit(&actor->killed, memory_order_relaxed);
+	if (!run) {
+		actor->phase = PHASE_IDLE;
+		if (actor->inbox)
+			actor_wake(ctx->sys, slot, actor);
+		else if (actor->first_ticks)
+			wheel_arm(ctx->sys, slot, actor);
 	}
 	stripe_unlock(ctx->sys, slot);
-	if (killed)
-		die_killed(ctx, NULL);
+	if (run)
+		actor_run(ctx->sys, actor, ctx->id, false);
 	return 0;
 }
 

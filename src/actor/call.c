@@ -64,6 +64,7 @@ static void call_send(cu_actor_system *sys, struct cu_actor_call *call, struct c
 		return;
 	}
 	inbox_push(actor, &node->node);
+	actor->flags |= ACTOR_CALLED;
 	if (actor->phase == PHASE_IDLE)
 		actor->phase = PHASE_QUEUED;
 	stripe_unlock(sys, id_slot(call->id));

@@ -28,7 +28,14 @@
  * RUNNING and EXITING have one owner, the thread that set them; the state is that thread's alone. */
 enum phase { PHASE_FREE, PHASE_IDLE, PHASE_QUEUED, PHASE_RUNNING, PHASE_EXITING };
 
-enum { ACTOR_HIBERNATED = 1, ACTOR_ARMED = 2, ACTOR_SUSPENDS = 4 };
+enum {
+	ACTOR_HIBERNATED = 1,
+	ACTOR_ARMED = 2,    /* the wheel will look at it */
+	ACTOR_SUSPENDS = 4, /* its idle policy lets it suspend */
+	/* There is a call in the inbox. Its caller has looked already whether it can run the actor itself, so whoever
+	 * runs it now may not leave it to the run queue: with every worker waiting in a call, nobody would come. */
+	ACTOR_CALLED = 8
+};
 
 enum node_kind { NODE_SEND, NODE_CALL, NODE_DOWN };
 

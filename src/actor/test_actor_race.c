@@ -391,6 +391,66 @@ static void a_call_returns_only_when_all_have_handled_it_or_died(void **state)
 	field_free(field);
 }
 
+/* Tells its id, then waits in on_start until a call to it has been made: the flag comes from the caller. */
+static int slow_on_start(struct cu_actor_ctx *ctx, void *state)
+{
+	struct field *field = state;
+
+	atomic_store(&field->ids[0], cu_actor_self(ctx));
+	pthread_mutex_lock(&field->mtx);
+	field->started = true;
+	pthread_cond_broadcast(&field->cond);
+	while (!field->released)
+		pthread_cond_wait(&field->cond, &field->mtx);
+	pthread_mutex_unlock(&field->mtx);
+	return 0;
+}
+
+static enum cu_verdict release_on_message(struct cu_actor_ctx *ctx, void *state, struct cu_message *msg)
+{
+	struct field *field = state;
+
+	(void)ctx;
+	(void)msg;
+	pthread_mutex_lock(&field->mtx);
+	field->released = true;
+	pthread_cond_broadcast(&field->cond);
+	pthread_mutex_unlock(&field->mtx);
+	return CU_VERDICT_CONTINUE;
+}
+
+static void *call_the_starting(void *arg)
+{
+	static const struct cu_behaviour releasing = { .name = "releasing", .on_message = release_on_message };
+	struct field *field = arg;
+	struct cu_actor_call calls[2] = { { .type = MSG_NOTE }, { .type = MSG_NOTE } };
+
+	/* All is sent before anybody runs: when the second one releases the start, the first one's call is in. */
+	assert_int_equal(cu_actor_start(field->sys, &releasing, field, &calls[1].id), 0);
+	pthread_mutex_lock(&field->mtx);
+	while (!field->started)
+		pthread_cond_wait(&field->cond, &field->mtx);
+	pthread_mutex_unlock(&field->mtx);
+	calls[0].id = atomic_load(&field->ids[0]);
+	assert_int_equal(cu_actor_call_many(field->sys, calls, 2), 0);
+	return NULL;
+}
+
+static void a_call_to_an_actor_that_is_still_starting_is_answered_without_a_worker(void **state)
+{
+	static const struct cu_behaviour slow = { .name = "slow", .on_start = slow_on_start,
+		.on_message = release_on_message };
+	struct field *field = field_new(0);
+	pthread_t caller;
+	cu_actor_id id;
+
+	(void)state;
+	assert_int_equal(pthread_create(&caller, NULL, call_the_starting, field), 0);
+	assert_int_equal(cu_actor_start(field->sys, &slow, field, &id), 0);
+	pthread_join(caller, NULL);
+	field_free(field);
+}
+
 static void *start_until_closed(void *arg)
 {
 	struct field *field = arg;
@@ -463,6 +523,7 @@ int main(void)
 		cmocka_unit_test(hibernation_under_load_loses_nothing),
 		cmocka_unit_test(a_call_to_thousands_is_shared_with_the_workers),
 		cmocka_unit_test(a_call_returns_only_when_all_have_handled_it_or_died),
+		cmocka_unit_test(a_call_to_an_actor_that_is_still_starting_is_answered_without_a_worker),
 		cmocka_unit_test(stop_leaves_nobody_alive_however_many_are_starting),
 		cmocka_unit_test(the_timer_thread_hibernates_without_being_asked),
 	};

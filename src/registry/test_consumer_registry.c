@@ -671,7 +671,8 @@ static int start_and_suspend(void *ctx, const char *handle, cu_actor_id *ret_id)
 static void a_consumer_that_suspends_right_after_the_look_up_is_retried(void **state)
 {
 	struct world *world = *state;
-	struct cu_consumer_registry_opts opts = { .system = world->sys, .start_consumer = start_and_suspend, .ctx = world };
+	struct cu_consumer_registry_opts opts = { .system = world->sys, .start_consumer = start_and_suspend,
+		.ctx = world };
 	struct cu_delivery both[2] = { { .handle = "early", .event = &event_1 }, { .handle = "late", .event = &event_2 } };
 
 	cu_consumer_registry_free(&world->reg);
