@@ -128,7 +128,7 @@ static inline void kit_eat(struct kit_client *client, size_t len)
 
 static inline const char *kit_header(struct kit_reply *reply, const char *name)
 {
-	static char value[256];
+	static _Thread_local char value[256];
 	cu_buf needle = CU_BUF_INIT;
 	const char *at;
 	size_t len;
