@@ -280,8 +280,11 @@ static void conn_feed(conn *c, const char *data, size_t len)
 		}
 		if (++requests == CU_HTTP_REQUESTS_SLICE && len) {
 			pending_keep(c, data, len);
-			if (c->state == CONN_IDLE)
-				http_conn_watch(c, UV_WRITABLE); /* comes at once, but in its turn */
+			if (c->state == CONN_CLOSED)
+				return;
+			/* Comes at once, but in its turn; unless the peer reads nothing. */
+			http_deadline_set(c, conn_loop(c)->server->opts.send_stall_ms);
+			http_conn_watch(c, UV_WRITABLE);
 			return;
 		}
 	}
