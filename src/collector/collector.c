@@ -102,9 +102,10 @@ static const char *why_not_resumable(const struct cu_collector *c, const struct 
 	return NULL;
 }
 
-static void on_connected(struct cu_collector *c, const struct cu_replication_connected *now)
+static int on_connected(struct cu_collector *c, const struct cu_replication_connected *now)
 {
 	const char *why = why_not_resumable(c, now);
+	int rc;
 
 	if (why) {
 		cu_warn("the stream cannot be resumed: every shape is dropped and its readers refetch",
@@ -114,6 +115,9 @@ static void on_connected(struct cu_collector *c, const struct cu_replication_con
 	}
 	if (why || !c->saved.system_id) {
 		/* What this replaces was never confirmed, or belongs to another history. */
+		rc = cu_collector_show(c); /* a checkpoint's end lies in what has been flushed */
+		if (rc < 0)
+			return rc;
 		checkpoint_wait(c);
 		c->safe_lsn = CU_MAX(now->slot.confirmed_flush_lsn, now->start_lsn);
 		c->saved.system_id = now->ident.system_id;
@@ -125,6 +129,7 @@ static void on_connected(struct cu_collector *c, const struct cu_replication_con
 	if (!atomic_load(&c->last_tx))
 		atomic_store(&c->last_tx, CU_MAX(c->saved.last_tx, c->safe_lsn));
 	c->catch_up_lsn = now->ident.flush_lsn;
+	return 0;
 }
 
 static void note_caught_up(struct cu_collector *c)
@@ -152,8 +157,7 @@ static int on_frame(struct cu_collector *c, const struct cu_replication_frame *f
 		CU_ASSERT(frame->len == sizeof connected);
 		memcpy(&connected, bytes, sizeof connected);
 		cu_collector_abort(c);
-		on_connected(c, &connected);
-		return 0;
+		return on_connected(c, &connected);
 	case CU_REPLICATION_DISCONNECTED: cu_collector_abort(c); return 0;
 	}
 	return 0;
