@@ -1,12 +1,14 @@
 /* bench_http.c: figures of src/http (results: src/http/README.md).
  *
  *   bench_http serve <port> <loops>       GET /hello: 200 bytes; /park; /wake: answers the parked ones; /rss
+ *                                         /file: the file $BENCH_FILE by sendfile
  *   bench_http park <port> <count>        parks <count> readers (one shape), wakes them three times, prints memory
  */
 #include "base/clock.h"
 #include "http/http.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -62,6 +64,41 @@ static void on_gone(void *app)
 	(void)app;
 }
 
+/* One range of a file. */
+struct range {
+	struct cu_http_source source;
+	bool done;
+};
+
+static int file_fd = -1;
+static size_t file_len;
+
+static int range_next(struct cu_http_source *source, struct cu_http_piece *ret_piece)
+{
+	struct range *range = CU_CONTAINER_OF(source, struct range, source);
+
+	if (range->done)
+		return 0;
+	range->done = true;
+	*ret_piece = (struct cu_http_piece){ NULL, file_fd, 0, file_len };
+	return 1;
+}
+
+static void range_close(struct cu_http_source *source)
+{
+	free(CU_CONTAINER_OF(source, struct range, source));
+}
+
+static void respond_file(cu_http_request *req)
+{
+	struct range *range = cu_xzalloc(sizeof *range);
+	struct cu_http_response response = { .status = 200, .headers = headers, .headers_len = sizeof headers - 1,
+		                             .source = &range->source };
+
+	range->source = (struct cu_http_source){ range_next, range_close, file_len };
+	cu_http_respond(req, &response);
+}
+
 static const struct cu_http_waiter_ops ops = { on_wake, on_wake, on_wake, on_gone };
 
 static void on_request(void *ctx, cu_http_request *req)
@@ -74,6 +111,8 @@ static void on_request(void *ctx, cu_http_request *req)
 	} else if (path.len == 5 && !memcmp(path.data, "/wake", 5)) {
 		cu_http_wake(server, 1, CU_HTTP_ALL_LOOPS);
 		respond(req, NULL);
+	} else if (path.len == 5 && !memcmp(path.data, "/file", 5) && file_fd >= 0) {
+		respond_file(req);
 	} else if (path.len == 4 && !memcmp(path.data, "/rss", 4)) {
 		struct cu_http_stats stats;
 		cu_http_body *body = NULL;
@@ -175,6 +214,10 @@ int main(int argc, char **argv)
 	if (argv[1][0] == 'p') {
 		park((unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
 		return 0;
+	}
+	if (getenv("BENCH_FILE")) {
+		file_fd = open(getenv("BENCH_FILE"), O_RDONLY);
+		file_len = file_fd < 0 ? 0 : (size_t)lseek(file_fd, 0, SEEK_END);
 	}
 	memset(text, 'x', sizeof text);
 	cu_http_body_new(text, sizeof text, &hello);
