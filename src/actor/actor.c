@@ -42,10 +42,10 @@ void cu_actor_reply(struct cu_actor_ctx *ctx)
 
 	ctx->call = NULL;
 	if (call)
-		call_finish(call, NULL);
+		cu_call_finish(call, NULL);
 }
 
-struct actor *actor_lock(cu_actor_system *sys, cu_actor_id id)
+struct actor *cu_actor_lock(cu_actor_system *sys, cu_actor_id id)
 {
 	uint32_t slot = id_slot(id);
 	struct actor *actor = slot_actor(sys, slot);
@@ -59,7 +59,7 @@ struct actor *actor_lock(cu_actor_system *sys, cu_actor_id id)
 	return NULL;
 }
 
-void inbox_push(struct actor *actor, struct node *node)
+void cu_inbox_push(struct actor *actor, struct node *node)
 {
 	if (actor->inbox) {
 		node->next = actor->inbox->next;
@@ -86,12 +86,12 @@ static struct node *inbox_take(struct actor *actor)
 	return first;
 }
 
-void actor_wake(cu_actor_system *sys, uint32_t slot, struct actor *actor)
+void cu_actor_wake(cu_actor_system *sys, uint32_t slot, struct actor *actor)
 {
 	if (actor->phase != PHASE_IDLE)
 		return;
 	actor->phase = PHASE_QUEUED;
-	run_queue_push(sys, slot);
+	cu_run_queue_push(sys, slot);
 }
 
 /* A FREE slot that nobody else can get. */
@@ -155,7 +155,7 @@ static void nodes_fail(struct node *list, const struct cu_exit_reason *reason)
 
 		list = node->next;
 		if (node->kind == NODE_CALL) {
-			call_finish(CU_CONTAINER_OF(node, struct call_node, node), reason);
+			cu_call_finish(CU_CONTAINER_OF(node, struct call_node, node), reason);
 		} else {
 			if (node->kind == NODE_SEND) {
 				struct send_node *sent = CU_CONTAINER_OF(node, struct send_node, node);
@@ -184,7 +184,7 @@ static void actor_retire(struct cu_actor_ctx *ctx, struct node *rest, const stru
 		monitors = actor->extra->monitors;
 	free(actor->extra);
 	actor->extra = NULL;
-	wheel_disarm(sys, actor);
+	cu_wheel_disarm(sys, actor);
 	if (++actor->generation == 0)
 		actor->generation = 1;
 	actor->phase = PHASE_FREE;
@@ -192,13 +192,13 @@ static void actor_retire(struct cu_actor_ctx *ctx, struct node *rest, const stru
 	actor->behaviour = NULL;
 	stripe_unlock(sys, slot);
 
-	monitors_fire(sys, monitors, reason);
+	cu_monitors_fire(sys, monitors, reason);
 	nodes_fail(rest, reason);
 	nodes_fail(late, reason);
 	slot_release(sys, slot, actor);
 }
 
-void actor_die(struct cu_actor_ctx *ctx, struct node *rest, const struct cu_exit_reason *reason)
+void cu_actor_die(struct cu_actor_ctx *ctx, struct node *rest, const struct cu_exit_reason *reason)
 {
 	struct cu_exit_reason why = *reason; /* it may be the context's, which on_exit can reach */
 	struct actor *actor = ctx->actor;
@@ -225,7 +225,7 @@ static void die_killed(struct cu_actor_ctx *ctx, struct node *rest)
 	ctx->actor->phase = PHASE_EXITING;
 	reason = ctx->actor->extra->kill_reason;
 	stripe_unlock(ctx->sys, id_slot(ctx->id));
-	actor_die(ctx, rest, &reason);
+	cu_actor_die(ctx, rest, &reason);
 }
 
 /* Handles *batch from its head. False: the actor must end, as ctx->reason or the killer says; *batch holds what was
@@ -259,7 +259,7 @@ static bool batch_handle(struct cu_actor_ctx *ctx, struct node **batch, unsigned
 	return !atomic_load_explicit(&actor->killed, memory_order_acquire);
 }
 
-void actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool on_worker)
+void cu_actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool on_worker)
 {
 	struct cu_actor_ctx ctx = { .sys = sys, .actor = actor, .id = id };
 	uint32_t slot = id_slot(id);
@@ -268,7 +268,7 @@ void actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool o
 
 	cu_exit_reason_set(&ctx.reason, CU_EXIT_NORMAL, 0, NULL);
 	for (;;) {
-		bool crowded = on_worker && handled >= CU_ACTOR_RUN_MAX && run_queue_others_wait(sys);
+		bool crowded = on_worker && handled >= CU_ACTOR_RUN_MAX && cu_run_queue_others_wait(sys);
 
 		stripe_lock(sys, slot);
 		CU_ASSERT(actor->phase == PHASE_RUNNING && actor->generation == id >> 32);
@@ -281,15 +281,15 @@ void actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool o
 			actor->phase = PHASE_IDLE;
 			if (actor->first_ticks) {
 				if (handled)
-					actor->active_tick = wheel_now(sys);
-				wheel_arm(sys, slot, actor);
+					actor->active_tick = cu_wheel_now(sys);
+				cu_wheel_arm(sys, slot, actor);
 			}
 			stripe_unlock(sys, slot);
 			return;
 		}
 		if (crowded && !(actor->flags & ACTOR_CALLED)) {
 			actor->phase = PHASE_QUEUED;
-			run_queue_push(sys, slot);
+			cu_run_queue_push(sys, slot);
 			stripe_unlock(sys, slot);
 			return;
 		}
@@ -297,7 +297,7 @@ void actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool o
 		if (actor->flags & ACTOR_HIBERNATED) {
 			/* What the wheel holds was meant for suspension; being awake starts anew. */
 			actor->flags &= (uint8_t)~ACTOR_HIBERNATED;
-			wheel_disarm(sys, actor);
+			cu_wheel_disarm(sys, actor);
 		}
 		stripe_unlock(sys, slot);
 
@@ -306,14 +306,14 @@ void actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool o
 				die_killed(&ctx, batch);
 			} else {
 				phase_exiting(sys, actor, id);
-				actor_die(&ctx, batch, &ctx.reason);
+				cu_actor_die(&ctx, batch, &ctx.reason);
 			}
 			return;
 		}
 	}
 }
 
-bool actor_try_run(cu_actor_system *sys, uint32_t slot, uint32_t generation, bool on_worker)
+bool cu_actor_try_run(cu_actor_system *sys, uint32_t slot, uint32_t generation, bool on_worker)
 {
 	struct actor *actor = slot_actor(sys, slot);
 	cu_actor_id id;
@@ -328,7 +328,7 @@ bool actor_try_run(cu_actor_system *sys, uint32_t slot, uint32_t generation, boo
 	actor->phase = PHASE_RUNNING;
 	id = id_make(slot, actor->generation);
 	stripe_unlock(sys, slot);
-	actor_run(sys, actor, id, on_worker);
+	cu_actor_run(sys, actor, id, on_worker);
 	return true;
 }
 
@@ -391,13 +391,13 @@ static int slot_begin(struct cu_actor_ctx *ctx, const struct cu_behaviour *behav
 	if (!run) {
 		actor->phase = PHASE_IDLE;
 		if (actor->inbox)
-			actor_wake(ctx->sys, slot, actor);
+			cu_actor_wake(ctx->sys, slot, actor);
 		else if (actor->first_ticks)
-			wheel_arm(ctx->sys, slot, actor);
+			cu_wheel_arm(ctx->sys, slot, actor);
 	}
 	stripe_unlock(ctx->sys, slot);
 	if (run)
-		actor_run(ctx->sys, actor, ctx->id, false);
+		cu_actor_run(ctx->sys, actor, ctx->id, false);
 	return 0;
 }
 
@@ -477,7 +477,7 @@ int cu_actor_send(cu_actor_system *sys, cu_actor_id id, uint32_t type, void *pay
 		return CU_ENOMEM;
 	sent->node = (struct node){ NULL, type, NODE_SEND, payload };
 	sent->drop = drop;
-	actor = actor_lock(sys, id);
+	actor = cu_actor_lock(sys, id);
 	if (!actor)
 		goto out;
 	if (actor->phase == PHASE_EXITING)
@@ -487,8 +487,8 @@ int cu_actor_send(cu_actor_system *sys, cu_actor_id id, uint32_t type, void *pay
 		goto unlock;
 	}
 	actor->inbox_sends++;
-	inbox_push(actor, &sent->node);
-	actor_wake(sys, id_slot(id), actor);
+	cu_inbox_push(actor, &sent->node);
+	cu_actor_wake(sys, id_slot(id), actor);
 	sent = NULL;
 	rc = 0;
 unlock:
@@ -515,7 +515,7 @@ int cu_actor_kill(cu_actor_system *sys, cu_actor_id id, const struct cu_exit_rea
 		cu_exit_reason_set(&killed, CU_EXIT_KILLED, 0, NULL);
 		reason = &killed;
 	}
-	actor = actor_lock(sys, id);
+	actor = cu_actor_lock(sys, id);
 	if (!actor)
 		return CU_ENOTFOUND;
 	if (actor->phase == PHASE_IDLE || actor->phase == PHASE_QUEUED) {
@@ -530,14 +530,14 @@ int cu_actor_kill(cu_actor_system *sys, cu_actor_id id, const struct cu_exit_rea
 	stripe_unlock(sys, id_slot(id));
 	if (ours) {
 		ctx.actor = actor;
-		actor_die(&ctx, NULL, reason);
+		cu_actor_die(&ctx, NULL, reason);
 	}
 	return 0;
 }
 
 bool cu_actor_alive(cu_actor_system *sys, cu_actor_id id)
 {
-	struct actor *actor = actor_lock(sys, id);
+	struct actor *actor = cu_actor_lock(sys, id);
 
 	if (actor)
 		stripe_unlock(sys, id_slot(id));
@@ -546,7 +546,7 @@ bool cu_actor_alive(cu_actor_system *sys, cu_actor_id id)
 
 bool cu_actor_hibernating(cu_actor_system *sys, cu_actor_id id)
 {
-	struct actor *actor = actor_lock(sys, id);
+	struct actor *actor = cu_actor_lock(sys, id);
 	bool hibernating = actor && actor->flags & ACTOR_HIBERNATED;
 
 	if (actor)

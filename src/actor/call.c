@@ -28,7 +28,7 @@ static struct call_node *call_node(struct cu_actor_call *call)
 }
 
 /* The last touch of a call and its group by whoever finishes it: afterwards both may be gone from its stack. */
-void call_finish(struct call_node *node, const struct cu_exit_reason *why_not)
+void cu_call_finish(struct call_node *node, const struct cu_exit_reason *why_not)
 {
 	struct cu_actor_call *call = CU_CONTAINER_OF(node, struct cu_actor_call, priv);
 	struct call_group *group = node->group;
@@ -55,15 +55,15 @@ static void call_send(cu_actor_system *sys, struct cu_actor_call *call, struct c
 
 	*node = (struct call_node){ { NULL, call->type, NODE_CALL, call->payload }, group };
 	call->delivered = false;
-	actor = actor_lock(sys, call->id);
+	actor = cu_actor_lock(sys, call->id);
 	if (!actor) {
 		struct cu_exit_reason reason;
 
 		cu_exit_reason_set(&reason, CU_EXIT_NOPROC, 0, "no such actor");
-		call_finish(node, &reason);
+		cu_call_finish(node, &reason);
 		return;
 	}
-	inbox_push(actor, &node->node);
+	cu_inbox_push(actor, &node->node);
 	actor->flags |= ACTOR_CALLED;
 	if (actor->phase == PHASE_IDLE)
 		actor->phase = PHASE_QUEUED;
@@ -91,10 +91,10 @@ size_t cu_actor_call_many(cu_actor_system *sys, struct cu_actor_call *calls, siz
 	for (i = 0; i < count; i++)
 		call_send(sys, &calls[i], &group);
 	if (sys->workers && count >= CU_ACTOR_HELP_MIN)
-		run_queue_push_many(sys, calls + count / 2, count - count / 2);
+		cu_run_queue_push_many(sys, calls + count / 2, count - count / 2);
 	for (i = 0; i < count; i++) {
 		if (calls[i].id != CU_ACTOR_NONE)
-			actor_try_run(sys, id_slot(calls[i].id), (uint32_t)(calls[i].id >> 32), false);
+			cu_actor_try_run(sys, id_slot(calls[i].id), (uint32_t)(calls[i].id >> 32), false);
 	}
 	if (group.own_done < count)
 		group_wait(&group, count);

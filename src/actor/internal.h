@@ -184,36 +184,37 @@ static inline void stripe_unlock(cu_actor_system *sys, uint32_t slot)
 }
 
 /* Locks the stripe of a living actor and returns it; NULL, nothing locked, when the id is dead. */
-struct actor *actor_lock(cu_actor_system *sys, cu_actor_id id);
+struct actor *cu_actor_lock(cu_actor_system *sys, cu_actor_id id);
 
 /* actor.c */
-void inbox_push(struct actor *actor, struct node *node);        /* stripe held */
-void actor_wake(cu_actor_system *sys, uint32_t slot, struct actor *actor); /* stripe held: IDLE → QUEUED for a worker */
+void cu_inbox_push(struct actor *actor, struct node *node);        /* stripe held */
+/* stripe held: IDLE → QUEUED for a worker */
+void cu_actor_wake(cu_actor_system *sys, uint32_t slot, struct actor *actor);
 /* The caller has made it RUNNING. on_worker: give others a turn after a while. */
-void actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool on_worker);
+void cu_actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool on_worker);
 /* Runs the actor if it is QUEUED; true if it did. generation 0: whichever lives there. */
-bool actor_try_run(cu_actor_system *sys, uint32_t slot, uint32_t generation, bool on_worker);
+bool cu_actor_try_run(cu_actor_system *sys, uint32_t slot, uint32_t generation, bool on_worker);
 /* The caller has made it EXITING. rest: taken messages that will not be handled. */
-void actor_die(struct cu_actor_ctx *ctx, struct node *rest, const struct cu_exit_reason *reason);
+void cu_actor_die(struct cu_actor_ctx *ctx, struct node *rest, const struct cu_exit_reason *reason);
 
 /* call.c */
-void call_finish(struct call_node *call, const struct cu_exit_reason *why_not);
+void cu_call_finish(struct call_node *call, const struct cu_exit_reason *why_not);
 
 /* monitor.c */
-void monitors_fire(cu_actor_system *sys, struct monitor *list, const struct cu_exit_reason *reason);
+void cu_monitors_fire(cu_actor_system *sys, struct monitor *list, const struct cu_exit_reason *reason);
 
 /* run_queue.c */
-void run_queue_push(cu_actor_system *sys, uint32_t slot); /* any lock but the wheel's may be held */
-void run_queue_push_many(cu_actor_system *sys, const struct cu_actor_call *calls, size_t count);
-bool run_queue_others_wait(cu_actor_system *sys);
-void *run_queue_worker(void *arg);
-void run_queue_stop(cu_actor_system *sys);
+void cu_run_queue_push(cu_actor_system *sys, uint32_t slot); /* any lock but the wheel's may be held */
+void cu_run_queue_push_many(cu_actor_system *sys, const struct cu_actor_call *calls, size_t count);
+bool cu_run_queue_others_wait(cu_actor_system *sys);
+void *cu_run_queue_worker(void *arg);
+void cu_run_queue_stop(cu_actor_system *sys);
 
 /* wheel.c */
-uint32_t wheel_now(const cu_actor_system *sys);
-void wheel_arm(cu_actor_system *sys, uint32_t slot, struct actor *actor);    /* stripe held */
-void wheel_disarm(cu_actor_system *sys, struct actor *actor);                /* stripe held */
-void *wheel_thread(void *arg);
-void wheel_stop(cu_actor_system *sys);
+uint32_t cu_wheel_now(const cu_actor_system *sys);
+void cu_wheel_arm(cu_actor_system *sys, uint32_t slot, struct actor *actor);    /* stripe held */
+void cu_wheel_disarm(cu_actor_system *sys, struct actor *actor);                /* stripe held */
+void *cu_wheel_thread(void *arg);
+void cu_wheel_stop(cu_actor_system *sys);
 
 #endif

@@ -18,17 +18,17 @@ static void monitor_send(cu_actor_system *sys, struct monitor *mon, const struct
 		free(mon);
 		return;
 	}
-	watcher = actor_lock(sys, mon->watcher);
+	watcher = cu_actor_lock(sys, mon->watcher);
 	if (!watcher) {
 		free(mon);
 		return;
 	}
-	inbox_push(watcher, &mon->node);
-	actor_wake(sys, id_slot(mon->watcher), watcher);
+	cu_inbox_push(watcher, &mon->node);
+	cu_actor_wake(sys, id_slot(mon->watcher), watcher);
 	stripe_unlock(sys, id_slot(mon->watcher));
 }
 
-void monitors_fire(cu_actor_system *sys, struct monitor *list, const struct cu_exit_reason *reason)
+void cu_monitors_fire(cu_actor_system *sys, struct monitor *list, const struct cu_exit_reason *reason)
 {
 	while (list) {
 		struct monitor *mon = list;
@@ -56,7 +56,7 @@ static int monitor_add(cu_actor_system *sys, cu_actor_id watcher, void (*fn)(con
 	if (ret_ref)
 		*ret_ref = mon->down.ref;
 
-	actor = actor_lock(sys, target);
+	actor = cu_actor_lock(sys, target);
 	if (actor) {
 		if (!actor->extra)
 			actor->extra = cu_xzalloc(sizeof *actor->extra);
@@ -85,7 +85,7 @@ int cu_actor_monitor_fn(cu_actor_system *sys, cu_actor_id target, void (*on_down
 
 bool cu_actor_demonitor(cu_actor_system *sys, cu_actor_id target, uint64_t ref)
 {
-	struct actor *actor = actor_lock(sys, target);
+	struct actor *actor = cu_actor_lock(sys, target);
 	struct monitor **link;
 	struct monitor *mon = NULL;
 	bool found;

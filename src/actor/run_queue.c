@@ -35,7 +35,7 @@ static bool pop_locked(cu_actor_system *sys, uint32_t *ret_slot)
 	return true;
 }
 
-void run_queue_push(cu_actor_system *sys, uint32_t slot)
+void cu_run_queue_push(cu_actor_system *sys, uint32_t slot)
 {
 	pthread_mutex_lock(&sys->run_mtx);
 	push_locked(sys, slot);
@@ -44,7 +44,7 @@ void run_queue_push(cu_actor_system *sys, uint32_t slot)
 	pthread_mutex_unlock(&sys->run_mtx);
 }
 
-void run_queue_push_many(cu_actor_system *sys, const struct cu_actor_call *calls, size_t count)
+void cu_run_queue_push_many(cu_actor_system *sys, const struct cu_actor_call *calls, size_t count)
 {
 	pthread_mutex_lock(&sys->run_mtx);
 	while (count--) {
@@ -56,7 +56,7 @@ void run_queue_push_many(cu_actor_system *sys, const struct cu_actor_call *calls
 	pthread_mutex_unlock(&sys->run_mtx);
 }
 
-bool run_queue_others_wait(cu_actor_system *sys)
+bool cu_run_queue_others_wait(cu_actor_system *sys)
 {
 	bool wait;
 
@@ -79,11 +79,11 @@ size_t cu_actor_system_run(cu_actor_system *sys)
 		pthread_mutex_unlock(&sys->run_mtx);
 		if (!got)
 			return runs;
-		runs += actor_try_run(sys, slot, 0, false);
+		runs += cu_actor_try_run(sys, slot, 0, false);
 	}
 }
 
-void *run_queue_worker(void *arg)
+void *cu_run_queue_worker(void *arg)
 {
 	cu_actor_system *sys = arg;
 	uint32_t slot;
@@ -97,14 +97,14 @@ void *run_queue_worker(void *arg)
 			continue;
 		}
 		pthread_mutex_unlock(&sys->run_mtx);
-		actor_try_run(sys, slot, 0, true);
+		cu_actor_try_run(sys, slot, 0, true);
 		pthread_mutex_lock(&sys->run_mtx);
 	}
 	pthread_mutex_unlock(&sys->run_mtx);
 	return NULL;
 }
 
-void run_queue_stop(cu_actor_system *sys)
+void cu_run_queue_stop(cu_actor_system *sys)
 {
 	pthread_mutex_lock(&sys->run_mtx);
 	sys->run_stop = true;

@@ -64,14 +64,14 @@ int cu_actor_system_new(const struct cu_actor_system_opts *opts, cu_actor_system
 
 	wanted = opts->workers;
 	while (sys->workers < wanted) {
-		if (pthread_create(&sys->worker_threads[sys->workers], NULL, run_queue_worker, sys) != 0) {
+		if (pthread_create(&sys->worker_threads[sys->workers], NULL, cu_run_queue_worker, sys) != 0) {
 			rc = CU_EAGAIN;
 			goto out;
 		}
 		sys->workers++;
 	}
 	if (!sys->manual_clock) {
-		if (pthread_create(&sys->timer_thread, NULL, wheel_thread, sys) != 0) {
+		if (pthread_create(&sys->timer_thread, NULL, cu_wheel_thread, sys) != 0) {
 			rc = CU_EAGAIN;
 			goto out;
 		}
@@ -121,8 +121,8 @@ void cu_actor_system_stop(cu_actor_system *sys)
 	pthread_mutex_unlock(&sys->slots_mtx);
 	if (stopped)
 		return;
-	run_queue_stop(sys);
-	wheel_stop(sys);
+	cu_run_queue_stop(sys);
+	cu_wheel_stop(sys);
 	for (i = 0; i < sys->workers; i++)
 		pthread_join(sys->worker_threads[i], NULL);
 	if (sys->timer_started)

@@ -22,7 +22,7 @@ static uint64_t clock_coarse_ms(void)
 	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
 }
 
-uint32_t wheel_now(const cu_actor_system *sys)
+uint32_t cu_wheel_now(const cu_actor_system *sys)
 {
 	uint64_t now_ms = sys->manual_clock ? atomic_load_explicit(&sys->manual_ms, memory_order_relaxed)
 	                                    : clock_coarse_ms() - sys->clock_base_ms;
@@ -75,7 +75,7 @@ static uint32_t period_of(const struct actor *actor)
 	return actor->suspend_ticks ? actor->suspend_ticks : actor->first_ticks;
 }
 
-void wheel_arm(cu_actor_system *sys, uint32_t slot, struct actor *actor)
+void cu_wheel_arm(cu_actor_system *sys, uint32_t slot, struct actor *actor)
 {
 	uint32_t period = period_of(actor);
 
@@ -89,7 +89,7 @@ void wheel_arm(cu_actor_system *sys, uint32_t slot, struct actor *actor)
 	pthread_mutex_unlock(&sys->wheel_mtx);
 }
 
-void wheel_disarm(cu_actor_system *sys, struct actor *actor)
+void cu_wheel_disarm(cu_actor_system *sys, struct actor *actor)
 {
 	if (!(actor->flags & ACTOR_ARMED))
 		return;
@@ -110,7 +110,7 @@ static bool suspend_commit(cu_actor_system *sys, struct actor *actor, cu_actor_i
 	if (go)
 		actor->phase = PHASE_EXITING;
 	else
-		actor->active_tick = wheel_now(sys);
+		actor->active_tick = cu_wheel_now(sys);
 	stripe_unlock(sys, id_slot(id));
 	return go;
 }
@@ -126,7 +126,7 @@ static void idle_step(cu_actor_system *sys, struct actor *actor, cu_actor_id id,
 			struct cu_exit_reason reason;
 
 			cu_exit_reason_set(&reason, CU_EXIT_SUSPEND, 0, "idle");
-			actor_die(&ctx, NULL, &reason);
+			cu_actor_die(&ctx, NULL, &reason);
 			return;
 		}
 		/* It stays: at least its buffers go, unless it is wanted again. */
@@ -137,14 +137,14 @@ static void idle_step(cu_actor_system *sys, struct actor *actor, cu_actor_id id,
 	stripe_lock(sys, id_slot(id));
 	if (hibernates)
 		actor->flags |= ACTOR_HIBERNATED;
-	actor->active_tick = wheel_now(sys);
+	actor->active_tick = cu_wheel_now(sys);
 	stripe_unlock(sys, id_slot(id));
-	actor_run(sys, actor, id, false);
+	cu_actor_run(sys, actor, id, false);
 }
 
 static void fire(cu_actor_system *sys, cu_actor_id id)
 {
-	struct actor *actor = actor_lock(sys, id);
+	struct actor *actor = cu_actor_lock(sys, id);
 	uint32_t slot = id_slot(id);
 	uint32_t period;
 	bool hibernated;
@@ -152,14 +152,14 @@ static void fire(cu_actor_system *sys, cu_actor_id id)
 
 	if (!actor)
 		return;
-	wheel_disarm(sys, actor);
+	cu_wheel_disarm(sys, actor);
 	period = period_of(actor);
 	if (actor->phase != PHASE_IDLE || !period) {
 		stripe_unlock(sys, slot); /* going idle arms it again */
 		return;
 	}
-	if ((int32_t)(actor->active_tick + period - wheel_now(sys)) > 0) {
-		wheel_arm(sys, slot, actor);
+	if ((int32_t)(actor->active_tick + period - cu_wheel_now(sys)) > 0) {
+		cu_wheel_arm(sys, slot, actor);
 		stripe_unlock(sys, slot);
 		return;
 	}
@@ -224,10 +224,10 @@ void cu_actor_system_tick(cu_actor_system *sys, uint64_t now_ms)
 	CU_ASSERT(sys->manual_clock);
 	CU_ASSERT(now_ms >= atomic_load(&sys->manual_ms));
 	atomic_store(&sys->manual_ms, now_ms);
-	wheel_advance(sys, wheel_now(sys));
+	wheel_advance(sys, cu_wheel_now(sys));
 }
 
-void *wheel_thread(void *arg)
+void *cu_wheel_thread(void *arg)
 {
 	cu_actor_system *sys = arg;
 
@@ -248,14 +248,14 @@ void *wheel_thread(void *arg)
 		if (sys->wheel_stop)
 			break;
 		pthread_mutex_unlock(&sys->wheel_mtx);
-		wheel_advance(sys, wheel_now(sys));
+		wheel_advance(sys, cu_wheel_now(sys));
 		pthread_mutex_lock(&sys->wheel_mtx);
 	}
 	pthread_mutex_unlock(&sys->wheel_mtx);
 	return NULL;
 }
 
-void wheel_stop(cu_actor_system *sys)
+void cu_wheel_stop(cu_actor_system *sys)
 {
 	pthread_mutex_lock(&sys->wheel_mtx);
 	sys->wheel_stop = true;
@@ -265,19 +265,19 @@ void wheel_stop(cu_actor_system *sys)
 
 int cu_actor_set_idle(cu_actor_system *sys, cu_actor_id id, const struct cu_idle_policy *policy)
 {
-	struct actor *actor = actor_lock(sys, id);
+	struct actor *actor = cu_actor_lock(sys, id);
 
 	if (!actor)
 		return CU_ENOTFOUND;
-	wheel_disarm(sys, actor);
+	cu_wheel_disarm(sys, actor);
 	actor->first_ticks = ticks_of(policy->hibernate_after_ms);
 	actor->suspend_ticks = ticks_of(policy->suspend_after_ms);
 	actor->flags &= (uint8_t)~(ACTOR_HIBERNATED | ACTOR_SUSPENDS);
 	if (policy->suspend)
 		actor->flags |= ACTOR_SUSPENDS;
-	actor->active_tick = wheel_now(sys);
+	actor->active_tick = cu_wheel_now(sys);
 	if (actor->phase == PHASE_IDLE)
-		wheel_arm(sys, id_slot(id), actor);
+		cu_wheel_arm(sys, id_slot(id), actor);
 	stripe_unlock(sys, id_slot(id));
 	return 0;
 }

@@ -15,8 +15,6 @@ struct cu_consumer_registry {
 	struct cu_consumer_table table;
 };
 
-/* The stack's idle settings for a consumer that has just been registered. */
-void idle_policy_apply(cu_consumer_registry *reg, cu_actor_id id);
-void config_forget(const char *stack_id);
+void cu_stack_config_forget(const char *stack_id); /* everything of this stack */
 
 #endif

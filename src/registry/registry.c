@@ -15,7 +15,7 @@ static struct cu_consumer_table directory = TABLE_INIT;
 /* Inside rcu_enter()/rcu_leave(). */
 static cu_consumer_registry *registry_find(const char *stack_id)
 {
-	return (cu_consumer_registry *)(uintptr_t)table_find(&directory, stack_id);
+	return (cu_consumer_registry *)(uintptr_t)cu_table_find(&directory, stack_id);
 }
 
 /* Returns a reference or NULL; registry_unref() it. */
@@ -42,7 +42,7 @@ static void registry_unref(cu_consumer_registry *reg)
 {
 	if (!reg || atomic_fetch_sub_explicit(&reg->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	table_fini(&reg->table);
+	cu_table_fini(&reg->table);
 	free(reg->stack_id);
 	free(reg);
 }
@@ -60,8 +60,8 @@ int cu_consumer_registry_new(const char *stack_id, const struct cu_consumer_regi
 	reg->stack_id = cu_xstrdup(stack_id);
 	reg->opts = *opts;
 	atomic_init(&reg->refs, 1);
-	table_init(&reg->table);
-	rc = table_insert(&directory, stack_id, (uint64_t)(uintptr_t)reg, &there);
+	cu_table_init(&reg->table);
+	rc = cu_table_insert(&directory, stack_id, (uint64_t)(uintptr_t)reg, &there);
 	if (rc < 0)
 		goto out;
 	*ret_reg = reg;
@@ -79,10 +79,10 @@ void cu_consumer_registry_free(cu_consumer_registry **reg_at)
 	if (!reg)
 		return;
 	*reg_at = NULL;
-	removed = table_remove(&directory, reg->stack_id, (uint64_t)(uintptr_t)reg);
+	removed = cu_table_remove(&directory, reg->stack_id, (uint64_t)(uintptr_t)reg);
 	CU_ASSERT(removed);
 	rcu_wait_for_readers();
-	config_forget(reg->stack_id);
+	cu_stack_config_forget(reg->stack_id);
 	registry_unref(reg);
 }
 
@@ -96,6 +96,28 @@ cu_consumer_table *cu_consumer_registry_table(cu_consumer_registry *reg)
 	return &reg->table;
 }
 
+static uint32_t config_ms(const char *stack_id, const char *key)
+{
+	int64_t value;
+
+	if (!cu_stack_config_lookup(stack_id, key, &value) || value < 0)
+		return 0;
+	return (uint32_t)CU_MIN(value, (int64_t)UINT32_MAX);
+}
+
+/* The stack's idle settings for a consumer that has just been registered. */
+static void idle_policy_apply(cu_consumer_registry *reg, cu_actor_id id)
+{
+	struct cu_idle_policy policy = { .hibernate_after_ms = config_ms(reg->stack_id, CU_CONFIG_HIBERNATE_AFTER) };
+	int64_t enabled;
+
+	if (!policy.hibernate_after_ms)
+		return;
+	policy.suspend_after_ms = config_ms(reg->stack_id, CU_CONFIG_SUSPEND_AFTER);
+	policy.suspend = cu_stack_config_lookup(reg->stack_id, CU_CONFIG_ENABLE_SUSPEND, &enabled) && enabled != 0;
+	(void)cu_actor_set_idle(reg->opts.system, id, &policy); /* a dead one needs no timer */
+}
+
 static int table_register(struct cu_consumer_table *table, const char *handle, cu_actor_id id, bool *ret_fresh)
 {
 	uint64_t there = 0;
@@ -104,7 +126,7 @@ static int table_register(struct cu_consumer_table *table, const char *handle, c
 	*ret_fresh = false;
 	if (id == CU_ACTOR_NONE)
 		return CU_EINVAL;
-	rc = table_insert(table, handle, id, &there);
+	rc = cu_table_insert(table, handle, id, &there);
 	*ret_fresh = rc == 0;
 	return rc == CU_EEXIST && there == id ? 0 : rc;
 }
@@ -140,7 +162,7 @@ cu_actor_id cu_consumer_registry_whereis(cu_consumer_registry *reg, const char *
 	cu_actor_id id;
 
 	rcu_enter();
-	id = table_find(&reg->table, handle);
+	id = cu_table_find(&reg->table, handle);
 	rcu_leave();
 	return id;
 }
@@ -153,7 +175,7 @@ cu_actor_id cu_consumer_whereis(const char *stack_id, const char *handle)
 	rcu_enter();
 	reg = registry_find(stack_id);
 	if (reg)
-		id = table_find(&reg->table, handle);
+		id = cu_table_find(&reg->table, handle);
 	rcu_leave();
 	return id;
 }
@@ -178,7 +200,7 @@ size_t cu_consumer_active_count(const char *stack_id)
 
 void cu_consumer_registry_remove(cu_consumer_registry *reg, const char *handle)
 {
-	(void)table_remove(&reg->table, handle, 0);
+	(void)cu_table_remove(&reg->table, handle, 0);
 }
 
 void cu_consumer_remove(const char *stack_id, const char *handle)
@@ -192,7 +214,7 @@ void cu_consumer_remove(const char *stack_id, const char *handle)
 
 bool cu_consumer_registry_remove_if(cu_consumer_registry *reg, const char *handle, cu_actor_id id)
 {
-	return id != CU_ACTOR_NONE && table_remove(&reg->table, handle, id);
+	return id != CU_ACTOR_NONE && cu_table_remove(&reg->table, handle, id);
 }
 
 bool cu_consumer_remove_if(const char *stack_id, const char *handle, cu_actor_id id)
@@ -207,7 +229,7 @@ bool cu_consumer_remove_if(const char *stack_id, const char *handle, cu_actor_id
 int64_t cu_consumer_registry_foreach(cu_consumer_registry *reg,
 	void (*fn)(void *arg, const char *handle, cu_actor_id id), void *arg)
 {
-	struct table_entry **list = table_snapshot(&reg->table);
+	struct table_entry **list = cu_table_snapshot(&reg->table);
 	int64_t count = 0;
 
 	if (!list)
@@ -254,28 +276,7 @@ struct cu_actor_name cu_consumer_name(const char *stack_id, const char *handle)
 	return (struct cu_actor_name){ &service, stack_id, handle };
 }
 
-/* Idle settings. */
-static uint32_t config_ms(const char *stack_id, const char *key)
-{
-	int64_t value;
-
-	if (!cu_stack_config_lookup(stack_id, key, &value) || value < 0)
-		return 0;
-	return (uint32_t)CU_MIN(value, (int64_t)UINT32_MAX);
-}
-
-void idle_policy_apply(cu_consumer_registry *reg, cu_actor_id id)
-{
-	struct cu_idle_policy policy = { .hibernate_after_ms = config_ms(reg->stack_id, CU_CONFIG_HIBERNATE_AFTER) };
-	int64_t enabled;
-
-	if (!policy.hibernate_after_ms)
-		return;
-	policy.suspend_after_ms = config_ms(reg->stack_id, CU_CONFIG_SUSPEND_AFTER);
-	policy.suspend = cu_stack_config_lookup(reg->stack_id, CU_CONFIG_ENABLE_SUSPEND, &enabled) && enabled != 0;
-	(void)cu_actor_set_idle(reg->opts.system, id, &policy); /* a dead one needs no timer */
-}
-
+/* Suspension. */
 struct suspend_order {
 	cu_actor_system *sys;
 	uint64_t seed;

@@ -62,7 +62,7 @@ bool cu_stack_config_may_suspend(const char *stack_id)
 	return !cu_stack_config_lookup(stack_id, CU_CONFIG_ENABLE_SUSPEND, &enabled) || enabled != 0;
 }
 
-void config_forget(const char *stack_id)
+void cu_stack_config_forget(const char *stack_id)
 {
 	struct setting **link;
 

@@ -36,13 +36,13 @@ static bool entry_is(const struct table_entry *entry, uint32_t hash, const char 
 	return entry->hash == hash && entry->len == len && memcmp(entry->key, key, len) == 0;
 }
 
-void table_init(struct cu_consumer_table *table)
+void cu_table_init(struct cu_consumer_table *table)
 {
 	memset(table, 0, sizeof *table);
 	pthread_mutex_init(&table->mtx, NULL);
 }
 
-void table_fini(struct cu_consumer_table *table)
+void cu_table_fini(struct cu_consumer_table *table)
 {
 	struct table_slots *slots = atomic_load(&table->slots);
 	size_t i;
@@ -76,7 +76,7 @@ static ptrdiff_t slot_of(struct table_slots *slots, uint32_t hash, const char *k
 	return -1;
 }
 
-uint64_t table_find(struct cu_consumer_table *table, const char *key)
+uint64_t cu_table_find(struct cu_consumer_table *table, const char *key)
 {
 	struct table_slots *slots = atomic_load_explicit(&table->slots, memory_order_acquire);
 	struct table_entry *entry;
@@ -146,7 +146,7 @@ static void unlock_and_reclaim(struct cu_consumer_table *table, struct table_slo
 		free(batch[--count]);
 }
 
-int table_insert(struct cu_consumer_table *table, const char *key, uint64_t value, uint64_t *ret_value)
+int cu_table_insert(struct cu_consumer_table *table, const char *key, uint64_t value, uint64_t *ret_value)
 {
 	size_t len = strlen(key);
 	uint32_t hash = key_hash(key, len);
@@ -203,7 +203,7 @@ static void slot_clear(struct cu_consumer_table *table, struct table_slots *slot
 	} while (atomic_load_explicit(&slots->at[at], memory_order_relaxed) == &tombstone);
 }
 
-bool table_remove(struct cu_consumer_table *table, const char *key, uint64_t value)
+bool cu_table_remove(struct cu_consumer_table *table, const char *key, uint64_t value)
 {
 	size_t len = strlen(key);
 	uint32_t hash = key_hash(key, len);
@@ -231,7 +231,7 @@ bool table_remove(struct cu_consumer_table *table, const char *key, uint64_t val
 	return removed;
 }
 
-struct table_entry **table_snapshot(struct cu_consumer_table *table)
+struct table_entry **cu_table_snapshot(struct cu_consumer_table *table)
 {
 	struct table_entry **list = NULL;
 	struct table_slots *slots;

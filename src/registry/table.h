@@ -37,16 +37,16 @@ struct cu_consumer_table {
 
 #define TABLE_INIT { .mtx = PTHREAD_MUTEX_INITIALIZER }
 
-void table_init(struct cu_consumer_table *table);
-void table_fini(struct cu_consumer_table *table); /* nobody uses it any more */
+void cu_table_init(struct cu_consumer_table *table);
+void cu_table_fini(struct cu_consumer_table *table); /* nobody uses it any more */
 /* The value or 0. Inside rcu_enter()/rcu_leave(). */
-uint64_t table_find(struct cu_consumer_table *table, const char *key);
+uint64_t cu_table_find(struct cu_consumer_table *table, const char *key);
 /* The rest: outside of it. */
 /* 0 and CU_EEXIST write the value that is there now. CU_ENOMEM. */
-int table_insert(struct cu_consumer_table *table, const char *key, uint64_t value, uint64_t *ret_value);
+int cu_table_insert(struct cu_consumer_table *table, const char *key, uint64_t value, uint64_t *ret_value);
 /* Removes the entry if its value is `value`, or whatever it is when that is 0. */
-bool table_remove(struct cu_consumer_table *table, const char *key, uint64_t value);
+bool cu_table_remove(struct cu_consumer_table *table, const char *key, uint64_t value);
 /* A copy of all entries as one owned block, NULL-terminated; NULL on failure. */
-struct table_entry **table_snapshot(struct cu_consumer_table *table);
+struct table_entry **cu_table_snapshot(struct cu_consumer_table *table);
 
 #endif

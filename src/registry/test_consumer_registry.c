@@ -646,7 +646,8 @@ static void suspend_the_other(struct consumer *consumer, cu_actor_id id)
 static void an_event_that_waits_in_the_mailbox_survives_the_suspension(void **state)
 {
 	struct world *world = *state;
-	struct cu_delivery both[2] = { { .handle = "first", .event = &event_1 }, { .handle = "second", .event = &event_2 } };
+	struct cu_delivery both[2] = { { .handle = "first", .event = &event_1 },
+		{ .handle = "second", .event = &event_2 } };
 
 	consumer_run(world, "first", MOOD_HANDLE);
 	suspends_meanwhile = consumer_run(world, "second", MOOD_HANDLE);

@@ -21,7 +21,7 @@ static uint64_t find(struct cu_consumer_table *table, unsigned key)
 
 	snprintf(name, sizeof name, "key-%u", key);
 	rcu_enter();
-	value = table_find(table, name);
+	value = cu_table_find(table, name);
 	rcu_leave();
 	return value;
 }
@@ -35,7 +35,7 @@ static void the_table_agrees_with_a_model_after_any_sequence(void **state)
 	unsigned step, key;
 
 	(void)state;
-	table_init(&table);
+	cu_table_init(&table);
 	assert_int_equal(find(&table, 0), 0);
 	for (step = 0; step < STEPS; step++) {
 		/* Phases of mostly growing and mostly shrinking, so that it resizes both ways. */
@@ -46,23 +46,23 @@ static void the_table_agrees_with_a_model_after_any_sequence(void **state)
 		key = (unsigned)rand_r(&seed) % KEYS;
 		snprintf(name, sizeof name, "key-%u", key);
 		if (grows) {
-			int rc = table_insert(&table, name, step + 1, &value);
+			int rc = cu_table_insert(&table, name, step + 1, &value);
 
 			assert_int_equal(rc, model[key] ? CU_EEXIST : 0);
 			count += !model[key];
 			model[key] = model[key] ? model[key] : step + 1;
 			assert_int_equal(value, model[key]);
 		} else if (step % 3) {
-			assert_int_equal(table_remove(&table, name, 0), model[key] != 0);
+			assert_int_equal(cu_table_remove(&table, name, 0), model[key] != 0);
 			count -= model[key] != 0;
 			model[key] = 0;
 		} else {
-			assert_false(table_remove(&table, name, STEPS + 7));
+			assert_false(cu_table_remove(&table, name, STEPS + 7));
 		}
 		assert_int_equal(find(&table, key), model[key]);
 		assert_int_equal(atomic_load(&table.count), count);
 		if (step % 1000 == 0) {
-			struct table_entry **list = table_snapshot(&table);
+			struct table_entry **list = cu_table_snapshot(&table);
 			size_t listed = 0;
 
 			assert_non_null(list);
@@ -74,7 +74,7 @@ static void the_table_agrees_with_a_model_after_any_sequence(void **state)
 				assert_int_equal(find(&table, key), model[key]);
 		}
 	}
-	table_fini(&table);
+	cu_table_fini(&table);
 }
 
 static void without_memory_an_insertion_changes_nothing(void **state)
@@ -84,18 +84,18 @@ static void without_memory_an_insertion_changes_nothing(void **state)
 	unsigned nth;
 
 	(void)state;
-	table_init(&table);
+	cu_table_init(&table);
 	for (nth = 1; nth <= 2; nth++) {
 		cu_fault_alloc_at(nth);
-		assert_int_equal(table_insert(&table, "key-1", 7, &value), CU_ENOMEM);
+		assert_int_equal(cu_table_insert(&table, "key-1", 7, &value), CU_ENOMEM);
 		assert_int_equal(find(&table, 1), 0);
 	}
 	cu_fault_alloc_at(0);
-	assert_int_equal(table_insert(&table, "key-1", 7, &value), 0);
+	assert_int_equal(cu_table_insert(&table, "key-1", 7, &value), 0);
 	cu_fault_alloc_at(1);
-	assert_null(table_snapshot(&table));
+	assert_null(cu_table_snapshot(&table));
 	cu_fault_alloc_at(0);
-	table_fini(&table);
+	cu_table_fini(&table);
 }
 
 struct shared {
@@ -136,9 +136,9 @@ static void *writer(void *arg)
 
 		snprintf(name, sizeof name, "key-%u", key);
 		if ((unsigned)rand_r(&seed) % 10 < (step / 2000 % 2 ? 2 : 8))
-			table_insert(&shared->table, name, key + 1, &value);
+			cu_table_insert(&shared->table, name, key + 1, &value);
 		else
-			table_remove(&shared->table, name, step % 2 ? 0 : key + 1);
+			cu_table_remove(&shared->table, name, step % 2 ? 0 : key + 1);
 	}
 	return NULL;
 }
@@ -151,8 +151,8 @@ static void readers_always_find_what_stays_while_writers_grow_and_shrink_the_tab
 	unsigned i;
 
 	(void)state;
-	table_init(&shared.table);
-	table_insert(&shared.table, "key-0", 1, &value);
+	cu_table_init(&shared.table);
+	cu_table_insert(&shared.table, "key-0", 1, &value);
 	for (i = 0; i < 2; i++) {
 		pthread_create(&readers[i], NULL, reader, &shared);
 		pthread_create(&writers[i], NULL, writer, &shared);
@@ -163,7 +163,7 @@ static void readers_always_find_what_stays_while_writers_grow_and_shrink_the_tab
 	for (i = 0; i < 2; i++)
 		pthread_join(readers[i], NULL);
 	assert_true(atomic_load(&shared.reads) > 0);
-	table_fini(&shared.table);
+	cu_table_fini(&shared.table);
 }
 
 int main(void)
