@@ -126,9 +126,10 @@ static bool conn_alive(PGconn *conn)
 {
 	struct pollfd fd = { .fd = PQsocket(conn), .events = POLLIN };
 
-	if (PQstatus(conn) != CONNECTION_OK)
-		return false;
-	return poll(&fd, 1, 0) == 0 || (PQconsumeInput(conn) && PQstatus(conn) == CONNECTION_OK);
+	while (PQstatus(conn) == CONNECTION_OK && poll(&fd, 1, 0) > 0)
+		if (!PQconsumeInput(conn))
+			return false;
+	return PQstatus(conn) == CONNECTION_OK;
 }
 
 static void job_run(struct worker *worker, struct job *job, bool stopping)

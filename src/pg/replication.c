@@ -341,6 +341,7 @@ static int start_streaming(cu_replication *repl, struct cu_pg_error *err)
 	atomic_store(&repl->server_wal_end, now->ident.flush_lsn);
 	atomic_fetch_add(&repl->connects, 1);
 	repl->epoch++;
+	state_set(repl, CU_REPLICATION_STREAMING); /* before the consumer can know */
 	frame_put_simple(repl, CU_REPLICATION_CONNECTED, now->ident.flush_lsn, now, sizeof *now);
 	cu_replication_queue_mark(&repl->queue, repl->epoch);
 	cu_replication_queue_flush(&repl->queue);
@@ -412,10 +413,7 @@ static int connect_once(cu_replication *repl, struct cu_pg_error *err)
 	if (rc < 0)
 		return rc;
 	rc = start_streaming(repl, err);
-	if (rc < 0)
-		return rc;
-	state_set(repl, CU_REPLICATION_STREAMING);
-	return 0;
+	return rc;
 }
 
 /* Logs, tells the consumer, closes what cannot be used on. */

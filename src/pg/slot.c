@@ -101,8 +101,14 @@ int cu_pg_lock_fd(const cu_pg_lock *lock)
 
 bool cu_pg_lock_check(cu_pg_lock *lock)
 {
+	struct pollfd fd = { .fd = PQsocket(lock->conn), .events = POLLIN };
+
 	CU_ASSERT(lock->magic == LOCK_MAGIC);
-	return PQconsumeInput(lock->conn) && PQstatus(lock->conn) == CONNECTION_OK;
+	/* The server's last words come before the end of the stream: read until there is nothing. */
+	while (PQstatus(lock->conn) == CONNECTION_OK && poll(&fd, 1, 0) > 0)
+		if (!PQconsumeInput(lock->conn))
+			return false;
+	return PQstatus(lock->conn) == CONNECTION_OK;
 }
 
 PGconn *cu_pg_lock_conn(cu_pg_lock *lock)
