@@ -1,0 +1,375 @@
+/* label: race
+ * How a table joins the stream, against a private Postgres. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "pg/publication.h"
+
+#include "pg_cluster.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define WAIT_MS 20000
+
+static struct pg_cluster *cluster;
+static cu_pg_config *config;
+static struct cu_pg_error err;
+
+static PGconn *connect_as(const char *user)
+{
+	cu_pg_config *own = NULL;
+	PGconn *conn = NULL;
+
+	assert_int_equal(cu_pg_config_new(pg_cluster_url(cluster, user), &own, &err), 0);
+	assert_int_equal(cu_pg_connect(own, CU_PG_ORDINARY, -1, &conn, &err), 0);
+	cu_pg_config_free(&own);
+	return conn;
+}
+
+static void run(PGconn *conn, const char *sql)
+{
+	assert_int_equal(cu_pg_exec(conn, sql, NULL, &err), 0);
+}
+
+static struct cu_table *describe(PGconn *conn, const char *name)
+{
+	struct cu_table_name table_name = { "public", "" };
+	cu_catalog *cat = NULL;
+	struct cu_table *table = NULL;
+
+	strcpy(table_name.name, name);
+	assert_int_equal(cu_catalog_new(0, &cat), 0);
+	assert_int_equal(cu_catalog_lookup(cat, conn, &table_name, &table, &err), 0);
+	cu_catalog_free(&cat);
+	return table;
+}
+
+static cu_publication *publication(bool manual, unsigned wait_ms)
+{
+	cu_publication *pub = NULL;
+
+	assert_int_equal(cu_publication_new("pub", manual, wait_ms, &pub), 0);
+	return pub;
+}
+
+static const char *identity_of(const char *name)
+{
+	return pg_cluster_sql(cluster, "SELECT relreplident FROM pg_class WHERE relname = '%s'", name);
+}
+
+static const char *members(const char *pub)
+{
+	return pg_cluster_sql(cluster,
+			      "SELECT coalesce(string_agg(c.relname, ',' ORDER BY 1), '') FROM pg_publication_rel r JOIN pg_class c ON "
+			      "c.oid = r.prrelid JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = '%s'",
+			      pub);
+}
+
+static void fresh_publication(void)
+{
+	pg_cluster_sql(cluster, "DROP PUBLICATION IF EXISTS pub; CREATE PUBLICATION pub");
+}
+
+static void join_sets_membership_and_identity_once(void **state)
+{
+	PGconn *conn = connect_as(NULL);
+	cu_publication *pub = publication(false, 0);
+	struct cu_table *table;
+
+	(void)state;
+	fresh_publication();
+	pg_cluster_sql(cluster, "CREATE TABLE j1 (id int PRIMARY KEY)");
+	table = describe(conn, "j1");
+	assert_false(cu_publication_has(pub, table->oid));
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	assert_string_equal(members("pub"), "j1");
+	assert_string_equal(identity_of("j1"), "f");
+	assert_true(cu_publication_has(pub, table->oid));
+	/* The second call asks nobody. */
+	pg_cluster_sql(cluster, "DROP PUBLICATION pub");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	cu_publication_forget(pub, 0);
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EPG);
+	assert_int_equal(err.kind, CU_PG_CONFIG);
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(conn);
+}
+
+static void join_reaches_every_partition(void **state)
+{
+	PGconn *conn = connect_as(NULL);
+	cu_publication *pub = publication(false, 0);
+	struct cu_table *table;
+
+	(void)state;
+	fresh_publication();
+	pg_cluster_sql(cluster, "CREATE TABLE jp (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE jp1 PARTITION OF jp "
+				"FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id); CREATE TABLE jp11 PARTITION OF jp1 DEFAULT");
+	table = describe(conn, "jp");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	assert_string_equal(members("pub"), "jp");
+	assert_string_equal(identity_of("jp11"), "f");
+	cu_table_unref(&table);
+	/* A leaf is published through its root: nothing to add. */
+	table = describe(conn, "jp11");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	assert_string_equal(members("pub"), "jp");
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(conn);
+}
+
+struct joiner {
+	cu_publication *pub;
+	const struct cu_table *table;
+	PGconn *conn;
+	struct cu_pg_error err;
+	int rc;
+};
+
+static void *joiner_main(void *arg)
+{
+	struct joiner *joiner = arg;
+
+	joiner->rc = cu_publication_join(joiner->pub, joiner->conn, joiner->table, &joiner->err);
+	return NULL;
+}
+
+static void join_waits_for_who_was_writing_and_for_nobody_else(void **state)
+{
+	PGconn *writer = connect_as(NULL), *late = connect_as(NULL), *conn = connect_as(NULL);
+	cu_publication *pub = publication(false, WAIT_MS);
+	struct joiner joiner = { .pub = pub, .conn = conn };
+	struct cu_table *table;
+	pthread_t thread;
+
+	(void)state;
+	fresh_publication();
+	/* FULL already: then only ADD TABLE is left, which does not wait for writers by itself. */
+	pg_cluster_sql(cluster, "CREATE TABLE jw (id int PRIMARY KEY); ALTER TABLE jw REPLICA IDENTITY FULL");
+	table = describe(conn, "jw");
+	joiner.table = table;
+	run(writer, "BEGIN");
+	run(writer, "INSERT INTO jw VALUES (1)");
+	pthread_create(&thread, NULL, joiner_main, &joiner);
+	assert_true(pg_cluster_until(cluster, "SELECT count(*) FROM pg_publication_tables WHERE tablename = 'jw'", "1", WAIT_MS));
+	run(late, "BEGIN");
+	run(late, "INSERT INTO jw VALUES (2)");
+	/* A prepared transaction has no process any more, and still counts. */
+	run(writer, "PREPARE TRANSACTION 'gid'");
+	assert_false(cu_publication_has(pub, table->oid));
+	run(writer, "COMMIT PREPARED 'gid'");
+	pthread_join(thread, NULL);
+	assert_int_equal(joiner.rc, 0);
+	run(late, "ROLLBACK");
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(writer);
+	PQfinish(late);
+	PQfinish(conn);
+}
+
+static void writer_that_does_not_end_gives_eagain(void **state)
+{
+	PGconn *writer = connect_as(NULL), *conn = connect_as(NULL);
+	cu_publication *pub = publication(false, 100);
+	struct cu_table *table;
+	char pid[32];
+
+	(void)state;
+	fresh_publication();
+	pg_cluster_sql(cluster, "CREATE TABLE je (id int PRIMARY KEY); ALTER TABLE je REPLICA IDENTITY FULL");
+	table = describe(conn, "je");
+	run(writer, "BEGIN");
+	run(writer, "INSERT INTO je VALUES (1)");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EAGAIN);
+	snprintf(pid, sizeof pid, "process %d", PQbackendPID(writer));
+	assert_non_null(strstr(err.message, pid));
+	assert_false(cu_publication_has(pub, table->oid));
+	run(writer, "COMMIT");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(writer);
+	PQfinish(conn);
+}
+
+static void locked_table_is_retried_until_the_lock_is_free(void **state)
+{
+	PGconn *holder = connect_as(NULL), *conn = connect_as(NULL);
+	cu_publication *pub = publication(false, WAIT_MS);
+	struct joiner joiner = { .pub = pub, .conn = conn };
+	struct cu_table *table;
+	pthread_t thread;
+
+	(void)state;
+	fresh_publication();
+	pg_cluster_sql(cluster, "CREATE TABLE jl (id int PRIMARY KEY)");
+	table = describe(conn, "jl");
+	joiner.table = table;
+	run(holder, "BEGIN");
+	run(holder, "SELECT FROM jl"); /* a reader is enough to hold up the exclusive lock */
+	pthread_create(&thread, NULL, joiner_main, &joiner);
+	assert_true(pg_cluster_until(cluster, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'jl'::regclass",
+				     "t", WAIT_MS));
+	/* It gives up its place in the queue: others are let through. */
+	assert_true(pg_cluster_until(cluster, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'jl'::regclass", "0",
+				     WAIT_MS));
+	assert_string_equal(members("pub"), "");
+	run(holder, "COMMIT");
+	pthread_join(thread, NULL);
+	assert_int_equal(joiner.rc, 0);
+	assert_string_equal(identity_of("jl"), "f");
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(holder);
+	PQfinish(conn);
+}
+
+static void lock_that_stays_gives_eagain_and_leaves_nothing_behind(void **state)
+{
+	PGconn *holder = connect_as(NULL), *conn = connect_as(NULL);
+	cu_publication *pub = publication(false, 500);
+	struct cu_table *table;
+
+	(void)state;
+	fresh_publication();
+	pg_cluster_sql(cluster, "CREATE TABLE js (id int)");
+	table = describe(conn, "js");
+	run(holder, "BEGIN");
+	run(holder, "SELECT FROM js");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EAGAIN);
+	assert_string_equal(members("pub"), "");
+	assert_int_equal(PQtransactionStatus(conn), PQTRANS_IDLE);
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(holder);
+	PQfinish(conn);
+}
+
+static void manual_mode_says_what_to_run(void **state)
+{
+	PGconn *conn = connect_as(NULL);
+	cu_publication *pub = publication(true, 0);
+	struct cu_table *table;
+
+	(void)state;
+	fresh_publication();
+	pg_cluster_sql(cluster, "CREATE TABLE jm (id int)");
+	table = describe(conn, "jm");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EPG);
+	assert_int_equal(err.kind, CU_PG_CONFIG);
+	assert_non_null(strstr(err.message, "ALTER PUBLICATION \"pub\" ADD TABLE \"public\".\"jm\"; ALTER TABLE ONLY "
+					    "\"public\".\"jm\" REPLICA IDENTITY FULL"));
+	pg_cluster_sql(cluster, "ALTER PUBLICATION pub ADD TABLE jm");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EPG);
+	assert_null(strstr(err.message, "ADD TABLE"));
+	assert_non_null(strstr(err.message, "REPLICA IDENTITY FULL"));
+	pg_cluster_sql(cluster, "ALTER TABLE jm REPLICA IDENTITY FULL");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(conn);
+}
+
+static void role_without_rights_is_told_what_an_owner_must_run(void **state)
+{
+	PGconn *conn;
+	cu_publication *pub = publication(false, 0);
+	struct cu_table *table;
+
+	(void)state;
+	fresh_publication();
+	pg_cluster_sql(cluster, "CREATE ROLE nobody_special LOGIN; CREATE TABLE jr (id int); GRANT SELECT ON jr TO nobody_special");
+	conn = connect_as("nobody_special");
+	table = describe(conn, "jr");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EPG);
+	assert_int_equal(err.kind, CU_PG_PERMISSION);
+	assert_non_null(strstr(err.message, "Run: ALTER PUBLICATION \"pub\" ADD TABLE \"public\".\"jr\""));
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(conn);
+}
+
+static void row_filter_and_column_list_are_refused(void **state)
+{
+	PGconn *conn = connect_as(NULL);
+	cu_publication *pub = publication(false, 0);
+	struct cu_table *table;
+
+	(void)state;
+	if (PQserverVersion(conn) < 150000) {
+		cu_publication_free(&pub);
+		PQfinish(conn);
+		return;
+	}
+	fresh_publication();
+	pg_cluster_sql(cluster, "CREATE TABLE jf (id int PRIMARY KEY); ALTER TABLE jf REPLICA IDENTITY FULL; ALTER PUBLICATION pub "
+				"ADD TABLE jf WHERE (id > 1)");
+	table = describe(conn, "jf");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EPG);
+	assert_non_null(strstr(err.message, "row filter"));
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(conn);
+}
+
+static void dropped_table_is_named(void **state)
+{
+	PGconn *conn = connect_as(NULL);
+	cu_publication *pub = publication(false, 0);
+	struct cu_table *table;
+
+	(void)state;
+	fresh_publication();
+	pg_cluster_sql(cluster, "CREATE TABLE jd (id int)");
+	table = describe(conn, "jd");
+	pg_cluster_sql(cluster, "DROP TABLE jd");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EPG);
+	assert_string_equal(err.sqlstate, "42P01");
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(conn);
+}
+
+static int group_setup(void **state)
+{
+	(void)state;
+	cluster = pg_cluster_new(NULL);
+	return cu_pg_config_new(pg_cluster_url(cluster, NULL), &config, &err);
+}
+
+static int group_teardown(void **state)
+{
+	(void)state;
+	cu_pg_config_free(&config);
+	pg_cluster_free(&cluster);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(join_sets_membership_and_identity_once),
+		cmocka_unit_test(join_reaches_every_partition),
+		cmocka_unit_test(join_waits_for_who_was_writing_and_for_nobody_else),
+		cmocka_unit_test(writer_that_does_not_end_gives_eagain),
+		cmocka_unit_test(locked_table_is_retried_until_the_lock_is_free),
+		cmocka_unit_test(lock_that_stays_gives_eagain_and_leaves_nothing_behind),
+		cmocka_unit_test(manual_mode_says_what_to_run),
+		cmocka_unit_test(role_without_rights_is_told_what_an_owner_must_run),
+		cmocka_unit_test(row_filter_and_column_list_are_refused),
+		cmocka_unit_test(dropped_table_is_named),
+	};
+
+	if (!pg_cluster_available())
+		return 0;
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
