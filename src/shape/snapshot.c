@@ -154,7 +154,7 @@ static int chunk_end(struct job *job, bool last)
 	bool wanted;
 	int rc;
 
-	rc = cu_chunk_writer_finish(&job->writer, true, &info);
+	rc = cu_chunk_writer_finish(&job->writer, false, &info);
 	if (rc < 0)
 		return rc;
 	job->chunks = cu_xrealloc(job->chunks, (job->chunks_len + 1) * sizeof *job->chunks);
@@ -267,7 +267,11 @@ static int complete(struct job *job)
 	rc = cu_pg_exec(job->conn, "COMMIT", NULL, &job->err);
 	if (rc < 0)
 		return rc;
-	rc = cu_chunks_sync_shape(cu_store_chunks(job->env->store), job->shape->id);
+	/* Only now, all at once: readers did not have to wait for the disk, and a crash before this rotates the shape. */
+	for (uint32_t n = 0; rc == 0 && n < job->chunks_len; n++)
+		rc = cu_chunk_sync(cu_store_chunks(job->env->store), job->shape->id, n);
+	if (rc == 0)
+		rc = cu_chunks_sync_shape(cu_store_chunks(job->env->store), job->shape->id);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < range->xip_len; i++)

@@ -54,9 +54,15 @@ static void shape_created(void *ctx, cu_shape *shape)
 static void shape_forgotten(void *ctx, cu_shape *shape)
 {
 	struct cu_stack *stack = ctx;
+	cu_actor_id consumer = cu_consumer_registry_whereis(stack->registry, shape->handle);
+	struct cu_exit_reason reason;
 
 	cu_router_remove(stack->router, shape->def->oid, shape);
 	cu_consumer_registry_remove(stack->registry, shape->handle);
+	if (consumer != CU_ACTOR_NONE) {
+		cu_exit_reason_set(&reason, CU_EXIT_CLEANUP, 0, "its shape is removed");
+		cu_actor_kill(stack->actors, consumer, &reason);
+	}
 }
 
 static void shape_woken(void *ctx, uint64_t shape_id, uint64_t loops)

@@ -288,6 +288,18 @@ int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, uint32_t n, const stru
 	return rc;
 }
 
+int cu_chunk_sync(cu_chunks *chunks, uint64_t shape_id, uint32_t n)
+{
+	uint64_t bytes;
+	int fd = -1;
+	int rc = cu_chunk_open(chunks, shape_id, n, &fd, &bytes);
+
+	if (rc == 0)
+		rc = cu_file_sync(chunks->ops, fd);
+	cu_file_close(chunks->ops, &fd);
+	return rc;
+}
+
 int cu_chunks_remove_shape(cu_chunks *chunks, uint64_t shape_id)
 {
 	uint64_t k = atomic_fetch_add_explicit(&chunks->trash_next, 1, memory_order_relaxed);

@@ -38,6 +38,8 @@ uint64_t cu_chunk_writer_bytes(const cu_chunk_writer *writer);
 int cu_chunk_writer_finish(cu_chunk_writer **writer, bool durable, struct cu_chunk_info *ret_info);
 void cu_chunk_writer_free(cu_chunk_writer **writer); /* gives up: the file is removed; NULL is fine */
 
+/* fdatasyncs a chunk that was finished without `durable`. CU_ENOTFOUND: no such chunk. */
+int cu_chunk_sync(cu_chunks *chunks, uint64_t shape_id, uint32_t n);
 /* fsyncs the shape's directory and the one above: with durable chunks, the last step before set_snapshot. */
 int cu_chunks_sync_shape(cu_chunks *chunks, uint64_t shape_id);
 
