@@ -185,6 +185,16 @@ static int on_batch(struct cu_collector *c, const struct cu_replication_batch *b
 	return rc;
 }
 
+/* Until the next checkpoint is due. Where none can be made (see checkpoint_tick) only a frame changes that. */
+static int wait_time_ms(const struct cu_collector *c)
+{
+	uint64_t now = cu_now_ms();
+
+	if (c->tx.open || !c->saved.system_id)
+		return (int)c->opts.checkpoint_ms;
+	return c->checkpoint_due_ms > now ? (int)(c->checkpoint_due_ms - now) : 0;
+}
+
 static void *run(void *arg)
 {
 	struct cu_collector *c = arg;
@@ -193,10 +203,7 @@ static void *run(void *arg)
 	int rc = 0;
 
 	while (rc != CU_ECLOSED && !atomic_load(&c->stopping)) {
-		uint64_t now = cu_now_ms();
-		uint64_t left = c->checkpoint_due_ms > now ? c->checkpoint_due_ms - now : 0;
-
-		rc = cu_replication_next(c->opts.replication, (int)left, &batch);
+		rc = cu_replication_next(c->opts.replication, wait_time_ms(c), &batch);
 		if (rc == 0) {
 			rc = on_batch(c, &batch, &lost);
 			cu_replication_release(c->opts.replication, &batch);
