@@ -30,11 +30,11 @@ static const char table_sql[] =
 
 static const char columns_sql[] =
 	"SELECT a.attnum, a.attname, t.typname, format_type(a.atttypid, a.atttypmod), "
-	"CASE WHEN t.typcategory = 'A' THEN e.typname END, a.atttypid, CASE WHEN t.typcategory = 'A' THEN e.oid ELSE 0 END, "
-	"b.oid, a.attcollation, co.collname, coalesce(co.collisdeterministic, true), a.atttypmod, a.attndims, "
+	"CASE WHEN t.typcategory = 'A' THEN e.typname END, a.atttypid, CASE WHEN t.typcategory = 'A' THEN e.oid ELSE 0 "
+	"END, b.oid, a.attcollation, co.collname, coalesce(co.collisdeterministic, true), a.atttypmod, a.attndims, "
 	/* An INCLUDE column stands in indkey as well, behind the key's own. */
-	"CASE WHEN array_position(i.indkey, a.attnum) < i.indnkeyatts THEN array_position(i.indkey, a.attnum) ELSE -1 END, "
-	"t.typtype, a.attgenerated, a.attnotnull, "
+	"CASE WHEN array_position(i.indkey, a.attnum) < i.indnkeyatts THEN array_position(i.indkey, a.attnum) ELSE -1 "
+	"END, t.typtype, a.attgenerated, a.attnotnull, "
 	"CASE WHEN t.typcategory = 'A' AND e.typtype = 'e' THEN e.oid WHEN b.typtype = 'e' THEN b.oid ELSE 0 END "
 	"FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
 	"JOIN LATERAL (WITH RECURSIVE base AS (SELECT t.oid, t.typbasetype, t.typtype UNION ALL "
@@ -266,8 +266,8 @@ const struct cu_column *cu_table_column(const struct cu_table *table, const char
 static bool column_equal(const struct cu_column *a, const struct cu_column *b)
 {
 	if (strcmp(a->name, b->name) != 0 || a->type_oid != b->type_oid || a->typmod != b->typmod ||
-	    a->attnum != b->attnum || a->dims != b->dims || a->pk_index != b->pk_index || a->generated != b->generated ||
-	    a->not_null != b->not_null || a->collation_oid != b->collation_oid ||
+	    a->attnum != b->attnum || a->dims != b->dims || a->pk_index != b->pk_index ||
+	    a->generated != b->generated || a->not_null != b->not_null || a->collation_oid != b->collation_oid ||
 	    a->enum_labels_len != b->enum_labels_len || strcmp(a->type_name, b->type_name) != 0)
 		return false;
 	for (unsigned i = 0; i < a->enum_labels_len; i++)

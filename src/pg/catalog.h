@@ -16,10 +16,10 @@
 
 struct cu_column {
 	const char *name;
-	const char *type_name;      /* pg_type.typname: "int4", "_text" for an array */
-	const char *formatted_type; /* format_type(): "character varying(10)", for casts and messages */
-	const char *elem_type_name; /* element type of an array; NULL otherwise */
-	const char *collation;      /* name of the column's collation, NULL when the type has none */
+	const char *type_name;          /* pg_type.typname: "int4", "_text" for an array */
+	const char *formatted_type;     /* format_type(): "character varying(10)", for casts and messages */
+	const char *elem_type_name;     /* element type of an array; NULL otherwise */
+	const char *collation;          /* name of the column's collation, NULL when the type has none */
 	const char *const *enum_labels; /* in sort order; of the type itself or of its element; NULL when no enum */
 	unsigned enum_labels_len;
 	uint32_t type_oid;
@@ -44,13 +44,14 @@ struct cu_table {
 	char kind;             /* 'r' ordinary, 'p' partitioned */
 	char replica_identity; /* d n i f */
 	bool is_partition;
-	uint32_t parent_oid;   /* direct parent (partition or inheritance), 0 when none */
-	uint32_t root_oid;     /* topmost partitioned ancestor; itself when none */
+	uint32_t parent_oid;             /* direct parent (partition or inheritance), 0 when none */
+	uint32_t root_oid;               /* topmost partitioned ancestor; itself when none */
 	const struct cu_column *columns; /* by attnum, without dropped ones */
 	unsigned columns_len;
-	const uint16_t *pk;    /* indexes into columns, in key order */
+	const uint16_t *pk; /* indexes into columns, in key order */
 	unsigned pk_len;
-	const uint32_t *leaves;/* oids of all partitions below, leaves and inner ones; changes arrive under a leaf's oid */
+	const uint32_t
+		*leaves; /* oids of all partitions below, leaves and inner ones; changes arrive under a leaf's oid */
 	unsigned leaves_len;
 };
 
@@ -88,8 +89,8 @@ int cu_catalog_refresh(cu_catalog *cat, PGconn *conn, uint32_t oid, struct cu_ta
 		       struct cu_pg_error *err);
 void cu_catalog_invalidate(cu_catalog *cat, uint32_t oid); /* 0 = all */
 
-/* The electric-schema header's value: {"col":{"type":…},…}, columns by name. selected: indexes into table->columns, NULL
- * = all. */
+/* The electric-schema header's value: {"col":{"type":…},…}, columns by name. selected: indexes into table->columns,
+ * NULL = all. */
 void cu_catalog_put_schema_json(cu_buf *buf, const struct cu_table *table, const uint16_t *selected,
 				unsigned selected_len);
 

@@ -1,5 +1,5 @@
-/* catalog_cache.c: descriptions by name and by oid. An entry stands in two chains; a table that is seen under a new name, or a
- * name that belongs to another table now, replaces the older entry. */
+/* catalog_cache.c: descriptions by name and by oid. An entry stands in two chains; a table that is seen under a new
+ * name, or a name that belongs to another table now, replaces the older entry. */
 #include "pg/catalog_private.h"
 
 #include "base/clock.h"

@@ -148,20 +148,23 @@ int cu_pg_config_new(const char *url, cu_pg_config **ret_config, struct cu_pg_er
 	int rc;
 
 	if (!url || !*url) {
-		rc = cu_pg_error_set(err, CU_EINVAL, CU_PG_CONFIG, NULL,
-				     "the database URL is empty: set DATABASE_URL to postgresql://user:password@host:port/database");
+		rc = cu_pg_error_set(
+			err, CU_EINVAL, CU_PG_CONFIG, NULL,
+			"the database URL is empty: set DATABASE_URL to postgresql://user:password@host:port/database");
 		goto out;
 	}
 	options = PQconninfoParse(url, &message);
 	if (!options) {
-		/* libpq quotes the piece it stumbled over, which may hold the password when its special characters are not
-		 * escaped: say only what is safe. */
+		/* libpq quotes the piece it stumbled over, which may hold the password when its special characters are
+		 * not escaped: say only what is safe. */
 		bool shown = message && !strchr(url, '@') && !strstr(url, "password");
 
-		rc = cu_pg_error_set(err, CU_EINVAL, CU_PG_CONFIG, NULL, "the database URL cannot be read%s%s%s",
-				     shown ? ": " : "", shown ? message : "",
-				     shown ? "" : ": expected postgresql://user:password@host:port/database?options with special "
-						  "characters percent-encoded");
+		rc = cu_pg_error_set(
+			err, CU_EINVAL, CU_PG_CONFIG, NULL, "the database URL cannot be read%s%s%s", shown ? ": " : "",
+			shown ? message : "",
+			shown ? ""
+			      : ": expected postgresql://user:password@host:port/database?options with special "
+				"characters percent-encoded");
 		goto out;
 	}
 	config = cu_xzalloc(sizeof *config);
@@ -171,8 +174,9 @@ int cu_pg_config_new(const char *url, cu_pg_config **ret_config, struct cu_pg_er
 	while (config->options[config->options_len].keyword)
 		config->options_len++;
 	if (*config_value(config, "replication")) {
-		rc = cu_pg_error_set(err, CU_EINVAL, CU_PG_CONFIG, NULL,
-				     "the database URL must not set \"replication\": it is used for ordinary connections too");
+		rc = cu_pg_error_set(
+			err, CU_EINVAL, CU_PG_CONFIG, NULL,
+			"the database URL must not set \"replication\": it is used for ordinary connections too");
 		goto out;
 	}
 	cu_pg_error_clear(err);
@@ -209,7 +213,8 @@ const char *cu_pg_config_dbname(const cu_pg_config *config)
 	return config_value(config, "dbname");
 }
 
-/* Notices (a name that was truncated, a publication that exists) are not ours to print on standard error as they are. */
+/* Notices (a name that was truncated, a publication that exists) are not ours to print on standard error as they
+ * are. */
 static void notice(void *arg, const char *message)
 {
 	(void)arg;
@@ -235,8 +240,8 @@ static int connect_poll(PGconn *conn, int cancel_fd, struct cu_pg_error *err)
 			return CU_EPG;
 		}
 		if (now >= deadline)
-			return cu_pg_error_set(err, CU_EPG, CU_PG_LOST, NULL, "no connection to the database within %u s",
-					       CU_PG_CONNECT_TIMEOUT_S);
+			return cu_pg_error_set(err, CU_EPG, CU_PG_LOST, NULL,
+					       "no connection to the database within %u s", CU_PG_CONNECT_TIMEOUT_S);
 		n = poll(fds, 2, (int)(deadline - now));
 		if (n < 0 && errno != EINTR)
 			return cu_pg_error_set(err, CU_EPG, CU_PG_LOST, NULL, "poll: %s", strerror(errno));
@@ -308,8 +313,8 @@ out:
 	return rc;
 }
 
-/* Waits for the statement's last result. NULL when the connection is beyond use; *ret_cancelled when the thread's cancel
- * descriptor ended the wait (then the connection must be closed, a result is still on its way). */
+/* Waits for the statement's last result. NULL when the connection is beyond use; *ret_cancelled when the thread's
+ * cancel descriptor ended the wait (then the connection must be closed, a result is still on its way). */
 static PGresult *result_wait(PGconn *conn, bool *ret_cancelled)
 {
 	PGresult *last = NULL, *next;
@@ -361,8 +366,7 @@ static int result_take(PGconn *conn, int sent, PGresult **ret_result, struct cu_
 	case PGRES_COMMAND_OK:
 	case PGRES_TUPLES_OK:
 	case PGRES_COPY_OUT:
-	case PGRES_COPY_BOTH:
-		break;
+	case PGRES_COPY_BOTH: break;
 	default:
 		cu_pg_error_of(conn, result, err);
 		PQclear(result);

@@ -15,7 +15,7 @@
 
 #include <libpq-fe.h>
 
-#define CU_PG_DISPLAY_SETTINGS_LOCAL \
+#define CU_PG_DISPLAY_SETTINGS_LOCAL                                                                     \
 	"SET LOCAL bytea_output = 'hex'; SET LOCAL DateStyle = 'ISO, DMY'; SET LOCAL TimeZone = 'UTC'; " \
 	"SET LOCAL extra_float_digits = 1; SET LOCAL IntervalStyle = 'iso_8601';"
 

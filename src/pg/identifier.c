@@ -27,8 +27,9 @@ static int32_t utf8_next(const uint8_t **at, const uint8_t *end)
 	return (int32_t)value;
 }
 
-/* Postgres takes every byte above 127 as a letter. Electric asks Unicode; what it refuses on top (signs, symbols) can name
- * no table without quotes in any case that a client could have meant, so only spaces and controls up there are refused. */
+/* Postgres takes every byte above 127 as a letter. Electric asks Unicode; what it refuses on top (signs, symbols) can
+ * name no table without quotes in any case that a client could have meant, so only spaces and controls up there are
+ * refused. */
 static bool wide_ok(int32_t ch)
 {
 	return ch >= 0xa1 && !(ch >= 0x2000 && ch <= 0x206f) && ch != 0x3000 && ch != 0xfeff && ch != 0x1680;
@@ -40,7 +41,8 @@ static bool unquoted_ok(const uint8_t *at, const uint8_t *end)
 
 	while (at < end) {
 		int32_t ch = utf8_next(&at, end);
-		bool letter = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '_' || (ch > 127 && wide_ok(ch));
+		bool letter =
+			(ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '_' || (ch > 127 && wide_ok(ch));
 
 		if (!letter && (first || !((ch >= '0' && ch <= '9') || ch == '$')))
 			return false;
@@ -49,8 +51,8 @@ static bool unquoted_ok(const uint8_t *at, const uint8_t *end)
 	return true;
 }
 
-/* Quotes come in pairs: of a run of quotes only a single one is wrong, as in Electric's rule; a longer odd run would leave
- * one over, which no identifier can have. */
+/* Quotes come in pairs: of a run of quotes only a single one is wrong, as in Electric's rule; a longer odd run would
+ * leave one over, which no identifier can have. */
 static bool quotes_paired(const uint8_t *at, const uint8_t *end)
 {
 	while (at < end) {
@@ -92,7 +94,8 @@ int cu_identifier_parse(const char *text, size_t len, char *out, cu_buf *ret_msg
 	if (quoted && !quotes_paired(at, end))
 		return refuse(ret_msg, "Invalid identifier with unescaped quote: ", at, (size_t)(end - at));
 	if (!quoted && !unquoted_ok(at, end))
-		return refuse(ret_msg, "Invalid unquoted identifier contains special characters: ", at, (size_t)(end - at));
+		return refuse(ret_msg, "Invalid unquoted identifier contains special characters: ", at,
+			      (size_t)(end - at));
 	while (at < end) {
 		const uint8_t *from = at;
 		int32_t ch = utf8_next(&at, end);
@@ -132,7 +135,8 @@ int cu_table_name_parse(const char *text, size_t len, struct cu_table_name *ret_
 			dot = i;
 	}
 	if (dots > 1)
-		return refuse(ret_msg, "Invalid relation identifier, too many delimiters: ", (const uint8_t *)text, len);
+		return refuse(ret_msg, "Invalid relation identifier, too many delimiters: ", (const uint8_t *)text,
+			      len);
 	if (dots == 1) {
 		rc = cu_identifier_parse(text, dot, name.schema, ret_msg);
 		if (rc < 0)

@@ -30,8 +30,8 @@ struct worker {
 	pthread_t thread;
 	enum { WORKER_NONE, WORKER_RUNNING, WORKER_ENDED } state; /* ENDED: to be joined before the place is reused */
 	bool idle;
-	int running_class;  /* enum cu_pool_class, -1 = none */
-	PGconn *conn;       /* set and cleared by the worker under mtx, so that stop may shut its socket */
+	int running_class; /* enum cu_pool_class, -1 = none */
+	PGconn *conn;      /* set and cleared by the worker under mtx, so that stop may shut its socket */
 	pthread_cond_t work;
 };
 
@@ -62,7 +62,9 @@ int cu_pool_new(const struct cu_pool_opts *opts, cu_pool **ret_pool)
 	pool->magic = POOL_MAGIC;
 	pool->config = opts->config;
 	pool->workers_max = opts->connections_max ? opts->connections_max : CU_POOL_CONNECTIONS_MAX;
-	pool->long_max = pool->workers_max > 3 ? pool->workers_max - 2 : pool->workers_max > 1 ? pool->workers_max - 1 : 1;
+	pool->long_max = pool->workers_max > 3   ? pool->workers_max - 2
+			 : pool->workers_max > 1 ? pool->workers_max - 1
+						 : 1;
 	pool->jobs_max = opts->jobs_max ? opts->jobs_max : CU_POOL_JOBS_MAX;
 	pool->idle_ms = opts->idle_ms ? opts->idle_ms : CU_POOL_IDLE_MS;
 	pool->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -88,7 +90,7 @@ int cu_pool_new(const struct cu_pool_opts *opts, cu_pool **ret_pool)
 /* Under mtx. The next job that may run now, and its class. */
 static struct job *job_take(cu_pool *pool, int *ret_class)
 {
-	for (int class = CU_POOL_SHORT; class <= CU_POOL_LONG; class++) {
+	for (int class = CU_POOL_SHORT; class <= CU_POOL_LONG; class ++) {
 		struct job_list *list = &pool->jobs[class];
 		struct job *job = list->head;
 
@@ -154,15 +156,13 @@ static void job_run(struct worker *worker, struct job *job, bool stopping)
 	}
 	job->run(worker->conn, &err, job->arg);
 	switch (PQtransactionStatus(worker->conn)) {
-	case PQTRANS_IDLE:
-		break;
+	case PQTRANS_IDLE: break;
 	case PQTRANS_INTRANS:
 	case PQTRANS_INERROR:
 		if (cu_pg_exec(worker->conn, "ROLLBACK", NULL, &err) == 0)
 			break;
 		/* fall through */
-	default: /* a statement is still under way, or the connection is broken */
-		conn_close(worker);
+	default: /* a statement is still under way, or the connection is broken */ conn_close(worker);
 	}
 }
 
@@ -306,8 +306,8 @@ void cu_pool_stop(cu_pool *pool)
 	for (unsigned i = 0; i < pool->workers_max; i++) {
 		struct worker *worker = &pool->workers[i];
 
-		/* A job that reads a COPY itself waits in libpq, not in our poll(). The server ends its statement when it
-		 * notices (client_connection_check_interval). */
+		/* A job that reads a COPY itself waits in libpq, not in our poll(). The server ends its statement when
+		 * it notices (client_connection_check_interval). */
 		if (worker->conn && worker->running_class >= 0)
 			shutdown(PQsocket(worker->conn), SHUT_RDWR);
 		pthread_cond_signal(&worker->work);

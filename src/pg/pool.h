@@ -1,12 +1,12 @@
 /* pool.h: threads with a connection each, for everything that blocks on Postgres: catalog, publication, snapshots.
  *
- * A worker starts with the first job that finds nobody idle, connects, runs jobs, and after idle_ms without one closes its
- * connection and ends. Long jobs (snapshots) never take the last two workers, so that a look-up does not stand behind a
- * million rows. The queue is bounded: CU_EFULL, answer 503.
+ * A worker starts with the first job that finds nobody idle, connects, runs jobs, and after idle_ms without one closes
+ * its connection and ends. Long jobs (snapshots) never take the last two workers, so that a look-up does not stand
+ * behind a million rows. The queue is bounded: CU_EFULL, answer 503.
  *
  * Threads: any may submit. A job runs on a worker, exactly once, also when the database is unreachable (conn NULL, err
- * set) and when the pool stops (conn NULL, err kind CU_PG_CANCELED). A job leaves the connection outside a transaction; if
- * it does not, the worker rolls back, and a broken connection is replaced before the next job.
+ * set) and when the pool stops (conn NULL, err kind CU_PG_CANCELED). A job leaves the connection outside a transaction;
+ * if it does not, the worker rolls back, and a broken connection is replaced before the next job.
  */
 #ifndef CU_PG_POOL_H
 #define CU_PG_POOL_H

@@ -38,10 +38,11 @@ static int settings_check(PGconn *conn, struct cu_pg_error *err)
 		goto out;
 	}
 	if (strcmp(PQgetvalue(res, 0, 1), "logical") != 0) {
-		cu_pg_error_set(err, rc, CU_PG_CONFIG, NULL,
-				"wal_level is \"%s\", logical replication needs \"logical\": run ALTER SYSTEM SET wal_level = "
-				"logical and restart PostgreSQL",
-				PQgetvalue(res, 0, 1));
+		cu_pg_error_set(
+			err, rc, CU_PG_CONFIG, NULL,
+			"wal_level is \"%s\", logical replication needs \"logical\": run ALTER SYSTEM SET wal_level = "
+			"logical and restart PostgreSQL",
+			PQgetvalue(res, 0, 1));
 		goto out;
 	}
 	if (*PQgetvalue(res, 0, 6) != 't' && *PQgetvalue(res, 0, 8) != 't') {
@@ -54,11 +55,12 @@ static int settings_check(PGconn *conn, struct cu_pg_error *err)
 		cu_buf_fini(&role);
 		goto out;
 	}
-	if (atoi(PQgetvalue(res, 0, 4)) == 0 || atoi(PQgetvalue(res, 0, 5)) == 0) {
-		cu_pg_error_set(err, rc, CU_PG_CONFIG, NULL,
-				"max_wal_senders is %s and max_replication_slots is %s, both must be at least 1: ALTER SYSTEM SET "
-				"them and restart PostgreSQL",
-				PQgetvalue(res, 0, 4), PQgetvalue(res, 0, 5));
+	if ((int)strtol(PQgetvalue(res, 0, 4), NULL, 10) == 0 || (int)strtol(PQgetvalue(res, 0, 5), NULL, 10) == 0) {
+		cu_pg_error_set(
+			err, rc, CU_PG_CONFIG, NULL,
+			"max_wal_senders is %s and max_replication_slots is %s, both must be at least 1: ALTER SYSTEM "
+			"SET them and restart PostgreSQL",
+			PQgetvalue(res, 0, 4), PQgetvalue(res, 0, 5));
 		goto out;
 	}
 	rc = 0;

@@ -1,9 +1,9 @@
 /* publication.c: see publication.h.
  *
  * Why ADD TABLE comes before the identity: the other order deadlocks with anybody else who alters the publication (it
- * locks the publication's tables first). Why both are in one transaction: a keyless table that is published without FULL
- * refuses the application's updates. Why writers are waited for: the changes they made before the table was published
- * are not in the stream, and they commit after the snapshot that would have to show them.
+ * locks the publication's tables first). Why both are in one transaction: a keyless table that is published without
+ * FULL refuses the application's updates. Why writers are waited for: the changes they made before the table was
+ * published are not in the stream, and they commit after the snapshot that would have to show them.
  *
  * ALTER … REPLICA IDENTITY waits in the lock queue with everybody else behind it, hence the short lock_timeout and the
  * pause between attempts.
@@ -19,7 +19,7 @@
 #include <stdlib.h>
 
 #define PUBLICATION_MAGIC 0x9b11ca7eu
-#define RETRY_PAUSE_MS 300u      /* lets through who queued behind our lock request */
+#define RETRY_PAUSE_MS 300u /* lets through who queued behind our lock request */
 #define WRITERS_PAUSE_MS_MIN 10u
 #define WRITERS_PAUSE_MS_MAX 250u
 
@@ -48,10 +48,10 @@ struct join {
 	const struct cu_table *table;
 	struct cu_pg_error *err;
 	uint64_t deadline_ms;
-	char *relations;  /* "{oid,…}" of the table and everything below it */
+	char *relations; /* "{oid,…}" of the table and everything below it */
 	bool member;
-	cu_buf identity;  /* ALTER TABLE … statements still needed */
-	cu_buf lacking;   /* names of the tables without FULL, for messages */
+	cu_buf identity; /* ALTER TABLE … statements still needed */
+	cu_buf lacking;  /* names of the tables without FULL, for messages */
 };
 
 int cu_publication_new(const char *publication, bool manual, unsigned wait_ms, cu_publication **ret_pub)
@@ -163,20 +163,20 @@ void cu_publication_forget(cu_publication *pub, uint32_t oid)
 
 static const char relations_sql[] =
 	"WITH RECURSIVE d AS (SELECT $1::oid AS oid UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN d ON "
-	"i.inhparent = d.oid) SELECT c.oid, n.nspname, c.relname, c.relreplident FROM d JOIN pg_catalog.pg_class c ON c.oid = "
-	"d.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') ORDER BY c.oid <> $1::oid, "
-	"c.oid";
+	"i.inhparent = d.oid) SELECT c.oid, n.nspname, c.relname, c.relreplident FROM d JOIN pg_catalog.pg_class c ON "
+	"c.oid = d.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') ORDER BY "
+	"c.oid <> $1::oid, c.oid";
 
-/* A table is published when it, or a partitioned ancestor, or its schema (15+) is in the publication. Row filters and column
- * lists (15+) are read through JSON because 14 has no such columns. */
+/* A table is published when it, or a partitioned ancestor, or its schema (15+) is in the publication. Row filters and
+ * column lists (15+) are read through JSON because 14 has no such columns. */
 static const char member_sql[] =
-	"SELECT p.puballtables OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND (r.prrelid = "
-	"$2::oid OR r.prrelid IN (SELECT relid FROM pg_catalog.pg_partition_ancestors($2::oid)))) OR EXISTS (SELECT FROM "
-	"pg_catalog.pg_publication_tables t JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname JOIN pg_catalog.pg_class "
-	"c ON c.relname = t.tablename AND c.relnamespace = n.oid WHERE t.pubname = p.pubname AND c.oid = $2::oid), "
-	"EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND (r.prrelid = $2::oid OR r.prrelid IN "
-	"(SELECT relid FROM pg_catalog.pg_partition_ancestors($2::oid))) AND (to_jsonb(r) ->> 'prqual' IS NOT NULL OR "
-	"to_jsonb(r) ->> 'prattrs' IS NOT NULL)) "
+	"SELECT p.puballtables OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND "
+	"(r.prrelid = $2::oid OR r.prrelid IN (SELECT relid FROM pg_catalog.pg_partition_ancestors($2::oid)))) OR "
+	"EXISTS (SELECT FROM pg_catalog.pg_publication_tables t JOIN pg_catalog.pg_namespace n ON n.nspname = "
+	"t.schemaname JOIN pg_catalog.pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid WHERE t.pubname "
+	"= p.pubname AND c.oid = $2::oid), EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid "
+	"AND (r.prrelid = $2::oid OR r.prrelid IN (SELECT relid FROM pg_catalog.pg_partition_ancestors($2::oid))) AND "
+	"(to_jsonb(r) ->> 'prqual' IS NOT NULL OR to_jsonb(r) ->> 'prattrs' IS NOT NULL)) "
 	"FROM pg_catalog.pg_publication p WHERE p.pubname = $1";
 
 static int relations_read(struct join *join)
@@ -233,15 +233,17 @@ static int member_read(struct join *join)
 	if (rc < 0)
 		goto out;
 	if (PQntuples(res) == 0) {
-		rc = cu_pg_error_set(join->err, CU_EPG, CU_PG_CONFIG, NULL, "publication \"%s\" does not exist", join->pub->name);
+		rc = cu_pg_error_set(join->err, CU_EPG, CU_PG_CONFIG, NULL, "publication \"%s\" does not exist",
+				     join->pub->name);
 		goto out;
 	}
 	join->member = *PQgetvalue(res, 0, 0) == 't';
 	if (*PQgetvalue(res, 0, 1) == 't')
-		rc = cu_pg_error_set(join->err, CU_EPG, CU_PG_CONFIG, NULL,
-				     "publication \"%s\" has a row filter or a column list on table \"%s\".\"%s\": shapes would miss "
-				     "changes. Drop the table from the publication and add it without one",
-				     join->pub->name, join->table->schema, join->table->name);
+		rc = cu_pg_error_set(
+			join->err, CU_EPG, CU_PG_CONFIG, NULL,
+			"publication \"%s\" has a row filter or a column list on table \"%s\".\"%s\": shapes would "
+			"miss changes. Drop the table from the publication and add it without one",
+			join->pub->name, join->table->schema, join->table->name);
 out:
 	PQclear(res);
 	return rc;
@@ -269,15 +271,16 @@ static int missing_report(struct join *join, enum cu_pg_kind kind, const char *w
 		cu_buf_puts(&text, "; ");
 	}
 	cu_buf_puts(&text, cu_buf_str(&join->identity));
-	rc = cu_pg_error_set(join->err, CU_EPG, kind, kind == CU_PG_PERMISSION ? "42501" : NULL, "%s", cu_buf_str(&text));
+	rc = cu_pg_error_set(join->err, CU_EPG, kind, kind == CU_PG_PERMISSION ? "42501" : NULL, "%s",
+			     cu_buf_str(&text));
 	cu_buf_fini(&text);
 	return rc;
 }
 
 /* --- the change --- */
 
-/* Before these minor versions a transaction that was writing keeps its old view of the publication until it ends, for changes
- * it makes later too: nobody may be writing at the moment the table joins. */
+/* Before these minor versions a transaction that was writing keeps its old view of the publication until it ends, for
+ * changes it makes later too: nobody may be writing at the moment the table joins. */
 static bool stale_view(int version)
 {
 	static const int fixed[] = { 140018, 150013, 160009, 170005 };
@@ -335,8 +338,9 @@ static int attempt(struct join *join)
 		goto out;
 	if (!join->member || join->identity.len) {
 		if (join->pub->manual) {
-			rc = missing_report(join, CU_PG_CONFIG,
-					    "the ELECTRIC_MANUAL_TABLE_PUBLISHING setting prevents Electric from changing it");
+			rc = missing_report(
+				join, CU_PG_CONFIG,
+				"the ELECTRIC_MANUAL_TABLE_PUBLISHING setting prevents Electric from changing it");
 			goto out;
 		}
 		rc = alter(join);
@@ -381,14 +385,15 @@ static int alter_with_retries(struct join *join)
 
 /* --- writers --- */
 
-/* Who has a lock that writing takes (not what VACUUM or CREATE INDEX take). A transaction that prepares itself gives its virtual
- * id up, so prepared ones (no pid) count always: $2 NULL asks for the set to wait for, else it is that set. */
+/* Who has a lock that writing takes (not what VACUUM or CREATE INDEX take). A transaction that prepares itself gives
+ * its virtual id up, so prepared ones (no pid) count always: $2 NULL asks for the set to wait for, else it is that
+ * set. */
 static const char writers_sql[] =
-	"SELECT array_agg(DISTINCT virtualtransaction)::text, min(pid), count(*) FROM pg_catalog.pg_locks WHERE locktype = "
-	"'relation' AND granted AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND "
-	"relation = ANY ($1::oid[]) AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', "
-	"'AccessExclusiveLock') AND pid IS DISTINCT FROM pg_backend_pid() AND ($2::text[] IS NULL OR pid IS NULL OR "
-	"virtualtransaction = ANY ($2::text[]))";
+	"SELECT array_agg(DISTINCT virtualtransaction)::text, min(pid), count(*) FROM pg_catalog.pg_locks WHERE "
+	"locktype = 'relation' AND granted AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = "
+	"current_database()) AND relation = ANY ($1::oid[]) AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', "
+	"'ExclusiveLock', 'AccessExclusiveLock') AND pid IS DISTINCT FROM pg_backend_pid() AND ($2::text[] IS NULL OR "
+	"pid IS NULL OR virtualtransaction = ANY ($2::text[]))";
 
 static int writers_wait(struct join *join)
 {
@@ -409,12 +414,13 @@ static int writers_wait(struct join *join)
 				 CU_KV("writers", waited_for));
 		}
 		if (cu_now_ms() >= join->deadline_ms) {
-			rc = cu_pg_error_set(join->err, CU_EAGAIN, CU_PG_BUSY, NULL,
-					     "a transaction has been writing to table \"%s\".\"%s\" since before it was published (%s "
-					     "%s): the table can be synced when that has ended",
-					     join->table->schema, join->table->name,
-					     PQgetisnull(res, 0, 1) ? "prepared transaction" : "process",
-					     PQgetisnull(res, 0, 1) ? "" : PQgetvalue(res, 0, 1));
+			rc = cu_pg_error_set(
+				join->err, CU_EAGAIN, CU_PG_BUSY, NULL,
+				"a transaction has been writing to table \"%s\".\"%s\" since before it was published "
+				"(%s %s): the table can be synced when that has ended",
+				join->table->schema, join->table->name,
+				PQgetisnull(res, 0, 1) ? "prepared transaction" : "process",
+				PQgetisnull(res, 0, 1) ? "" : PQgetvalue(res, 0, 1));
 			break;
 		}
 		PQclear(res);
@@ -471,8 +477,9 @@ static void turn_end(cu_publication *pub, uint32_t oid, bool joined, uint64_t ge
 
 int cu_publication_join(cu_publication *pub, PGconn *conn, const struct cu_table *table, struct cu_pg_error *err)
 {
-	struct join join = { .pub = pub, .conn = conn, .table = table, .err = err,
-			     .identity = CU_BUF_INIT, .lacking = CU_BUF_INIT };
+	struct join join = {
+		.pub = pub, .conn = conn, .table = table, .err = err, .identity = CU_BUF_INIT, .lacking = CU_BUF_INIT
+	};
 	uint64_t generation = 0;
 	int rc;
 

@@ -1,11 +1,12 @@
 /* publication.h: a table joins the stream (DESIGN.md, section 7).
  *
- * In one transaction with a short lock_timeout: ADD TABLE to the publication, then REPLICA IDENTITY FULL on the table and
- * all its partitions; then wait for the transactions that were already writing. Only after join() returned 0 may the
- * table's snapshot be taken. What has been joined is remembered by oid, so the second call costs a hash probe.
+ * In one transaction with a short lock_timeout: ADD TABLE to the publication, then REPLICA IDENTITY FULL on the table
+ * and all its partitions; then wait for the transactions that were already writing. Only after join() returned 0 may
+ * the table's snapshot be taken. What has been joined is remembered by oid, so the second call costs a hash probe.
  *
- * Threads: any that may block; several at once are fine (one mutex, not held during I/O). Bound: CU_TABLE_WRITERS_WAIT_MS
- * for locks and writers together, then CU_EAGAIN with err saying who is in the way: answer 503.
+ * Threads: any that may block; several at once are fine (one mutex, not held during I/O). Bound:
+ * CU_TABLE_WRITERS_WAIT_MS for locks and writers together, then CU_EAGAIN with err saying who is in the way: answer
+ * 503.
  */
 #ifndef CU_PG_PUBLICATION_H
 #define CU_PG_PUBLICATION_H
@@ -17,8 +18,8 @@ typedef struct cu_publication cu_publication;
 /* manual: only check, never ALTER (ELECTRIC_MANUAL_TABLE_PUBLISHING). wait_ms 0 = CU_TABLE_WRITERS_WAIT_MS. */
 int cu_publication_new(const char *publication, bool manual, unsigned wait_ms, cu_publication **ret_pub);
 void cu_publication_free(cu_publication **pub);
-/* 0, CU_EAGAIN (locks or writers in the way), CU_EPG with err: kind CU_PG_PERMISSION when we may not alter, CU_PG_CONFIG
- * when the publication or (manual) the table's settings are missing: err->message tells precisely what. */
+/* 0, CU_EAGAIN (locks or writers in the way), CU_EPG with err: kind CU_PG_PERMISSION when we may not alter,
+ * CU_PG_CONFIG when the publication or (manual) the table's settings are missing: err->message tells precisely what. */
 int cu_publication_join(cu_publication *pub, PGconn *conn, const struct cu_table *table, struct cu_pg_error *err);
 bool cu_publication_has(cu_publication *pub, uint32_t oid);
 /* 0 = all (after a reconnection, or when the publication was made anew). */

@@ -4,17 +4,17 @@
  *        ▲                                                                    │
  *        └───────────── back-off CU_RECONNECT_MS_MIN…MAX ◄────────────────────┘ connection or lock lost
  *
- * It owns the lock, creates what is missing, and reads pgoutput (proto_version 1, messages on) into blocks. The consumer
- * (the collector's thread, one) takes whole blocks. The queue is bounded in bytes (CU_REPLICATION_QUEUE_MAX): when it is
- * full the socket is not read, but the walsender keeps getting its status messages, so it never times out.
+ * It owns the lock, creates what is missing, and reads pgoutput (proto_version 1, messages on) into blocks. The
+ * consumer (the collector's thread, one) takes whole blocks. The queue is bounded in bytes (CU_REPLICATION_QUEUE_MAX):
+ * when it is full the socket is not read, but the walsender keeps getting its status messages, so it never times out.
  *
  * What is confirmed to Postgres is cu_replication_confirm()'s LSN and nothing else: a silent database advances because
  * the consumer confirms the positions of KEEPALIVE frames when it holds nothing unsynced.
  *
  * Every (re)connection gives a CONNECTED frame before its data; every loss after that gives a DISCONNECTED frame: drop
  * the open transaction. After CONNECTED the stream restarts at a commit boundary, at or before what was confirmed:
- * skip what is held. All shapes must rotate when slot.created, when slot.confirmed_flush_lsn is beyond what the consumer
- * holds (somebody else moved the slot), or when system id or timeline differ from the stored ones,
+ * skip what is held. All shapes must rotate when slot.created, when slot.confirmed_flush_lsn is beyond what the
+ * consumer holds (somebody else moved the slot), or when system id or timeline differ from the stored ones,
  * or when ident.flush_lsn is before what the consumer holds (the server was restored).
  *
  * No confirmation is reported between a connection and the release of the batch with its CONNECTED frame, and never one
@@ -36,7 +36,7 @@ enum cu_replication_state {
 	CU_REPLICATION_WAITING_LOCK, /* another instance is active */
 	CU_REPLICATION_PREPARING,
 	CU_REPLICATION_STREAMING,
-	CU_REPLICATION_BACKOFF,      /* cu_replication_last_error() says why */
+	CU_REPLICATION_BACKOFF, /* cu_replication_last_error() says why */
 };
 
 enum cu_replication_kind {
@@ -69,12 +69,12 @@ struct cu_replication_batch {
 };
 
 struct cu_replication_opts {
-	const cu_pg_config *config;  /* borrowed for the life of the object */
+	const cu_pg_config *config; /* borrowed for the life of the object */
 	struct cu_pg_names names;
-	bool manual_publication;     /* never create or alter the publication */
+	bool manual_publication; /* never create or alter the publication */
 	bool temporary_slot;
-	size_t queue_bytes_max;      /* 0 = CU_REPLICATION_QUEUE_MAX */
-	unsigned lock_poll_ms;       /* 0 = 1000 */
+	size_t queue_bytes_max; /* 0 = CU_REPLICATION_QUEUE_MAX */
+	unsigned lock_poll_ms;  /* 0 = 1000 */
 	/* Everything before resume_lsn is held, of the history of that system and timeline; used to skip on connection
 	 * when they are the server's. 0 = the slot knows. */
 	uint64_t resume_lsn;
@@ -100,8 +100,8 @@ void cu_replication_release(cu_replication *repl, struct cu_replication_batch *b
 /* Makes a waiting next() return CU_EAGAIN. */
 void cu_replication_wake(cu_replication *repl);
 
-/* Everything before lsn is durable here: reported as written, flushed and applied; never goes back. Also moves the resume
- * position. Wait-free but for one write to an eventfd. */
+/* Everything before lsn is durable here: reported as written, flushed and applied; never goes back. Also moves the
+ * resume position. Wait-free but for one write to an eventfd. */
 void cu_replication_confirm(cu_replication *repl, uint64_t lsn);
 /* Breaks the connection, so that it is made anew with a new slot (the caller found that it cannot resume). */
 void cu_replication_reset_slot(cu_replication *repl);
@@ -124,8 +124,8 @@ struct cu_replication_stats {
 void cu_replication_stats_get(cu_replication *repl, struct cu_replication_stats *ret_stats);
 
 /* First frame: prev NULL. NULL at the end. */
-static inline const struct cu_replication_frame *
-cu_replication_frame_next(const struct cu_replication_batch *batch, const struct cu_replication_frame *prev)
+static inline const struct cu_replication_frame *cu_replication_frame_next(const struct cu_replication_batch *batch,
+									   const struct cu_replication_frame *prev)
 {
 	const uint8_t *at = batch->data;
 

@@ -157,7 +157,8 @@ void cu_replication_queue_close(struct cu_replication_queue *queue)
 	pthread_mutex_unlock(&queue->mtx);
 }
 
-int cu_replication_queue_take(struct cu_replication_queue *queue, int timeout_ms, struct cu_replication_batch *ret_batch)
+int cu_replication_queue_take(struct cu_replication_queue *queue, int timeout_ms,
+			      struct cu_replication_batch *ret_batch)
 {
 	uint64_t deadline = cu_now_ns() + (timeout_ms < 0 ? 0 : (uint64_t)timeout_ms * 1000000u);
 	struct timespec until = { (time_t)(deadline / 1000000000u), (long)(deadline % 1000000000u) };

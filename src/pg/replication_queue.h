@@ -1,8 +1,8 @@
 /* replication_queue.h: private to replication.c: blocks of frames from one producer to one consumer, bounded in bytes.
  *
  * The producer fills a block of its own without any lock and hands it over when it is full or when the socket has
- * nothing more; a small one is copied behind the last waiting block instead, so that a trickle behind a stalled consumer
- * does not take a block per message. A block counts against the bound until it is released.
+ * nothing more; a small one is copied behind the last waiting block instead, so that a trickle behind a stalled
+ * consumer does not take a block per message. A block counts against the bound until it is released.
  *
  * Lock: one mutex; nothing is called under it.
  */
@@ -50,7 +50,8 @@ bool cu_replication_queue_full(struct cu_replication_queue *queue);
 void cu_replication_queue_close(struct cu_replication_queue *queue);
 
 /* Consumer; wake: any thread. */
-int cu_replication_queue_take(struct cu_replication_queue *queue, int timeout_ms, struct cu_replication_batch *ret_batch);
+int cu_replication_queue_take(struct cu_replication_queue *queue, int timeout_ms,
+			      struct cu_replication_batch *ret_batch);
 void cu_replication_queue_release(struct cu_replication_queue *queue, struct cu_replication_batch *batch);
 void cu_replication_queue_wake(struct cu_replication_queue *queue);
 size_t cu_replication_queue_bytes(struct cu_replication_queue *queue);

@@ -1,5 +1,6 @@
-/* schema_json.c: the electric-schema header. Which modifier is shown under which name is Electric's choice (its odd corners
- * too: a precision of 0 is shown as type_mod, a bit string without a length as -1), because clients parse it. */
+/* schema_json.c: the electric-schema header. Which modifier is shown under which name is Electric's choice (its odd
+ * corners too: a precision of 0 is shown as type_mod, a bit string without a length as -1), because clients parse
+ * it. */
 #include "pg/catalog.h"
 
 #include "base/limits.h"
@@ -20,7 +21,10 @@ static bool is_one_of(const char *name, const char *const *names)
 
 static void put_interval(cu_buf *buf, int32_t typmod)
 {
-	static const struct { const char *unit; int bit; } fields[] = {
+	static const struct {
+		const char *unit;
+		int bit;
+	} fields[] = {
 		{ "YEAR", 2 }, { "MONTH", 1 }, { "DAY", 3 }, { "HOUR", 10 }, { "MINUTE", 11 }, { "SECOND", 12 },
 	};
 	int range = (typmod >> 16) & 0x7fff;

@@ -41,15 +41,16 @@ static int lock_try(PGconn *conn, const char *slot, bool *ret_taken, int *ret_pi
 
 	/* The holder is looked up for the log only: the int4 hash is widened to the bigint key with its sign, as
 	 * pg_advisory_lock(hashtext(…)) does. */
-	rc = cu_pg_query(conn,
-			 "SELECT pg_try_advisory_lock(hashtext($1)), (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND "
-			 "objsubid = 1 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = "
-			 "current_database()) AND ((classid::bigint << 32) | objid::bigint) = hashtext($1)::bigint LIMIT 1)",
-			 1, params, &res, err);
+	rc = cu_pg_query(
+		conn,
+		"SELECT pg_try_advisory_lock(hashtext($1)), (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND "
+		"objsubid = 1 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = "
+		"current_database()) AND ((classid::bigint << 32) | objid::bigint) = hashtext($1)::bigint LIMIT 1)",
+		1, params, &res, err);
 	if (rc < 0)
 		goto out;
 	*ret_taken = *PQgetvalue(res, 0, 0) == 't';
-	*ret_pid = atoi(PQgetvalue(res, 0, 1));
+	*ret_pid = (int)strtol(PQgetvalue(res, 0, 1), NULL, 10);
 out:
 	PQclear(res);
 	return rc;
@@ -145,15 +146,17 @@ static int publication_check(PGconn *conn, const char *publication, bool *ret_ex
 	if (!*ret_exists)
 		goto out;
 	if (*PQgetvalue(res, 0, 0) != 't')
-		rc = cu_pg_error_set(err, CU_EPG, CU_PG_CONFIG, NULL,
-				     "publication \"%s\" does not publish all operations: run ALTER PUBLICATION \"%s\" SET (publish "
-				     "= 'insert, update, delete, truncate')",
-				     publication, publication);
+		rc = cu_pg_error_set(
+			err, CU_EPG, CU_PG_CONFIG, NULL,
+			"publication \"%s\" does not publish all operations: run ALTER PUBLICATION \"%s\" SET (publish "
+			"= 'insert, update, delete, truncate')",
+			publication, publication);
 	else if (*PQgetvalue(res, 0, 1) == 't')
-		rc = cu_pg_error_set(err, CU_EPG, CU_PG_CONFIG, NULL,
-				     "publication \"%s\" publishes via the partition root, which hides the partition of a change: "
-				     "run ALTER PUBLICATION \"%s\" SET (publish_via_partition_root = false)",
-				     publication, publication);
+		rc = cu_pg_error_set(
+			err, CU_EPG, CU_PG_CONFIG, NULL,
+			"publication \"%s\" publishes via the partition root, which hides the partition of a change: "
+			"run ALTER PUBLICATION \"%s\" SET (publish_via_partition_root = false)",
+			publication, publication);
 out:
 	PQclear(res);
 	return rc;
@@ -172,10 +175,11 @@ int cu_pg_publication_ensure(PGconn *conn, const char *publication, bool manual,
 	if (rc < 0 || exists)
 		return rc;
 	if (manual)
-		return cu_pg_error_set(err, CU_EPG, CU_PG_CONFIG, NULL,
-				       "publication \"%s\" does not exist and manual table publishing is on: run CREATE PUBLICATION "
-				       "\"%s\"%s",
-				       publication, publication, with);
+		return cu_pg_error_set(
+			err, CU_EPG, CU_PG_CONFIG, NULL,
+			"publication \"%s\" does not exist and manual table publishing is on: run CREATE PUBLICATION "
+			"\"%s\"%s",
+			publication, publication, with);
 	rc = cu_pg_execf(conn, NULL, err, "CREATE PUBLICATION \"%s\"%s", publication, with);
 	if (rc == 0) {
 		*ret_created = true;
@@ -184,7 +188,8 @@ int cu_pg_publication_ensure(PGconn *conn, const char *publication, bool manual,
 		char text[300];
 
 		snprintf(text, sizeof text,
-			 "run CREATE PUBLICATION \"%s\"%s as the database's owner, or GRANT CREATE ON DATABASE to this role",
+			 "run CREATE PUBLICATION \"%s\"%s as the database's owner, or GRANT CREATE ON DATABASE to this "
+			 "role",
 			 publication, with);
 		memcpy(err->hint, text, sizeof err->hint - 1);
 		err->hint[sizeof err->hint - 1] = '\0';
@@ -209,26 +214,29 @@ static int slot_read(PGconn *conn, const char *slot, struct slot_row *row, struc
 
 	memset(row, 0, sizeof *row);
 	/* A slot invalidated for another reason than its WAL (16+: conflicting, 17+: invalidation_reason) has no
-	 * restart_lsn or the wal_status lost as well; the columns are read through JSON because old servers lack them. */
-	rc = cu_pg_query(conn,
-			 "SELECT active_pid, confirmed_flush_lsn, restart_lsn, coalesce(wal_status = 'lost', false) OR "
-			 "coalesce(to_jsonb(s) ->> 'conflicting', 'false') = 'true' OR to_jsonb(s) ->> 'invalidation_reason' IS NOT "
-			 "NULL, plugin = 'pgoutput' AND slot_type = 'logical' AND database = current_database(), database, plugin "
-			 "FROM pg_replication_slots s WHERE slot_name = $1",
-			 1, params, &res, err);
+	 * restart_lsn or the wal_status lost as well; the columns are read through JSON because old servers lack
+	 * them. */
+	rc = cu_pg_query(
+		conn,
+		"SELECT active_pid, confirmed_flush_lsn, restart_lsn, coalesce(wal_status = 'lost', false) OR "
+		"coalesce(to_jsonb(s) ->> 'conflicting', 'false') = 'true' OR to_jsonb(s) ->> 'invalidation_reason' IS "
+		"NOT NULL, plugin = 'pgoutput' AND slot_type = 'logical' AND database = current_database(), database, "
+		"plugin FROM pg_replication_slots s WHERE slot_name = $1",
+		1, params, &res, err);
 	if (rc < 0)
 		goto out;
 	row->exists = PQntuples(res) == 1;
 	if (!row->exists)
 		goto out;
-	row->active_pid = atoi(PQgetvalue(res, 0, 0));
+	row->active_pid = (int)strtol(PQgetvalue(res, 0, 0), NULL, 10);
 	row->lost = *PQgetvalue(res, 0, 3) == 't';
 	row->usable = *PQgetvalue(res, 0, 4) == 't';
 	if (!row->usable) {
-		rc = cu_pg_error_set(err, CU_EPG, CU_PG_CONFIG, NULL,
-				     "replication slot \"%s\" belongs to database \"%s\" with plugin \"%s\": choose another stream id "
-				     "(ELECTRIC_REPLICATION_STREAM_ID) or drop it",
-				     slot, PQgetvalue(res, 0, 5), PQgetvalue(res, 0, 6));
+		rc = cu_pg_error_set(
+			err, CU_EPG, CU_PG_CONFIG, NULL,
+			"replication slot \"%s\" belongs to database \"%s\" with plugin \"%s\": choose another stream "
+			"id (ELECTRIC_REPLICATION_STREAM_ID) or drop it",
+			slot, PQgetvalue(res, 0, 5), PQgetvalue(res, 0, 6));
 		goto out;
 	}
 	if (PQgetisnull(res, 0, 1) || cu_lsn_parse(PQgetvalue(res, 0, 1), &row->confirmed_flush_lsn) < 0)
@@ -243,9 +251,10 @@ out:
 static int slot_drop(PGconn *conn, const char *slot, struct cu_pg_error *err)
 {
 	const char *params[1] = { slot };
-	int rc = cu_pg_query(conn,
-			     "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", 1,
-			     params, NULL, err);
+	int rc =
+		cu_pg_query(conn,
+			    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1",
+			    1, params, NULL, err);
 
 	if (rc < 0 && strcmp(err->sqlstate, "42704") == 0)
 		rc = 0; /* gone in between */
@@ -258,12 +267,13 @@ static int slot_create(PGconn *replication, const char *slot, bool temporary, st
 	PGresult *res = NULL;
 	int rc;
 
-	rc = cu_pg_execf(replication, &res, err, "CREATE_REPLICATION_SLOT \"%s\" %sLOGICAL pgoutput NOEXPORT_SNAPSHOT", slot,
-			 temporary ? "TEMPORARY " : "");
+	rc = cu_pg_execf(replication, &res, err, "CREATE_REPLICATION_SLOT \"%s\" %sLOGICAL pgoutput NOEXPORT_SNAPSHOT",
+			 slot, temporary ? "TEMPORARY " : "");
 	if (rc < 0)
 		goto out;
 	if (PQntuples(res) != 1 || cu_lsn_parse(PQgetvalue(res, 0, 1), &ret_slot->confirmed_flush_lsn) < 0) {
-		rc = cu_pg_error_set(err, CU_EPG, CU_PG_QUERY, NULL, "CREATE_REPLICATION_SLOT gave an unexpected answer");
+		rc = cu_pg_error_set(err, CU_EPG, CU_PG_QUERY, NULL,
+				     "CREATE_REPLICATION_SLOT gave an unexpected answer");
 		goto out;
 	}
 	ret_slot->restart_lsn = ret_slot->confirmed_flush_lsn;
@@ -289,9 +299,10 @@ int cu_pg_slot_ensure(PGconn *conn, PGconn *replication, const char *slot, bool 
 		/* We hold the lock, so this is a walsender whose client is gone and which has not noticed yet. */
 		cu_warn("replication slot is still in use by a dead connection: waiting", CU_KV("slot", slot),
 			CU_KV_INT("pid", row.active_pid), CU_KV("next", "retrying until wal_sender_timeout ends it"));
-		return cu_pg_error_set(err, CU_EPG, CU_PG_BUSY, "55006",
-				       "replication slot \"%s\" is in use by process %d; SELECT pg_terminate_backend(%d) frees it now",
-				       slot, row.active_pid, row.active_pid);
+		return cu_pg_error_set(
+			err, CU_EPG, CU_PG_BUSY, "55006",
+			"replication slot \"%s\" is in use by process %d; SELECT pg_terminate_backend(%d) frees it now",
+			slot, row.active_pid, row.active_pid);
 	}
 	if (row.exists && row.lost) {
 		cu_warn("replication slot was invalidated: its WAL is gone", CU_KV("slot", slot),

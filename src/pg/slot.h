@@ -25,7 +25,8 @@ int cu_pg_names_init(struct cu_pg_names *names, const char *stream_id);
 typedef struct cu_pg_lock cu_pg_lock;
 
 /* Takes the lock on a connection of its own. While another instance has it: tries again every poll_ms (never a waiting
- * statement, that would hold back vacuum) and calls waiting(arg, holder pid) once. CU_ECLOSED when cancel_fd becomes readable. */
+ * statement, that would hold back vacuum) and calls waiting(arg, holder pid) once. CU_ECLOSED when cancel_fd becomes
+ * readable. */
 int cu_pg_lock_acquire(const cu_pg_config *config, const char *slot, unsigned poll_ms, int cancel_fd,
 		       void (*waiting)(void *arg, int pid), void *arg, cu_pg_lock **ret_lock, struct cu_pg_error *err);
 int cu_pg_lock_fd(const cu_pg_lock *lock); /* readable = call cu_pg_lock_check() */
@@ -49,7 +50,8 @@ struct cu_pg_slot {
 int cu_pg_publication_ensure(PGconn *conn, const char *publication, bool manual, int version_num, bool *ret_created,
 			     struct cu_pg_error *err);
 /* Creates the slot when it is missing, lost, or `fresh` is asked for. replication: the connection that will stream
- * (creates a temporary slot there when temporary is set). CU_EPG with kind CU_PG_BUSY while a zombie walsender has it. */
+ * (creates a temporary slot there when temporary is set). CU_EPG with kind CU_PG_BUSY while a zombie walsender has
+ * it. */
 int cu_pg_slot_ensure(PGconn *conn, PGconn *replication, const char *slot, bool temporary, bool fresh,
 		      struct cu_pg_slot *ret_slot, struct cu_pg_error *err);
 /* Drops slot and publication (shutdown with clean-up asked for, tests). Missing ones are fine. */

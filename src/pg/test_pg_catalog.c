@@ -75,8 +75,9 @@ static void schema_json_shows_every_odd_type_as_electric_does(void **state)
 	struct cu_table *table;
 
 	(void)state;
-	pg_cluster_sql(cluster, "CREATE TYPE mood AS ENUM ('sad', 'ok'); ALTER TYPE mood ADD VALUE 'so''so' BEFORE 'ok'; "
-				"CREATE DOMAIN posint AS int CHECK (value > 0); CREATE TYPE pair AS (a int, b text)");
+	pg_cluster_sql(cluster,
+		       "CREATE TYPE mood AS ENUM ('sad', 'ok'); ALTER TYPE mood ADD VALUE 'so''so' BEFORE 'ok'; "
+		       "CREATE DOMAIN posint AS int CHECK (value > 0); CREATE TYPE pair AS (a int, b text)");
 	cu_buf_puts(&sql, "CREATE TABLE odd (");
 	cu_buf_putc(&want, '{');
 	for (unsigned i = 0; i < CU_ARRAY_LEN(cases); i++) {
@@ -111,9 +112,11 @@ static void key_order_dropped_and_generated_columns_are_seen(void **state)
 	uint16_t selected[2] = { 3, 1 };
 
 	(void)state;
-	pg_cluster_sql(cluster, "CREATE SCHEMA \"S.1\"; CREATE TABLE \"S.1\".\"T\"\"x\" (gone int, b text COLLATE \"C\", a int NOT "
-				"NULL, \"Gen\" int GENERATED ALWAYS AS (a * 2) STORED, extra int, PRIMARY KEY (a, b) INCLUDE "
-				"(extra)); ALTER TABLE \"S.1\".\"T\"\"x\" DROP COLUMN gone");
+	pg_cluster_sql(
+		cluster,
+		"CREATE SCHEMA \"S.1\"; CREATE TABLE \"S.1\".\"T\"\"x\" (gone int, b text COLLATE \"C\", a int NOT "
+		"NULL, \"Gen\" int GENERATED ALWAYS AS (a * 2) STORED, extra int, PRIMARY KEY (a, b) INCLUDE "
+		"(extra)); ALTER TABLE \"S.1\".\"T\"\"x\" DROP COLUMN gone");
 	assert_int_equal(cu_catalog_new(0, &cat), 0);
 	table = look(cat, "\"S.1\".\"T\"\"x\"");
 	assert_int_equal(table->columns_len, 4);
@@ -128,8 +131,9 @@ static void key_order_dropped_and_generated_columns_are_seen(void **state)
 	assert_int_equal(table->replica_identity, 'd');
 	assert_int_equal(table->root_oid, table->oid);
 	cu_catalog_put_schema_json(&got, table, selected, 2);
-	assert_string_equal(cu_buf_str(&got),
-			    "{\"a\":{\"type\":\"int4\",\"not_null\":true,\"pk_index\":0},\"extra\":{\"type\":\"int4\"}}");
+	assert_string_equal(
+		cu_buf_str(&got),
+		"{\"a\":{\"type\":\"int4\",\"not_null\":true,\"pk_index\":0},\"extra\":{\"type\":\"int4\"}}");
 	cu_table_unref(&table);
 	cu_catalog_free(&cat);
 	cu_buf_fini(&got);
@@ -141,9 +145,11 @@ static void partitions_know_root_and_leaves(void **state)
 	struct cu_table *root, *leaf;
 
 	(void)state;
-	pg_cluster_sql(cluster, "CREATE TABLE pr (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE pr1 PARTITION OF pr "
-				"FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id); CREATE TABLE pr11 PARTITION OF pr1 FOR VALUES "
-				"FROM (0) TO (5)");
+	pg_cluster_sql(
+		cluster,
+		"CREATE TABLE pr (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE pr1 PARTITION OF pr "
+		"FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id); CREATE TABLE pr11 PARTITION OF pr1 FOR VALUES "
+		"FROM (0) TO (5)");
 	assert_int_equal(cu_catalog_new(0, &cat), 0);
 	root = look(cat, "pr");
 	leaf = look(cat, "pr11");

@@ -17,7 +17,8 @@ static void url_and_conninfo_are_both_read(void **state)
 	struct cu_pg_error err;
 
 	(void)state;
-	assert_int_equal(cu_pg_config_new("postgresql://u:p%40ss@db.example:6432/app?sslmode=disable", &config, &err), 0);
+	assert_int_equal(cu_pg_config_new("postgresql://u:p%40ss@db.example:6432/app?sslmode=disable", &config, &err),
+			 0);
 	assert_string_equal(cu_pg_config_host(config), "db.example");
 	assert_string_equal(cu_pg_config_dbname(config), "app");
 	cu_pg_config_free(&config);
@@ -28,8 +29,12 @@ static void url_and_conninfo_are_both_read(void **state)
 
 static void bad_url_is_refused_without_showing_the_password(void **state)
 {
-	static const char *const bad[] = { "", "postgresql://u:geh%zzeim@h/app", "nonsense", "postgresql://u:geheim@h/db?nope=1",
-					   "host=h password=geheim nope=1", "postgresql://h/db?replication=database" };
+	static const char *const bad[] = { "",
+					   "postgresql://u:geh%zzeim@h/app",
+					   "nonsense",
+					   "postgresql://u:geheim@h/db?nope=1",
+					   "host=h password=geheim nope=1",
+					   "postgresql://h/db?replication=database" };
 	cu_pg_config *config = NULL;
 	struct cu_pg_error err;
 

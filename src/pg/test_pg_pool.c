@@ -33,7 +33,10 @@ struct gate {
 	enum cu_pg_kind last_kind;
 };
 
-#define GATE_INIT { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, false, CU_PG_NONE }
+#define GATE_INIT                                                                               \
+	{                                                                                       \
+		PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, false, CU_PG_NONE \
+	}
 
 static void gate_wait(struct gate *gate, const unsigned *counter, unsigned want)
 {
@@ -192,8 +195,9 @@ static void idle_workers_end_with_their_connections(void **state)
 	for (unsigned round = 1; round <= 3; round++) {
 		assert_int_equal(cu_pool_submit(pool, CU_POOL_SHORT, quick, &gate), 0);
 		gate_wait(&gate, &gate.done, round);
-		assert_true(pg_cluster_until(cluster, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'copper'", "0",
-					     WAIT_S * 1000));
+		assert_true(pg_cluster_until(cluster,
+					     "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'copper'",
+					     "0", WAIT_S * 1000));
 		cu_pool_stats_get(pool, &stats);
 		assert_int_equal(stats.threads + stats.connections, 0);
 	}
@@ -212,7 +216,8 @@ static void untidy_job_does_not_hurt_the_next(void **state)
 	assert_int_equal(cu_pool_submit(pool, CU_POOL_SHORT, quick, &gate), 0);
 	gate_wait(&gate, &gate.done, 4);
 	assert_int_equal(gate.failed, 0);
-	assert_string_equal(pg_cluster_sql(cluster, "SELECT count(*) FROM pg_class WHERE relname = 'left_behind'"), "0");
+	assert_string_equal(pg_cluster_sql(cluster, "SELECT count(*) FROM pg_class WHERE relname = 'left_behind'"),
+			    "0");
 	cu_pool_free(&pool);
 }
 
@@ -224,7 +229,9 @@ static void broken_connection_is_replaced_and_a_dead_server_reported(void **stat
 	(void)state;
 	assert_int_equal(cu_pool_submit(pool, CU_POOL_SHORT, quick, &gate), 0);
 	gate_wait(&gate, &gate.done, 1);
-	pg_cluster_sql(cluster, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'copper'");
+	pg_cluster_sql(
+		cluster,
+		"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'copper'");
 	assert_int_equal(cu_pool_submit(pool, CU_POOL_SHORT, quick, &gate), 0);
 	gate_wait(&gate, &gate.done, 2);
 	assert_int_equal(gate.failed, 0);
@@ -258,8 +265,8 @@ static void stop_ends_running_statements_and_answers_waiting_jobs(void **state)
 	assert_int_equal(cu_pool_submit(pool, CU_POOL_SHORT, quick, &gate), CU_ECLOSED);
 	cu_pool_free(&pool);
 	/* The server notices as well. */
-	assert_true(pg_cluster_until(cluster, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'copper'", "0",
-				     WAIT_S * 1000));
+	assert_true(pg_cluster_until(cluster, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'copper'",
+				     "0", WAIT_S * 1000));
 }
 
 /* --- the queue between replication and collector --- */
@@ -268,6 +275,7 @@ struct producer {
 	struct cu_replication_queue queue;
 	unsigned frames;
 	unsigned stalls;
+	int stalled_fd; /* written at the first stall */
 };
 
 static void *producer_main(void *arg)
@@ -284,9 +292,10 @@ static void *producer_main(void *arg)
 		if (i % 7 == 0)
 			cu_replication_queue_flush(&producer->queue);
 		while (cu_replication_queue_full(&producer->queue)) {
-			uint64_t count;
+			uint64_t count, one = 1;
 
-			producer->stalls++;
+			if (producer->stalls++ == 0)
+				assert_int_equal(write(producer->stalled_fd, &one, sizeof one), sizeof one);
 			assert_int_equal(read(producer->queue.wake_fd, &count, sizeof count), sizeof count);
 		}
 	}
@@ -302,10 +311,13 @@ static void queue_keeps_order_and_bound_with_a_slow_consumer(void **state)
 	unsigned next = 0;
 	pthread_t thread;
 	int fd = eventfd(0, 0), rc;
+	uint64_t count;
 
 	(void)state;
 	cu_replication_queue_init(&producer.queue, 512 * 1024, fd);
+	producer.stalled_fd = eventfd(0, 0);
 	pthread_create(&thread, NULL, producer_main, &producer);
+	assert_int_equal(read(producer.stalled_fd, &count, sizeof count), sizeof count);
 	while ((rc = cu_replication_queue_take(&producer.queue, -1, &batch)) == 0) {
 		const struct cu_replication_frame *frame = NULL;
 
@@ -326,6 +338,7 @@ static void queue_keeps_order_and_bound_with_a_slow_consumer(void **state)
 	assert_true(producer.stalls > 0);
 	cu_replication_queue_fini(&producer.queue);
 	close(fd);
+	close(producer.stalled_fd);
 }
 
 static void trickle_behind_a_stalled_consumer_shares_blocks(void **state)

@@ -43,7 +43,7 @@ static struct cu_table *describe(PGconn *conn, const char *name)
 	cu_catalog *cat = NULL;
 	struct cu_table *table = NULL;
 
-	strcpy(table_name.name, name);
+	snprintf(table_name.name, sizeof table_name.name, "%s", name);
 	assert_int_equal(cu_catalog_new(0, &cat), 0);
 	assert_int_equal(cu_catalog_lookup(cat, conn, &table_name, &table, &err), 0);
 	cu_catalog_free(&cat);
@@ -65,10 +65,11 @@ static const char *identity_of(const char *name)
 
 static const char *members(const char *pub)
 {
-	return pg_cluster_sql(cluster,
-			      "SELECT coalesce(string_agg(c.relname, ',' ORDER BY 1), '') FROM pg_publication_rel r JOIN pg_class c ON "
-			      "c.oid = r.prrelid JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = '%s'",
-			      pub);
+	return pg_cluster_sql(
+		cluster,
+		"SELECT coalesce(string_agg(c.relname, ',' ORDER BY 1), '') FROM pg_publication_rel r JOIN pg_class c "
+		"ON c.oid = r.prrelid JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = '%s'",
+		pub);
 }
 
 static void fresh_publication(void)
@@ -110,8 +111,10 @@ static void join_reaches_every_partition(void **state)
 
 	(void)state;
 	fresh_publication();
-	pg_cluster_sql(cluster, "CREATE TABLE jp (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE jp1 PARTITION OF jp "
-				"FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id); CREATE TABLE jp11 PARTITION OF jp1 DEFAULT");
+	pg_cluster_sql(
+		cluster,
+		"CREATE TABLE jp (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE jp1 PARTITION OF jp "
+		"FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id); CREATE TABLE jp11 PARTITION OF jp1 DEFAULT");
 	table = describe(conn, "jp");
 	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
 	assert_string_equal(members("pub"), "jp");
@@ -159,7 +162,8 @@ static void join_waits_for_who_was_writing_and_for_nobody_else(void **state)
 	run(writer, "BEGIN");
 	run(writer, "INSERT INTO jw VALUES (1)");
 	pthread_create(&thread, NULL, joiner_main, &joiner);
-	assert_true(pg_cluster_until(cluster, "SELECT count(*) FROM pg_publication_tables WHERE tablename = 'jw'", "1", WAIT_MS));
+	assert_true(pg_cluster_until(cluster, "SELECT count(*) FROM pg_publication_tables WHERE tablename = 'jw'", "1",
+				     WAIT_MS));
 	run(late, "BEGIN");
 	run(late, "INSERT INTO jw VALUES (2)");
 	/* A prepared transaction has no process any more, and still counts. */
@@ -217,11 +221,13 @@ static void locked_table_is_retried_until_the_lock_is_free(void **state)
 	run(holder, "BEGIN");
 	run(holder, "SELECT FROM jl"); /* a reader is enough to hold up the exclusive lock */
 	pthread_create(&thread, NULL, joiner_main, &joiner);
-	assert_true(pg_cluster_until(cluster, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'jl'::regclass",
-				     "t", WAIT_MS));
+	assert_true(pg_cluster_until(
+		cluster, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'jl'::regclass", "t",
+		WAIT_MS));
 	/* It gives up its place in the queue: others are let through. */
-	assert_true(pg_cluster_until(cluster, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'jl'::regclass", "0",
-				     WAIT_MS));
+	assert_true(pg_cluster_until(cluster,
+				     "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'jl'::regclass",
+				     "0", WAIT_MS));
 	assert_string_equal(members("pub"), "");
 	run(holder, "COMMIT");
 	pthread_join(thread, NULL);
@@ -287,7 +293,9 @@ static void role_without_rights_is_told_what_an_owner_must_run(void **state)
 
 	(void)state;
 	fresh_publication();
-	pg_cluster_sql(cluster, "CREATE ROLE nobody_special LOGIN; CREATE TABLE jr (id int); GRANT SELECT ON jr TO nobody_special");
+	pg_cluster_sql(
+		cluster,
+		"CREATE ROLE nobody_special LOGIN; CREATE TABLE jr (id int); GRANT SELECT ON jr TO nobody_special");
 	conn = connect_as("nobody_special");
 	table = describe(conn, "jr");
 	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EPG);
@@ -311,8 +319,10 @@ static void row_filter_and_column_list_are_refused(void **state)
 		return;
 	}
 	fresh_publication();
-	pg_cluster_sql(cluster, "CREATE TABLE jf (id int PRIMARY KEY); ALTER TABLE jf REPLICA IDENTITY FULL; ALTER PUBLICATION pub "
-				"ADD TABLE jf WHERE (id > 1)");
+	pg_cluster_sql(
+		cluster,
+		"CREATE TABLE jf (id int PRIMARY KEY); ALTER TABLE jf REPLICA IDENTITY FULL; ALTER PUBLICATION pub "
+		"ADD TABLE jf WHERE (id > 1)");
 	table = describe(conn, "jf");
 	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EPG);
 	assert_non_null(strstr(err.message, "row filter"));

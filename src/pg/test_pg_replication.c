@@ -74,8 +74,7 @@ static void batch_read(const struct cu_replication_batch *batch, struct seen *se
 			seen->disconnected++;
 			seen->begins = seen->commits; /* an open transaction is dropped */
 			break;
-		default:
-			fail_msg("frame of kind %u", frame->kind);
+		default: fail_msg("frame of kind %u", frame->kind);
 		}
 	}
 }
@@ -96,8 +95,9 @@ static void read_until(cu_replication *repl, struct seen *seen, const unsigned *
 			assert_int_equal(rc, CU_EAGAIN);
 		}
 		if (cu_now_ms() >= deadline)
-			fail_msg("%u of %u; inserts %u commits %u begins %u keepalives %u connected %u disconnected %u", *counter, want,
-				 seen->inserts, seen->commits, seen->begins, seen->keepalives, seen->connected, seen->disconnected);
+			fail_msg("%u of %u; inserts %u commits %u begins %u keepalives %u connected %u disconnected %u",
+				 *counter, want, seen->inserts, seen->commits, seen->begins, seen->keepalives,
+				 seen->connected, seen->disconnected);
 	}
 }
 
@@ -112,12 +112,14 @@ static void streams_a_transaction_after_connected(void **state)
 	assert_true(seen.last.slot.created && seen.last.slot.publication_created);
 	assert_int_equal(seen.last.ident.timeline, 1);
 	assert_int_equal(cu_replication_state_get(repl), CU_REPLICATION_STREAMING);
-	pg_cluster_sql(cluster, "CREATE TABLE s (id int PRIMARY KEY, v text); ALTER PUBLICATION electric_publication_stream ADD "
-				"TABLE s");
+	pg_cluster_sql(cluster,
+		       "CREATE TABLE s (id int PRIMARY KEY, v text); ALTER PUBLICATION electric_publication_stream ADD "
+		       "TABLE s");
 	pg_cluster_sql(cluster, "INSERT INTO s SELECT i, repeat('x', 100) FROM generate_series(1, 5000) i");
 	read_until(repl, &seen, &seen.inserts, 5000);
 	/* A message larger than a block gets one of its own. */
-	pg_cluster_sql(cluster, "INSERT INTO s SELECT 0, string_agg(md5(i::text), '') FROM generate_series(1, 20000) i");
+	pg_cluster_sql(cluster,
+		       "INSERT INTO s SELECT 0, string_agg(md5(i::text), '') FROM generate_series(1, 20000) i");
 	read_until(repl, &seen, &seen.inserts, 5001);
 	cu_replication_stats_get(repl, &stats);
 	assert_true(stats.messages > 5000 && stats.bytes > 600000 && stats.connects == 1);
@@ -159,10 +161,11 @@ static void stop_is_quick_while_the_slot_cannot_be_created(void **state)
 	assert_int_equal(cu_pg_exec(conn, "BEGIN", NULL, &err), 0);
 	assert_int_equal(cu_pg_exec(conn, "SELECT pg_current_xact_id()", NULL, &err), 0);
 	repl = repl_start(0, "held");
-	assert_true(pg_cluster_until(cluster,
-				     "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE_REPLICATION_SLOT%' AND "
-				     "wait_event_type = 'Lock'",
-				     "1", WAIT_MS));
+	assert_true(pg_cluster_until(
+		cluster,
+		"SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE_REPLICATION_SLOT%' AND "
+		"wait_event_type = 'Lock'",
+		"1", WAIT_MS));
 	assert_int_equal(cu_replication_state_get(repl), CU_REPLICATION_PREPARING);
 	start = cu_now_ms();
 	cu_replication_free(&repl);
@@ -178,15 +181,18 @@ static void restart_redelivers_what_was_not_confirmed(void **state)
 
 	(void)state;
 	read_until(repl, &seen, &seen.connected, 1);
-	pg_cluster_sql(cluster, "CREATE TABLE r (id int PRIMARY KEY); ALTER PUBLICATION electric_publication_restart ADD TABLE r");
+	pg_cluster_sql(
+		cluster,
+		"CREATE TABLE r (id int PRIMARY KEY); ALTER PUBLICATION electric_publication_restart ADD TABLE r");
 	pg_cluster_sql(cluster, "INSERT INTO r VALUES (1)");
 	read_until(repl, &seen, &seen.inserts, 1);
 	read_until(repl, &seen, &seen.commits, seen.begins);
 	confirmed = seen.commit_lsn;
 	cu_replication_confirm(repl, confirmed);
-	assert_true(pg_cluster_until(cluster, "SELECT confirmed_flush_lsn >= pg_current_wal_lsn() - 1000000::numeric AND "
-					      "confirmed_flush_lsn > restart_lsn FROM pg_replication_slots WHERE slot_name = "
-					      "'electric_slot_restart'",
+	assert_true(pg_cluster_until(cluster,
+				     "SELECT confirmed_flush_lsn >= pg_current_wal_lsn() - 1000000::numeric AND "
+				     "confirmed_flush_lsn > restart_lsn FROM pg_replication_slots WHERE slot_name = "
+				     "'electric_slot_restart'",
 				     "t", WAIT_MS));
 	pg_cluster_sql(cluster, "INSERT INTO r VALUES (2)");
 	read_until(repl, &seen, &seen.inserts, 2);
@@ -219,8 +225,9 @@ static void walsender_lives_while_nobody_takes_from_the_queue(void **state)
 	assert_true(pg_cluster_until(cluster, "SHOW wal_sender_timeout", "1s", WAIT_MS));
 	repl = repl_start(256 * 1024, "stall");
 	read_until(repl, &seen, &seen.connected, 1);
-	pg_cluster_sql(cluster, "CREATE TABLE w (id int PRIMARY KEY, v text); ALTER PUBLICATION electric_publication_stall ADD "
-				"TABLE w");
+	pg_cluster_sql(cluster,
+		       "CREATE TABLE w (id int PRIMARY KEY, v text); ALTER PUBLICATION electric_publication_stall ADD "
+		       "TABLE w");
 	/* Far more than queue, libpq and the sockets hold. */
 	pg_cluster_sql(cluster, "INSERT INTO w SELECT i, repeat('x', 1000) FROM generate_series(1, 30000) i");
 	until = cu_now_ms() + 3500;
@@ -247,14 +254,16 @@ static void silent_database_advances_by_keepalives(void **state)
 	(void)state;
 	read_until(repl, &seen, &seen.connected, 1);
 	/* WAL that no shape sees: nothing of it is in the stream but positions. */
-	pg_cluster_sql(cluster, "CREATE TABLE unpublished (a int); INSERT INTO unpublished SELECT generate_series(1, 10000)");
+	pg_cluster_sql(cluster,
+		       "CREATE TABLE unpublished (a int); INSERT INTO unpublished SELECT generate_series(1, 10000)");
 	assert_int_equal(cu_lsn_parse(pg_cluster_sql(cluster, "SELECT pg_current_wal_lsn()"), &target), 0);
 	while (seen.keepalive_lsn < target)
 		read_until(repl, &seen, &seen.keepalives, seen.keepalives + 1);
 	assert_int_equal(seen.inserts, 0);
 	cu_replication_confirm(repl, seen.keepalive_lsn);
 	snprintf(sql, sizeof sql,
-		 "SELECT confirmed_flush_lsn >= '%X/%X' FROM pg_replication_slots WHERE slot_name = 'electric_slot_silent'",
+		 "SELECT confirmed_flush_lsn >= '%X/%X' FROM pg_replication_slots WHERE slot_name = "
+		 "'electric_slot_silent'",
 		 (unsigned)(target >> 32), (unsigned)target);
 	assert_true(pg_cluster_until(cluster, sql, "t", WAIT_MS));
 	cu_replication_free(&repl);
@@ -273,9 +282,10 @@ static void position_beyond_the_server_is_never_confirmed(void **state)
 	assert_int_equal(cu_lsn_parse(pg_cluster_sql(cluster, "SELECT pg_current_wal_lsn()"), &target), 0);
 	while (seen.keepalive_lsn < target)
 		read_until(repl, &seen, &seen.keepalives, seen.keepalives + 1);
-	assert_string_equal(pg_cluster_sql(cluster, "SELECT confirmed_flush_lsn <= pg_current_wal_lsn() FROM pg_replication_slots "
-						    "WHERE slot_name = 'electric_slot_beyond'"),
-			    "t");
+	assert_string_equal(
+		pg_cluster_sql(cluster, "SELECT confirmed_flush_lsn <= pg_current_wal_lsn() FROM pg_replication_slots "
+					"WHERE slot_name = 'electric_slot_beyond'"),
+		"t");
 	cu_replication_free(&repl);
 }
 
@@ -307,8 +317,9 @@ static void lost_lock_ends_the_stream(void **state)
 
 	(void)state;
 	read_until(repl, &seen, &seen.connected, 1);
-	pg_cluster_sql(cluster, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = "
-				"hashtext('electric_slot_locked')::bit(32)::bigint");
+	pg_cluster_sql(cluster,
+		       "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = "
+		       "hashtext('electric_slot_locked')::bit(32)::bigint");
 	read_until(repl, &seen, &seen.connected, 2);
 	assert_int_equal(seen.disconnected, 1);
 	assert_false(seen.last.slot.created);

@@ -46,8 +46,8 @@ static void preflight_tells_which_server_it_is(void **state)
 	assert_int_equal(ident.timeline, 1);
 	assert_int_equal(ident.wal_sender_timeout_ms, 60000);
 	assert_true(ident.flush_lsn > 0);
-	assert_true(ident.system_id == strtoull(pg_cluster_sql(cluster, "SELECT system_identifier FROM pg_control_system()"),
-						NULL, 10));
+	assert_true(ident.system_id ==
+		    strtoull(pg_cluster_sql(cluster, "SELECT system_identifier FROM pg_control_system()"), NULL, 10));
 }
 
 static void preflight_says_how_to_grant_replication(void **state)
@@ -85,12 +85,14 @@ static void preflight_says_how_to_set_wal_level(void **state)
 
 static void every_connection_has_the_display_settings(void **state)
 {
-	static const char *const names[][2] = { { "bytea_output", "hex" }, { "DateStyle", "ISO, DMY" }, { "TimeZone", "UTC" },
-						{ "extra_float_digits", "1" }, { "IntervalStyle", "iso_8601" },
-						{ "client_encoding", "UTF8" }, { "application_name", "copper" } };
+	static const char *const names[][2] = { { "bytea_output", "hex" },       { "DateStyle", "ISO, DMY" },
+						{ "TimeZone", "UTC" },           { "extra_float_digits", "1" },
+						{ "IntervalStyle", "iso_8601" }, { "client_encoding", "UTF8" },
+						{ "application_name", "copper" } };
 
 	(void)state;
-	pg_cluster_sql(cluster, "ALTER ROLE postgres SET bytea_output = 'escape'; ALTER ROLE postgres SET TimeZone = 'CET'");
+	pg_cluster_sql(cluster,
+		       "ALTER ROLE postgres SET bytea_output = 'escape'; ALTER ROLE postgres SET TimeZone = 'CET'");
 	for (int mode = CU_PG_ORDINARY; mode <= CU_PG_REPLICATION; mode++) {
 		PGconn *conn = connect_as((enum cu_pg_mode)mode);
 
@@ -112,10 +114,12 @@ static void error_carries_state_detail_and_hint(void **state)
 	char text[256];
 
 	(void)state;
-	assert_int_equal(cu_pg_exec(conn, "DO $$ BEGIN RAISE EXCEPTION 'no' USING errcode = '42501', detail = 'because', hint = "
-					  "'try'; END $$",
-				    NULL, &err),
-			 CU_EPG);
+	assert_int_equal(
+		cu_pg_exec(conn,
+			   "DO $$ BEGIN RAISE EXCEPTION 'no' USING errcode = '42501', detail = 'because', hint = "
+			   "'try'; END $$",
+			   NULL, &err),
+		CU_EPG);
 	assert_int_equal(err.kind, CU_PG_PERMISSION);
 	assert_string_equal(cu_pg_error_text(&err, text, sizeof text), "no (because) [try] SQLSTATE 42501");
 	assert_string_equal(cu_pg_error_text(&err, text, 6), "no (b");
@@ -156,8 +160,8 @@ static void *waiter_main(void *arg)
 	struct waiter *waiter = arg;
 	struct cu_pg_error waiter_err;
 
-	waiter->rc = cu_pg_lock_acquire(config, "electric_slot_default", 20, waiter->cancel_fd, waiting, waiter, &waiter->lock,
-					&waiter_err);
+	waiter->rc = cu_pg_lock_acquire(config, "electric_slot_default", 20, waiter->cancel_fd, waiting, waiter,
+					&waiter->lock, &waiter_err);
 	return NULL;
 }
 
@@ -250,8 +254,9 @@ static void publication_and_slot_are_created_once_and_reused(void **state)
 	assert_false(created);
 	assert_int_equal(cu_pg_slot_ensure(conn, repl, names.slot, false, false, &slot, &err), 0);
 	assert_true(slot.created && !slot.recreated_lost);
-	assert_string_equal(pg_cluster_sql(cluster, "SELECT plugin || temporary FROM pg_replication_slots WHERE slot_name = "
-						    "'electric_slot_once'"),
+	assert_string_equal(pg_cluster_sql(cluster,
+					   "SELECT plugin || temporary FROM pg_replication_slots WHERE slot_name = "
+					   "'electric_slot_once'"),
 			    "pgoutputfalse");
 	assert_int_equal(cu_pg_slot_ensure(conn, repl, names.slot, false, false, &again, &err), 0);
 	assert_false(again.created);
@@ -270,8 +275,10 @@ static void publication_that_hides_changes_is_refused(void **state)
 	bool created;
 
 	(void)state;
-	pg_cluster_sql(cluster, "CREATE PUBLICATION no_delete WITH (publish = 'insert, update'); CREATE PUBLICATION via_root WITH "
-				"(publish_via_partition_root)");
+	pg_cluster_sql(
+		cluster,
+		"CREATE PUBLICATION no_delete WITH (publish = 'insert, update'); CREATE PUBLICATION via_root WITH "
+		"(publish_via_partition_root)");
 	assert_int_equal(cu_pg_publication_ensure(conn, "no_delete", false, 150000, &created, &err), CU_EPG);
 	assert_non_null(strstr(err.message, "does not publish all operations"));
 	assert_int_equal(cu_pg_publication_ensure(conn, "via_root", false, 150000, &created, &err), CU_EPG);
@@ -281,7 +288,8 @@ static void publication_that_hides_changes_is_refused(void **state)
 
 static void invalidated_slot_is_replaced(void **state)
 {
-	struct pg_cluster *other = pg_cluster_new("max_slot_wal_keep_size = 1MB\nmax_wal_size = 32MB\nmin_wal_size = 32MB");
+	struct pg_cluster *other =
+		pg_cluster_new("max_slot_wal_keep_size = 1MB\nmax_wal_size = 32MB\nmin_wal_size = 32MB");
 	cu_pg_config *other_config = NULL;
 	PGconn *conn = NULL, *repl = NULL;
 	struct cu_pg_slot slot;
@@ -306,7 +314,8 @@ static void invalidated_slot_is_replaced(void **state)
 
 static void slot_of_somebody_else_is_refused_and_a_zombie_waited_for(void **state)
 {
-	PGconn *conn = connect_as(CU_PG_ORDINARY), *repl = connect_as(CU_PG_REPLICATION), *zombie = connect_as(CU_PG_REPLICATION);
+	PGconn *conn = connect_as(CU_PG_ORDINARY), *repl = connect_as(CU_PG_REPLICATION),
+	       *zombie = connect_as(CU_PG_REPLICATION);
 	struct cu_pg_slot slot;
 
 	(void)state;

@@ -89,7 +89,8 @@ static int port_free(void)
 	socklen_t len = sizeof addr;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, len) < 0 || getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, len) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
 		abort();
 	close(fd);
 	return ntohs(addr.sin_port);
@@ -134,8 +135,8 @@ static pid_t spawn(struct pg_cluster *cluster, const char *program, char *const 
 
 static void initdb(struct pg_cluster *cluster)
 {
-	char *args[] = { "initdb", "-D", "data", "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8",
-			 NULL };
+	char *args[] = { "initdb",           "-D", "data", "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8",
+			 "--locale=C.UTF-8", NULL };
 	pid_t pid = spawn(cluster, "initdb", args);
 	int status;
 
@@ -163,8 +164,8 @@ struct pg_cluster *pg_cluster_new(const char *conf)
 		fail(cluster, "postgresql.conf: %s", strerror(errno));
 	fprintf(file,
 		"\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = '%s'\nfsync = off\n"
-		"wal_level = logical\nmax_wal_senders = 10\nmax_replication_slots = 10\nmax_prepared_transactions = 10\n"
-		"shared_buffers = 16MB\nmax_connections = 60\nautovacuum = off\n%s\n",
+		"wal_level = logical\nmax_wal_senders = 10\nmax_replication_slots = 10\nmax_prepared_transactions = "
+		"10\nshared_buffers = 16MB\nmax_connections = 60\nautovacuum = off\n%s\n",
 		cluster->port, cluster->dir, conf ? conf : "");
 	fclose(file);
 	pg_cluster_start(cluster);

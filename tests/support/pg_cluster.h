@@ -1,4 +1,5 @@
-/* pg_cluster.h: a private Postgres for a test: own directory, free port, loopback and unix socket only, trust, no fsync.
+/* pg_cluster.h: a private Postgres for a test: own directory, free port, loopback and unix socket only, trust, no
+ * fsync.
  *
  * The server dies with the thread that started it (PR_SET_PDEATHSIG), so start it from main(). As root it runs as the
  * user postgres. Failures abort the test program with the server's log.
