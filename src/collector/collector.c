@@ -70,19 +70,33 @@ static int checkpoint_wait(struct cu_collector *c)
 	return rc;
 }
 
+static bool checkpoint_is_due(const struct cu_collector *c)
+{
+	return !c->tx.open && c->saved.system_id &&
+	       (cu_now_ms() >= c->checkpoint_due_ms ||
+		cu_changelog_end(c->log) - c->checkpoint_log_pos >= CU_CHECKPOINT_BYTES);
+}
+
+/* Everything has been shown. */
 static void checkpoint_tick(struct cu_collector *c)
 {
-	uint64_t now = cu_now_ms();
-	bool due = now >= c->checkpoint_due_ms ||
-		   cu_changelog_end(c->log) - c->checkpoint_log_pos >= CU_CHECKPOINT_BYTES;
-
-	if (!due || c->tx.open || !c->saved.system_id)
+	if (!checkpoint_is_due(c))
 		return;
-	c->checkpoint_due_ms = now + c->opts.checkpoint_ms;
+	c->checkpoint_due_ms = cu_now_ms() + c->opts.checkpoint_ms;
 	if (c->safe_lsn > atomic_load(&c->checkpoint_lsn))
 		checkpoint_start(c);
 	else
 		cu_changelog_idle(c->log);
+}
+
+static bool checkpoint_is_running(struct cu_collector *c)
+{
+	bool running;
+
+	pthread_mutex_lock(&c->lock);
+	running = c->checkpoint_running;
+	pthread_mutex_unlock(&c->lock);
+	return running;
 }
 
 /* ---- connections ---- */
@@ -179,6 +193,12 @@ static int on_batch(struct cu_collector *c, const struct cu_replication_batch *b
 			*lost = true;
 			cu_replication_restart(c->opts.replication);
 			rc = 0;
+		}
+		/* Here too: under a steady load of large transactions no batch may ever end between two of them. */
+		if (rc == 0 && !*lost && checkpoint_is_due(c) && !checkpoint_is_running(c)) {
+			rc = cu_collector_show(c);
+			if (rc == 0)
+				checkpoint_tick(c);
 		}
 	}
 	cu_collector_unlock_router(c);
