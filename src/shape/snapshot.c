@@ -23,6 +23,18 @@ struct job {
 	uint32_t chunks_len;
 };
 
+/* Only what a refetch can find out: a reader that is sent back for anything else comes back for ever. */
+static bool table_changed(const char *sqlstate)
+{
+	static const char *const states[] = { "42P01", "42703", "42883" }; /* undefined table, column, function */
+
+	for (size_t i = 0; i < CU_ARRAY_LEN(states); i++) {
+		if (strcmp(sqlstate, states[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* What the shape's first readers are told, by what went wrong. */
 static void fail(struct job *job, int rc, const char *doing)
 {
@@ -31,7 +43,7 @@ static void fail(struct job *job, int rc, const char *doing)
 	cu_buf text = CU_BUF_INIT;
 	char why[256];
 
-	if (rc == CU_EPG && err->kind == CU_PG_QUERY && strncmp(err->sqlstate, "42", 2) == 0) {
+	if (rc == CU_EPG && err->kind == CU_PG_QUERY && table_changed(err->sqlstate)) {
 		/* The table was dropped or altered since the request was checked: refetch finds out. */
 		failure.status = 409;
 		cu_catalog_invalidate(job->env->catalog, job->shape->def->oid);
