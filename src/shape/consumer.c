@@ -74,30 +74,41 @@ static const struct cu_behaviour behaviour = {
 	.on_exit = on_exit_consumer,
 };
 
+static bool on_its_way_out(cu_shape *shape)
+{
+	enum cu_shape_state state = cu_shape_status(shape).state;
+
+	return state == CU_SHAPE_REMOVING || state == CU_SHAPE_GONE;
+}
+
 int cu_consumers_start(void *ctx, const char *handle, cu_actor_id *ret_id)
 {
 	struct cu_consumers *all = ctx;
 	cu_shape *shape = cu_shape_set_by_handle(all->shapes, handle);
 	struct cu_actor_name name;
 	struct consumer *consumer;
-	enum cu_shape_state state;
 	int rc;
 
 	if (!shape)
 		return CU_ENOTFOUND;
-	state = cu_shape_status(shape).state;
-	if (state == CU_SHAPE_REMOVING || state == CU_SHAPE_GONE) {
+	if (on_its_way_out(shape)) {
 		cu_shape_unref(&shape);
 		return CU_ENOTFOUND;
 	}
 	consumer = cu_xmalloc(sizeof *consumer);
-	*consumer = (struct consumer){ all, shape };
+	*consumer = (struct consumer){ all, cu_shape_ref(shape) };
 	name = cu_consumer_name(cu_consumer_registry_stack_id(all->registry), handle);
 	rc = cu_actor_start_named(all->system, &name, &behaviour, consumer, ret_id);
 	if (rc != 0) {
 		cu_shape_unref(&consumer->shape);
 		free(consumer);
+	} else if (on_its_way_out(shape)) {
+		/* Removed meanwhile: whoever did it may have looked for the consumer before it had its name. */
+		cu_consumer_registry_remove_if(all->registry, handle, *ret_id);
+		cu_actor_kill(all->system, *ret_id, NULL);
+		rc = CU_ENOTFOUND;
 	}
+	cu_shape_unref(&shape);
 	return rc;
 }
 
