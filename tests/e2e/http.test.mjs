@@ -17,6 +17,7 @@ test("health is 200 active, the root 200, anything else 404", async () => {
 
 test("a second Copper on the same database waits with 202 and takes over when the first ends", async () => {
   const other = await startCluster()
+  await other.sql("CREATE TABLE items (id int PRIMARY KEY)")
   const first = await startCopper({ cluster: other })
   const second = await startCopper({ cluster: other, waitActive: false })
   await waitFor(async () => (await second.get({}, { path: "/v1/health" })).status === 202, { what: "the second waits" })
