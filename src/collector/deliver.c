@@ -38,6 +38,7 @@ static void remove_doomed(struct cu_collector *c)
 {
 	for (size_t i = 0; i < c->doomed_len; i++) {
 		cu_shape_set_remove(c->opts.shapes, c->doomed[i].shape, c->doomed[i].why, NULL);
+		c->doomed[i].shape->doomed = false;
 		cu_shape_unref(&c->doomed[i].shape);
 	}
 	c->doomed_len = 0;
@@ -63,7 +64,8 @@ static void publish(struct cu_collector *c)
 		if (delivery->status == CU_DELIVERED)
 			continue;
 		c->placing[i].dead = true;
-		if (delivery->status == CU_NO_SHAPE || delivery->status == CU_SHAPE_REMOVED)
+		if (delivery->status == CU_NO_SHAPE || delivery->status == CU_SHAPE_REMOVED ||
+		    delivery->reason.kind == CU_EXIT_CLEANUP)
 			continue; /* somebody else removes it */
 		cu_error("a consumer could not take a transaction; its shape is dropped and its readers refetch",
 			 CU_KV("stack", c->opts.stack_id), CU_KV("handle", delivery->handle),

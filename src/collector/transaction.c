@@ -42,6 +42,9 @@ void cu_collector_unlock_router(struct cu_collector *c)
 
 void cu_collector_doom(struct cu_collector *c, cu_shape *shape, const char *why)
 {
+	if (shape->doomed)
+		return; /* by an earlier change of the fragment: there may be thousands */
+	shape->doomed = true;
 	if (c->doomed_len == c->doomed_cap) {
 		c->doomed_cap = c->doomed_cap ? c->doomed_cap * 2 : 16;
 		c->doomed = cu_xrealloc(c->doomed, c->doomed_cap * sizeof *c->doomed);
@@ -264,8 +267,10 @@ void cu_collector_abort(struct cu_collector *c)
 
 	cu_collector_unlock_router(c);
 	cu_fragment_reset(&c->fragment);
-	for (size_t i = 0; i < c->doomed_len; i++)
+	for (size_t i = 0; i < c->doomed_len; i++) {
+		c->doomed[i].shape->doomed = false;
 		cu_shape_unref(&c->doomed[i].shape);
+	}
 	c->doomed_len = 0;
 	for (size_t i = 0; i < c->touched.len; i++) {
 		cu_shape *shape = c->touched.list[i];

@@ -69,6 +69,7 @@ typedef struct cu_shape {
 	uint32_t event;           /* index + 1 of its event in the fragment being put together; 0: none */
 	bool touched;             /* has items in the open transaction */
 	bool dirty;               /* has committed runs that are not shown yet */
+	bool doomed;              /* is removed when the fragment being put together goes through */
 	struct cu_shape_view *views; /* how each relation's columns map to the definition's */
 
 	/* shape set only */
