@@ -102,45 +102,76 @@ void cu_log_write(enum cu_log_level level, const char *msg, const struct cu_kv *
 	cu_buf_fini(&line);
 }
 
+static bool is_url(const char *text)
+{
+	const char *scheme = strstr(text, "://");
+
+	return scheme && scheme < text + strcspn(text, "= \t\n'");
+}
+
+static const char *skip_space(const char *at)
+{
+	return at + strspn(at, " \t\r\n");
+}
+
+/* Behind the value at `at`, by libpq's rules: a URL's parameter ends at &, a conninfo's at its quote or a space. */
+static const char *skip_value(const char *at, bool url)
+{
+	bool quoted = !url && *at == '\'';
+
+	if (url)
+		return at + strcspn(at, "&");
+	for (at += quoted; *at && (quoted ? *at != '\'' : !strchr(" \t\r\n", *at)); at++)
+		at += *at == '\\' && at[1];
+	return at + (quoted && *at);
+}
+
+/* Copies the text with the value of every password= (and sslpassword=) masked. */
+static void put_masked_parameters(cu_buf *out, const char *text, bool url)
+{
+	static const char word[] = "password";
+	const char *key;
+
+	while ((key = strstr(text, word))) {
+		const char *value = key + sizeof word - 1;
+		bool found;
+
+		if (!url)
+			value = skip_space(value);
+		found = *value == '=';
+		if (found)
+			value = url ? value + 1 : skip_space(value + 1);
+		cu_buf_append(out, text, (size_t)(value - text));
+		text = value;
+		if (found) {
+			cu_buf_puts(out, "***");
+			text = skip_value(value, url);
+		}
+	}
+	cu_buf_puts(out, text);
+}
+
+/* In a URL, everything from the first colon behind the scheme to the last @ counts as the password, also where libpq would
+ * see it otherwise: a text that it refuses is shown in an error, and hiding too much is the lesser harm. */
 char *cu_log_redacted_url(const char *url)
 {
-	cu_buf out = CU_BUF_INIT;
-	const char *scheme = strstr(url, "://");
-	const char *key = strstr(url, "password=");
-	const char *at = NULL, *colon = NULL;
+	cu_buf masked = CU_BUF_INIT, out = CU_BUF_INIT;
+	const char *text, *at, *colon = NULL;
 
-	if (scheme) {
-		const char *auth_end = scheme + 3 + strcspn(scheme + 3, "/?#");
+	put_masked_parameters(&masked, url, is_url(url));
+	text = cu_buf_str(&masked);
+	at = strrchr(text, '@');
+	if (at && is_url(text)) {
+		const char *user = strstr(text, "://") + 3;
 
-		for (const char *p = scheme + 3; p < auth_end; p++) {
-			if (*p == '@')
-				at = p;
-		}
-		if (at)
-			colon = memchr(scheme + 3, ':', (size_t)(at - scheme - 3));
+		colon = at > user ? memchr(user, ':', (size_t)(at - user)) : NULL;
 	}
 	if (colon) {
-		cu_buf_append(&out, url, (size_t)(colon - url) + 1);
+		cu_buf_append(&out, text, (size_t)(colon - text) + 1);
 		cu_buf_puts(&out, "***");
-		url = at;
-		key = strstr(url, "password=");
+		text = at;
 	}
-	if (key) {
-		size_t skip;
-
-		cu_buf_append(&out, url, (size_t)(key - url) + 9);
-		cu_buf_puts(&out, "***");
-		key += 9;
-		if (*key == '\'') {
-			skip = 1;
-			while (key[skip] && key[skip] != '\'')
-				skip += key[skip] == '\\' && key[skip + 1] ? 2 : 1;
-			skip += key[skip] == '\'';
-		} else {
-			skip = strcspn(key, "& ");
-		}
-		url = key + skip;
-	}
-	cu_buf_puts(&out, url);
+	cu_buf_puts(&out, text);
+	cu_buf_fini(&masked);
 	return cu_buf_steal(&out, NULL);
 }

@@ -57,12 +57,32 @@ size_t cu_offset_format(cu_offset offset, char *out)
 	return (size_t)len;
 }
 
+/* Up to 8 hexadecimal digits and nothing else: sscanf() would take spaces, signs and 0x as well. */
+static const char *parse_hex32(const char *at, uint32_t *ret_value)
+{
+	uint32_t value = 0;
+	size_t len = strspn(at, "0123456789abcdefABCDEF");
+
+	if (len == 0 || len > 8)
+		return NULL;
+	for (size_t i = 0; i < len; i++) {
+		uint32_t c = (uint32_t)at[i];
+
+		value = value << 4 | (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+	}
+	*ret_value = value;
+	return at + len;
+}
+
 int cu_lsn_parse(const char *text, uint64_t *ret_lsn)
 {
-	unsigned high, low;
-	int used = 0;
+	uint32_t high, low;
 
-	if (sscanf(text, "%8X/%8X%n", &high, &low, &used) != 2 || text[used] != '\0')
+	text = parse_hex32(text, &high);
+	if (!text || *text++ != '/')
+		return CU_EINVAL;
+	text = parse_hex32(text, &low);
+	if (!text || *text)
 		return CU_EINVAL;
 	*ret_lsn = (uint64_t)high << 32 | low;
 	return 0;
