@@ -111,8 +111,12 @@ static const char *why_not_resumable(const struct cu_collector *c, const struct 
 		return "Postgres is on another timeline (failover or restore)";
 	if (now->slot.created)
 		return "the replication slot was new";
+	if (now->ident.flush_lsn < c->safe_lsn)
+		return "the database is behind what is stored (restored from a backup)";
 	if (now->slot.confirmed_flush_lsn > c->safe_lsn)
 		return "the replication slot has moved beyond what is stored";
+	if (now->ident.flush_lsn < c->safe_lsn)
+		return "Postgres is older than what is stored (restored from a backup)";
 	return NULL;
 }
 
@@ -121,6 +125,9 @@ static int on_connected(struct cu_collector *c, const struct cu_replication_conn
 	const char *why = why_not_resumable(c, now);
 	int rc;
 
+	/* Before shapes are removed: one that is made anew meanwhile has to join its table again. */
+	if (now->slot.created || now->slot.publication_created)
+		cu_publication_forget(c->opts.publication, 0);
 	if (why) {
 		cu_warn("the stream cannot be resumed: every shape is dropped and its readers refetch",
 			CU_KV("stack", c->opts.stack_id), CU_KV("why", why), CU_KV_LSN("stored", c->safe_lsn),
@@ -136,10 +143,12 @@ static int on_connected(struct cu_collector *c, const struct cu_replication_conn
 		c->safe_lsn = CU_MAX(now->slot.confirmed_flush_lsn, now->start_lsn);
 		c->saved.system_id = now->ident.system_id;
 		c->saved.timeline = now->ident.timeline;
+		/* LSNs may be smaller than before: what was seen of the other history counts no more. */
+		c->committed_tx = c->saved.last_tx = 0;
+		atomic_store(&c->checkpoint_lsn, 0);
+		atomic_store(&c->last_tx, c->safe_lsn);
 		checkpoint_start(c);
 	}
-	if (now->slot.created || now->slot.publication_created)
-		cu_publication_forget(c->opts.publication, 0);
 	if (!atomic_load(&c->last_tx))
 		atomic_store(&c->last_tx, CU_MAX(c->saved.last_tx, c->safe_lsn));
 	c->catch_up_lsn = now->ident.flush_lsn;

@@ -97,7 +97,8 @@ static int on_relation(struct cu_collector *c, const struct cu_pgoutput_relation
 		return 0;
 	if (relation->replica_identity != 'f') {
 		/* Old rows would be missing. The next request for the table joins it to the publication anew. */
-		cu_publication_forget(c->opts.publication, message->oid);
+		for (unsigned r = 0; r < relation->route_len; r++)
+			cu_publication_forget(c->opts.publication, relation->route_oids[r]);
 		doom_listeners(c, relation, "the table lost REPLICA IDENTITY FULL");
 		return 0;
 	}
