@@ -262,6 +262,8 @@ static int start_postgres(struct cu_stack *stack)
 		.config = stack->config,
 		.manual_publication = stack->opts.manual_publishing,
 		.resume_lsn = stack->checkpoint.lsn,
+		.resume_system_id = stack->checkpoint.system_id,
+		.resume_timeline = stack->checkpoint.timeline,
 		.on_state = replication_state,
 		.arg = stack,
 	};
@@ -305,6 +307,13 @@ static int start_postgres(struct cu_stack *stack)
 	return rc < 0 ? rc : cu_replication_start(stack->replication);
 }
 
+static void wake_everywhere(void *ctx, cu_shape *shape)
+{
+	struct cu_stack *stack = ctx;
+
+	cu_http_wake(atomic_load(&stack->http), shape->id, CU_HTTP_ALL_LOOPS);
+}
+
 static int start_http(struct cu_stack *stack)
 {
 	const struct cu_stack_opts *opts = &stack->opts;
@@ -327,9 +336,12 @@ static int start_http(struct cu_stack *stack)
 	stack->api = cu_api_new(&api);
 	http.ctx = stack->api;
 	rc = cu_http_server_start(&http, &server);
-	if (rc == 0)
-		atomic_store(&stack->http, server);
-	return rc;
+	if (rc < 0)
+		return rc;
+	atomic_store(&stack->http, server);
+	/* Readers may have parked already, and what they wait for may have happened, before anybody could wake them. */
+	cu_shape_set_each(stack->shapes, wake_everywhere, stack);
+	return 0;
 }
 
 int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
