@@ -422,7 +422,7 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 	struct offset_texts texts;
 	struct cu_answer answer;
 	struct log_source *log;
-	struct wave *wave = reader->parked && up_to_date ? wave_of(reader, req, end) : NULL;
+	struct wave *wave = reader->parked && reader->wait == CU_WAIT_LIVE && up_to_date ? wave_of(reader, req, end) : NULL;
 	int rc;
 
 	if (wave) {

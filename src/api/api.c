@@ -177,9 +177,17 @@ static void find_table(struct cu_reader *reader, cu_http_request *req)
 static void find_shape(struct cu_reader *reader, cu_http_request *req)
 {
 	const struct cu_shape_params *params = reader->params;
-	cu_shape *shape = params->handle ? cu_shape_set_by_handle(reader->api->opts.shapes, params->handle) : NULL;
+	enum cu_api_health health = reader->api->opts.health(reader->api->opts.ctx);
 	struct cu_definition_request request;
+	cu_shape *shape;
 
+	if (health == CU_API_WAITING) {
+		/* The logs here stand still while another instance goes on: nothing of them is up to date. */
+		cu_answer_error(reader, req, 503, "Another instance is active: this one waits for the lock",
+				RETRY_OVERLOADED_S);
+		return;
+	}
+	shape = params->handle ? cu_shape_set_by_handle(reader->api->opts.shapes, params->handle) : NULL;
 	definition_request(reader->api, params, &request);
 	if (shape && cu_shape_status(shape).state != CU_SHAPE_GONE &&
 	    cu_definition_matches(shape->def, params->schema_name, params->table_name, &request)) {
@@ -187,7 +195,7 @@ static void find_shape(struct cu_reader *reader, cu_http_request *req)
 		return;
 	}
 	cu_shape_unref(&shape);
-	if (reader->api->opts.health(reader->api->opts.ctx) == CU_API_STARTING) {
+	if (health == CU_API_STARTING) {
 		cu_answer_error(reader, req, 503, "Copper is starting: the replication stream is not connected yet", 1);
 		return;
 	}

@@ -115,7 +115,7 @@ static void serve_gone(struct cu_reader *reader, cu_http_request *req)
 }
 
 /* The log after the snapshot, with `from` an offset in it. */
-static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset from, cu_offset latest)
+static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset from, cu_offset latest, uint64_t last_tx)
 {
 	int compared = cu_offset_cmp(from, latest);
 	cu_offset end;
@@ -129,7 +129,7 @@ static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset 
 		cu_answer_log(reader, req, from, end, cu_offset_cmp(end, latest) == 0);
 		return;
 	}
-	if (compared > 0 && from.tx > cu_collector_last_tx(reader->api->opts.collector)) {
+	if (compared > 0 && from.tx > last_tx) {
 		/* Maybe an offset that an earlier run of ours gave out and that the stream is about to bring again. */
 		if (cu_collector_caught_up(reader->api->opts.collector))
 			park(reader, req, CU_WAIT_BEYOND);
@@ -147,11 +147,14 @@ void cu_reader_serve(struct cu_reader *reader, cu_http_request *req)
 {
 	cu_shape *shape = reader->shape;
 	struct cu_shape_status status;
+	uint64_t last_tx;
 	bool in_snapshot = reader->offset.before_all || (reader->offset.tx == 0 && reader->offset.op != CU_OP_INF);
 	uint64_t n = reader->offset.before_all ? 0 : reader->offset.op + 1;
 
 	/* The bit first, then the look (shape.h). */
 	atomic_fetch_or(&shape->waiting_loops, UINT64_C(1) << cu_http_loop_index(cu_http_request_loop(req)));
+	/* Before the status: what the shape has of these transactions is in it, whatever is shown meanwhile. */
+	last_tx = cu_collector_last_tx(reader->api->opts.collector);
 	status = cu_shape_status(shape);
 	if (status.state == CU_SHAPE_GONE) {
 		serve_gone(reader, req);
@@ -180,5 +183,5 @@ void cu_reader_serve(struct cu_reader *reader, cu_http_request *req)
 		park(reader, req, CU_WAIT_SNAPSHOT);
 		return;
 	}
-	serve_log(reader, req, in_snapshot ? CU_OFFSET_SNAPSHOT_END : reader->offset, status.latest);
+	serve_log(reader, req, in_snapshot ? CU_OFFSET_SNAPSHOT_END : reader->offset, status.latest, last_tx);
 }
