@@ -35,6 +35,11 @@ static bool table_changed(const char *sqlstate)
 	return false;
 }
 
+static bool still_wanted(struct job *job)
+{
+	return cu_shape_status(job->shape).state == CU_SHAPE_CREATING;
+}
+
 /* What the shape's first readers are told, by what went wrong. */
 static void fail(struct job *job, int rc, const char *doing)
 {
@@ -43,6 +48,9 @@ static void fail(struct job *job, int rc, const char *doing)
 	cu_buf text = CU_BUF_INIT;
 	char why[256];
 
+	/* Its files go with it: then whatever failed did so because of that. */
+	if (!still_wanted(job))
+		rc = CU_ECLOSED;
 	if (rc == CU_EPG && err->kind == CU_PG_QUERY && table_changed(err->sqlstate)) {
 		/* The table was dropped or altered since the request was checked: refetch finds out. */
 		failure.status = 409;
@@ -65,11 +73,6 @@ static void fail(struct job *job, int rc, const char *doing)
 	snprintf(why, sizeof why, "its snapshot failed while %s", doing);
 	failure.message = cu_buf_steal(&text, NULL);
 	cu_shape_set_remove(job->env->shapes, job->shape, why, &failure);
-}
-
-static bool still_wanted(struct job *job)
-{
-	return cu_shape_status(job->shape).state == CU_SHAPE_CREATING;
 }
 
 static int join(struct job *job)
