@@ -305,6 +305,8 @@ int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def)
 	rc = parse_columns(def, columns);
 	if (rc == 0)
 		rc = finish(def);
+	if (rc == CU_EINVAL)
+		rc = CU_ECORRUPT; /* key positions that no table has */
 	if (rc < 0)
 		goto out;
 	*ret_def = def;
