@@ -222,6 +222,14 @@ void cu_shape_set_wake(cu_shape_set *set, cu_shape *shape)
 
 /* ---- coming ---- */
 
+/* The time in a handle that shape_for() made; 0 for any other. */
+static uint64_t handle_us(const char *handle)
+{
+	const char *dash = strchr(handle, '-');
+
+	return dash ? strtoull(dash + 1, NULL, 10) : 0;
+}
+
 int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 {
 	cu_definition *def = NULL;
@@ -246,6 +254,7 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 	for (size_t i = 0; i < shape->chunks_len; i++)
 		shape->chunks[i] = (struct cu_snapshot_chunk){ row->snapshot.chunks[i].bytes, row->snapshot.chunks[i].crc };
 	pthread_mutex_lock(&set->lock);
+	set->last_handle_us = CU_MAX(set->last_handle_us, handle_us(shape->handle));
 	insert(set, shape);
 	pthread_mutex_unlock(&set->lock);
 out:

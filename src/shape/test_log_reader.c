@@ -1,0 +1,589 @@
+/* A range of a shape's log, read in pieces, is byte for byte the naive concatenation of its items; the same log read
+ * back from disk gives the same tails.
+ * label: unit */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "shape/log_reader.h"
+#include "shape/replay.h"
+#include "shape/test_help.h"
+#include "store/test_help.h"
+
+#define SHAPES 3u
+#define CHUNK_BYTES 4000u
+#define HELD_XID 5u /* the third shape's snapshot holds it, and everything below */
+
+/* What must come out: one entry per item of a shape, with its closing braces. */
+struct expected_item {
+	cu_offset offset;
+	char *text;
+	size_t len;
+};
+
+struct expected {
+	struct expected_item *items;
+	size_t len;
+	size_t committed;
+};
+
+/* The collector's part: items into the change log, runs into the tails, one fan-out record per fragment. */
+struct placed {
+	uint64_t pos, op;
+	uint32_t len;
+};
+
+struct world {
+	char *dir;
+	struct cu_changelog_opts log_opts;
+	cu_changelog *log;
+	cu_shape_set *set;
+	cu_shape *shapes[SHAPES];
+	struct expected expected[SHAPES];
+
+	uint64_t tx;
+	uint32_t xid;
+	uint32_t fragment;
+	uint64_t op;
+	uint32_t items_len; /* of the fragment */
+	uint32_t of_shape[SHAPES][512];
+	uint32_t of_shape_len[SHAPES];
+	struct placed placed[512];
+};
+
+static void no_forget(void *ctx, cu_shape *shape)
+{
+	(void)ctx;
+	(void)shape;
+}
+
+static cu_shape_set *set_new(cu_shape **shapes)
+{
+	struct cu_shape_set_opts opts = { .chunk_bytes = CHUNK_BYTES, .create = no_forget, .forget = no_forget };
+	cu_shape_set *set = cu_shape_set_new(&opts);
+
+	for (uint32_t i = 0; i < SHAPES; i++) {
+		char handle[16];
+
+		snprintf(handle, sizeof handle, "1-%u", i);
+		shapes[i] = help_restore(set, i + 1, handle, help_definition(HELP_OID + i, false), i == 2 ? HELD_XID + 1 : 1,
+					 i == 2 ? HELD_XID + 1 : 1, "");
+	}
+	return set;
+}
+
+static struct world *world_new(size_t segment_bytes)
+{
+	struct world *w = cu_xzalloc(sizeof *w);
+
+	w->dir = help_dir_new();
+	w->log_opts = (struct cu_changelog_opts){ .dir = w->dir, .segment_bytes = segment_bytes };
+	assert_int_equal(cu_changelog_open(&w->log_opts, &w->log), 0);
+	w->set = set_new(w->shapes);
+	return w;
+}
+
+static void world_free(struct world *w)
+{
+	for (uint32_t s = 0; s < SHAPES; s++) {
+		for (size_t i = 0; i < w->expected[s].len; i++)
+			free(w->expected[s].items[i].text);
+		free(w->expected[s].items);
+		cu_shape_unref(&w->shapes[s]);
+	}
+	cu_shape_set_free(&w->set);
+	cu_changelog_free(&w->log);
+	help_dir_free(&w->dir);
+	free(w);
+}
+
+static void begin(struct world *w, uint64_t tx, uint32_t xid)
+{
+	w->tx = tx;
+	w->xid = xid;
+	w->op = 0;
+	w->fragment = 0;
+}
+
+static bool holds(const struct world *w, uint32_t s)
+{
+	return s == 2 && w->xid <= HELD_XID;
+}
+
+/* An item that the shapes in the mask see. */
+static void item(struct world *w, unsigned mask, size_t len)
+{
+	struct placed *placed = &w->placed[w->items_len];
+	char *payload = cu_xmalloc(len);
+
+	for (size_t i = 0; i < len; i++)
+		payload[i] = (char)('a' + (w->tx + w->op + i) % 26);
+	assert_int_equal(cu_changelog_append_item(w->log, w->tx, w->op, payload, len, &placed->pos), 0);
+	placed->op = w->op;
+	placed->len = (uint32_t)len;
+	for (uint32_t s = 0; s < SHAPES; s++) {
+		struct expected *expected = &w->expected[s];
+
+		if (!(mask & (1u << s)))
+			continue;
+		w->of_shape[s][w->of_shape_len[s]++] = w->items_len;
+		if (holds(w, s))
+			continue;
+		expected->items = cu_xrealloc(expected->items, (expected->len + 1) * sizeof *expected->items);
+		expected->items[expected->len++] = (struct expected_item){
+			cu_offset_of(w->tx, w->op), cu_xstrndup(payload, len), len,
+		};
+	}
+	free(payload);
+	w->items_len++;
+	w->op += 2;
+}
+
+static void to_tail(struct world *w, uint32_t s)
+{
+	struct cu_tail_run run = { .tx = w->tx, .xid = w->xid };
+
+	if (holds(w, s))
+		return;
+	for (uint32_t i = 0; i < w->of_shape_len[s]; i++) {
+		const struct placed *placed = &w->placed[w->of_shape[s][i]];
+
+		if (cu_tail_run_extend(&run, placed->pos, placed->len, placed->op))
+			continue;
+		assert_int_equal(cu_tail_append(&w->shapes[s]->tail, &run), 0);
+		run.items = 0;
+		cu_tail_run_extend(&run, placed->pos, placed->len, placed->op);
+	}
+	if (run.items)
+		assert_int_equal(cu_tail_append(&w->shapes[s]->tail, &run), 0);
+}
+
+static void end_fragment(struct world *w, uint32_t flags)
+{
+	struct cu_fanout_shape shapes[SHAPES];
+	struct cu_fanout_run runs[SHAPES * 512];
+	struct cu_fanout fanout = {
+		.tx = w->tx, .xid = w->xid, .fragment = w->fragment++, .flags = flags, .end_lsn = flags ? w->tx + 1 : 0,
+		.shapes = shapes, .runs = runs,
+	};
+
+	for (uint32_t s = 0; s < SHAPES && flags != CU_FANOUT_ABORT; s++) {
+		uint32_t at = fanout.runs_len;
+
+		for (uint32_t i = 0; i < w->of_shape_len[s]; i++) {
+			struct cu_fanout_run *last = fanout.runs_len > at ? &runs[fanout.runs_len - 1] : NULL;
+
+			if (last && last->first + last->len == w->of_shape[s][i])
+				last->len++;
+			else
+				runs[fanout.runs_len++] = (struct cu_fanout_run){ w->of_shape[s][i], 1 };
+		}
+		if (fanout.runs_len > at)
+			shapes[fanout.shapes_len++] = (struct cu_fanout_shape){ s + 1, at, fanout.runs_len - at };
+		to_tail(w, s);
+		w->of_shape_len[s] = 0;
+	}
+	if (flags == CU_FANOUT_ABORT) {
+		fanout.end_lsn = 0;
+		memset(w->of_shape_len, 0, sizeof w->of_shape_len);
+	}
+	assert_int_equal(cu_changelog_append_fanout(w->log, &fanout), 0);
+	w->items_len = 0;
+}
+
+static void commit(struct world *w)
+{
+	end_fragment(w, CU_FANOUT_COMMIT);
+	assert_int_equal(cu_changelog_flush(w->log), 0);
+	for (uint32_t s = 0; s < SHAPES; s++) {
+		struct expected *expected = &w->expected[s];
+
+		cu_tail_commit(&w->shapes[s]->tail, CHUNK_BYTES);
+		cu_tail_show(&w->shapes[s]->tail);
+		for (size_t i = expected->committed; i < expected->len; i++) {
+			struct expected_item *it = &expected->items[i];
+			bool last = i + 1 == expected->len;
+
+			it->text = cu_xrealloc(it->text, it->len + 32);
+			it->len += (size_t)sprintf(it->text + it->len, "%s", last ? CU_ITEM_END_LAST : CU_ITEM_END);
+		}
+		expected->committed = expected->len;
+	}
+}
+
+static void abort_tx(struct world *w)
+{
+	end_fragment(w, CU_FANOUT_ABORT);
+	for (uint32_t s = 0; s < SHAPES; s++) {
+		struct expected *expected = &w->expected[s];
+
+		cu_tail_abort(&w->shapes[s]->tail);
+		while (expected->len > expected->committed)
+			free(expected->items[--expected->len].text);
+	}
+}
+
+static uint64_t random_state;
+
+static uint32_t random_below(uint32_t n)
+{
+	random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(random_state >> 33) % n;
+}
+
+static void write_random(struct world *w, unsigned txs, size_t len_max)
+{
+	for (unsigned t = 1; t <= txs; t++) {
+		unsigned fragments = 1 + random_below(3);
+
+		begin(w, 1000 * t, t);
+		for (unsigned f = 0; f < fragments; f++) {
+			unsigned items = random_below(12), alone = random_below(3);
+
+			for (unsigned i = 0; i < items; i++)
+				item(w, alone ? 1u << (alone - 1) : random_below(8), 1 + random_below((uint32_t)len_max));
+			if (f + 1 < fragments)
+				end_fragment(w, 0);
+		}
+		if (random_below(6) == 0)
+			abort_tx(w);
+		else
+			commit(w);
+	}
+}
+
+/* ---- reading ---- */
+
+static void naive(const struct expected *expected, cu_offset from, cu_offset end, cu_buf *out)
+{
+	for (size_t i = 0; i < expected->committed; i++) {
+		const struct expected_item *it = &expected->items[i];
+
+		if (cu_offset_cmp(it->offset, from) <= 0 || cu_offset_cmp(it->offset, end) > 0)
+			continue;
+		if (out->len)
+			cu_buf_putc(out, ',');
+		cu_buf_append(out, it->text, it->len);
+	}
+}
+
+static void assert_reads(struct world *w, uint32_t s, cu_shape *shape, cu_offset from, cu_offset end, bool rest)
+{
+	cu_buf want = CU_BUF_INIT, got = CU_BUF_INIT, piece = CU_BUF_INIT;
+	size_t largest = 0;
+	cu_log_reader reader;
+	int rc;
+
+	for (size_t i = 0; i < w->expected[s].committed; i++)
+		largest = CU_MAX(largest, w->expected[s].items[i].len);
+	naive(&w->expected[s], from, end, &want);
+	cu_log_reader_init(&reader, shape, w->log, from, end);
+	do {
+		cu_buf_clear(&piece);
+		rc = cu_log_reader_next(&reader, &piece);
+		assert_in_range(rc, 0, 1);
+		assert_true(piece.len < CU_LOG_READER_PIECE + largest + 16); /* bounded whatever the log's length */
+		assert_true(rc == 0 || piece.len >= CU_LOG_READER_PIECE);
+		cu_buf_append(&got, piece.data, piece.len);
+		if (rest)
+			cu_log_reader_rest(&reader);
+	} while (rc == 1);
+	assert_int_equal(cu_log_reader_next(&reader, &piece), 0);
+	cu_log_reader_fini(&reader);
+	assert_int_equal(got.len, want.len);
+	if (want.len)
+		assert_memory_equal(got.data, want.data, want.len);
+	cu_buf_fini(&want);
+	cu_buf_fini(&got);
+	cu_buf_fini(&piece);
+}
+
+/* From every offset that a client may have to every end that an answer may have. */
+static void assert_every_range(struct world *w, cu_shape *const *shapes, size_t step)
+{
+	for (uint32_t s = 0; s < SHAPES; s++) {
+		const cu_tail *tail = &shapes[s]->tail;
+		const struct expected *expected = &w->expected[s];
+
+		for (size_t e = 0; e < tail->visible; e += e + step < tail->visible ? step : 1) {
+			cu_offset end = cu_offset_of(tail->runs[e].tx, tail->runs[e].last_op);
+
+			assert_reads(w, s, shapes[s], CU_OFFSET_BEFORE_ALL, end, e % 2);
+			assert_reads(w, s, shapes[s], CU_OFFSET_SNAPSHOT_END, end, false);
+			for (size_t i = 0; i < expected->committed; i += step) {
+				cu_offset from = expected->items[i].offset;
+
+				if (cu_offset_cmp(from, end) > 0)
+					break;
+				assert_reads(w, s, shapes[s], from, end, i % 2);
+				from.op++; /* between two items */
+				assert_reads(w, s, shapes[s], from, end, false);
+			}
+		}
+	}
+}
+
+static void any_range_is_the_naive_concatenation(void **state)
+{
+	struct world *w = world_new(0);
+
+	(void)state;
+	random_state = 1;
+	write_random(w, 30, 200);
+	assert_every_range(w, w->shapes, 1);
+	world_free(w);
+}
+
+static void runs_across_segment_borders_read_the_same(void **state)
+{
+	struct world *w = world_new(700);
+
+	(void)state;
+	random_state = 2;
+	write_random(w, 30, 200);
+	assert_every_range(w, w->shapes, 1);
+	world_free(w);
+}
+
+static void long_logs_come_in_bounded_pieces(void **state)
+{
+	struct world *w = world_new(100000);
+
+	(void)state;
+	random_state = 3;
+	write_random(w, 60, 5000);
+	assert_every_range(w, w->shapes, 23);
+	world_free(w);
+}
+
+/* Some are twice a piece, some end right at its border. */
+static void items_larger_than_a_piece_read_whole(void **state)
+{
+	static const size_t lens[] = { 10, 65500, 65535, 65536, 65537, 200000, 1, 65510, 65520, 30, 131072, 65518, 65519 };
+	struct world *w = world_new(300000);
+
+	(void)state;
+	for (unsigned t = 1; t <= 4; t++) {
+		begin(w, 1000 * t, 100 + t);
+		for (size_t i = 0; i < CU_ARRAY_LEN(lens); i++)
+			item(w, t == 2 ? 7 : 1u << i % SHAPES, lens[(i * t) % CU_ARRAY_LEN(lens)]);
+		commit(w);
+	}
+	assert_every_range(w, w->shapes, 3);
+	world_free(w);
+}
+
+static void one_transaction_of_many_small_items_is_one_run(void **state)
+{
+	struct world *w = world_new(0);
+
+	(void)state;
+	begin(w, 1000, 100);
+	for (unsigned i = 0; i < 500; i++)
+		item(w, 1, 400);
+	commit(w);
+	assert_int_equal(w->shapes[0]->tail.len, 1);
+	for (size_t i = 0; i < 500; i += 7)
+		assert_reads(w, 0, w->shapes[0], cu_offset_of(1000, 2 * i), cu_tail_latest(&w->shapes[0]->tail), i % 2);
+	world_free(w);
+}
+
+static void a_shape_that_goes_closes_its_readers(void **state)
+{
+	struct world *w = world_new(0);
+	cu_buf out = CU_BUF_INIT;
+	cu_log_reader reader;
+
+	(void)state;
+	begin(w, 1000, 100);
+	for (unsigned i = 0; i < 500; i++)
+		item(w, 1, 400);
+	commit(w);
+	cu_log_reader_init(&reader, w->shapes[0], w->log, CU_OFFSET_BEFORE_ALL, cu_tail_latest(&w->shapes[0]->tail));
+	assert_int_equal(cu_log_reader_next(&reader, &out), 1);
+	w->shapes[0]->state = CU_SHAPE_REMOVING;
+	cu_buf_clear(&out);
+	assert_int_equal(cu_log_reader_next(&reader, &out), CU_ECLOSED);
+	assert_int_equal(out.len, 0);
+	w->shapes[0]->state = CU_SHAPE_GONE;
+	assert_int_equal(cu_log_reader_next(&reader, &out), CU_ECLOSED);
+	cu_log_reader_fini(&reader);
+	cu_buf_fini(&out);
+	world_free(w);
+}
+
+static void a_dropped_segment_closes_the_reader(void **state)
+{
+	struct world *w = world_new(1000);
+	cu_offset end;
+	cu_buf out = CU_BUF_INIT;
+	cu_log_reader reader;
+
+	(void)state;
+	random_state = 4;
+	write_random(w, 30, 300);
+	end = cu_tail_latest(&w->shapes[0]->tail);
+	assert_int_equal(cu_changelog_drop_before(w->log, cu_changelog_flushed(w->log)), 0);
+	cu_log_reader_init(&reader, w->shapes[0], w->log, CU_OFFSET_BEFORE_ALL, end);
+	assert_int_equal(cu_log_reader_next(&reader, &out), CU_ECLOSED);
+	cu_log_reader_fini(&reader);
+	cu_buf_fini(&out);
+	world_free(w);
+}
+
+static void no_memory_for_the_window_is_told(void **state)
+{
+	struct world *w = world_new(0);
+	cu_log_reader reader;
+	unsigned n = 0;
+	int rc;
+
+	(void)state;
+	random_state = 5;
+	write_random(w, 10, 300);
+	do {
+		cu_buf out = CU_BUF_INIT;
+
+		cu_log_reader_init(&reader, w->shapes[1], w->log, CU_OFFSET_BEFORE_ALL, cu_tail_latest(&w->shapes[1]->tail));
+		cu_fault_alloc_at(++n);
+		rc = cu_log_reader_next(&reader, &out);
+		cu_fault_alloc_at(0);
+		assert_true(rc == 0 || rc == CU_ENOMEM);
+		cu_log_reader_fini(&reader);
+		cu_buf_fini(&out);
+	} while (rc != 0);
+	assert_true(n > 2);
+	world_free(w);
+}
+
+/* ---- replay ---- */
+
+static void assert_same_tail(const cu_tail *a, const cu_tail *b)
+{
+	assert_int_equal(a->len, b->len);
+	assert_int_equal(a->committed, b->committed);
+	assert_int_equal(a->visible, b->visible);
+	for (size_t i = 0; i < a->len; i++) {
+		assert_int_equal(a->runs[i].tx, b->runs[i].tx);
+		assert_int_equal(a->runs[i].xid, b->runs[i].xid);
+		assert_int_equal(a->runs[i].first_op, b->runs[i].first_op);
+		assert_int_equal(a->runs[i].last_op, b->runs[i].last_op);
+		assert_int_equal(a->runs[i].pos, b->runs[i].pos);
+		assert_int_equal(a->runs[i].span, b->runs[i].span);
+		assert_int_equal(a->runs[i].items, b->runs[i].items);
+		assert_int_equal(a->runs[i].bytes, b->runs[i].bytes);
+		assert_int_equal(a->runs[i].last, b->runs[i].last);
+	}
+	assert_int_equal(a->chunk_ends_len, b->chunk_ends_len);
+	for (size_t i = 0; i < a->chunk_ends_len; i++)
+		assert_int_equal(a->chunk_ends[i], b->chunk_ends[i]);
+	assert_int_equal(a->chunk_bytes, b->chunk_bytes);
+}
+
+/* Reopens the log; returns the set that replay filled. */
+static cu_shape_set *replayed(struct world *w, cu_shape **shapes)
+{
+	cu_shape_set *set = set_new(shapes);
+	cu_replay replay;
+
+	w->log_opts.end_pos = cu_changelog_end(w->log);
+	assert_int_equal(cu_changelog_flush(w->log), 0);
+	cu_changelog_free(&w->log);
+	cu_replay_init(&replay, set);
+	w->log_opts.replay = cu_replay_fanout;
+	w->log_opts.replay_ctx = &replay;
+	assert_int_equal(cu_changelog_open(&w->log_opts, &w->log), 0);
+	cu_replay_fini(&replay);
+	return set;
+}
+
+static void replay_gives_the_same_tails_and_bytes(void **state)
+{
+	(void)state;
+	for (unsigned seed = 10; seed < 20; seed++) {
+		struct world *w = world_new(seed % 2 ? 0 : 900);
+		cu_shape *shapes[SHAPES];
+		cu_shape_set *set;
+
+		random_state = seed;
+		write_random(w, 40, 300);
+		set = replayed(w, shapes);
+		for (uint32_t s = 0; s < SHAPES; s++)
+			assert_same_tail(&shapes[s]->tail, &w->shapes[s]->tail);
+		assert_true(w->shapes[0]->tail.chunk_ends_len > 1);
+		assert_every_range(w, shapes, 9);
+		for (uint32_t s = 0; s < SHAPES; s++)
+			cu_shape_unref(&shapes[s]);
+		cu_shape_set_free(&set);
+		world_free(w);
+	}
+}
+
+static void an_aborted_transaction_leaves_nothing_after_replay(void **state)
+{
+	struct world *w = world_new(0);
+	cu_shape *shapes[SHAPES];
+	cu_shape_set *set;
+
+	(void)state;
+	begin(w, 1000, 100);
+	item(w, 7, 10);
+	end_fragment(w, 0);
+	item(w, 7, 10);
+	abort_tx(w);
+	begin(w, 1000, 100); /* it comes again */
+	item(w, 1, 10);
+	commit(w);
+	set = replayed(w, shapes);
+	assert_int_equal(shapes[0]->tail.visible, 1);
+	assert_int_equal(shapes[1]->tail.len, 0);
+	assert_int_equal(shapes[2]->tail.len, 0);
+	assert_every_range(w, shapes, 1);
+	for (uint32_t s = 0; s < SHAPES; s++)
+		cu_shape_unref(&shapes[s]);
+	cu_shape_set_free(&set);
+	world_free(w);
+}
+
+static void records_of_unknown_shapes_are_skipped(void **state)
+{
+	struct world *w = world_new(0);
+	struct cu_fanout_shape shape = { 99, 0, 1 };
+	struct cu_fanout_run run = { 0, 1 };
+	struct cu_fanout fanout = { .tx = 1000, .end_lsn = 1001, .xid = 100, .flags = CU_FANOUT_COMMIT, .shapes = &shape,
+				    .runs = &run, .shapes_len = 1, .runs_len = 1 };
+	cu_shape *shapes[SHAPES];
+	cu_shape_set *set;
+
+	(void)state;
+	assert_int_equal(cu_changelog_append_item(w->log, 1000, 0, "x", 1, NULL), 0);
+	assert_int_equal(cu_changelog_append_fanout(w->log, &fanout), 0);
+	set = replayed(w, shapes);
+	for (uint32_t s = 0; s < SHAPES; s++) {
+		assert_int_equal(shapes[s]->tail.len, 0);
+		cu_shape_unref(&shapes[s]);
+	}
+	cu_shape_set_free(&set);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(any_range_is_the_naive_concatenation),
+		cmocka_unit_test(runs_across_segment_borders_read_the_same),
+		cmocka_unit_test(long_logs_come_in_bounded_pieces),
+		cmocka_unit_test(items_larger_than_a_piece_read_whole),
+		cmocka_unit_test(one_transaction_of_many_small_items_is_one_run),
+		cmocka_unit_test(a_shape_that_goes_closes_its_readers),
+		cmocka_unit_test(a_dropped_segment_closes_the_reader),
+		cmocka_unit_test(no_memory_for_the_window_is_told),
+		cmocka_unit_test(replay_gives_the_same_tails_and_bytes),
+		cmocka_unit_test(an_aborted_transaction_leaves_nothing_after_replay),
+		cmocka_unit_test(records_of_unknown_shapes_are_skipped),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
