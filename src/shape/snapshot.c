@@ -116,10 +116,16 @@ static int check_unchanged(struct job *job)
 static int current_snapshot(struct job *job, cu_snapshot_range *ret_range)
 {
 	PGresult *result = NULL;
+	cu_buf sql = CU_BUF_INIT;
 	int rc;
 
-	rc = cu_pg_exec(job->conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " CU_PG_DISPLAY_SETTINGS_LOCAL
-			" SELECT pg_catalog.pg_current_snapshot()::text", &result, &job->err);
+	/* The lock comes before the snapshot: a TRUNCATE, or an ALTER that rewrites the table, between snapshot and COPY would
+	 * show an empty table to the COPY, and a rewrite leaves no trace in the stream. */
+	cu_buf_puts(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " CU_PG_DISPLAY_SETTINGS_LOCAL " LOCK TABLE ");
+	cu_pg_put_relation(&sql, job->shape->def->schema, job->shape->def->name);
+	cu_buf_puts(&sql, " IN ACCESS SHARE MODE; SELECT pg_catalog.pg_current_snapshot()::text");
+	rc = cu_buf_failed(&sql) ? CU_ENOMEM : cu_pg_exec(job->conn, cu_buf_str(&sql), &result, &job->err);
+	cu_buf_fini(&sql);
 	if (rc == 0)
 		rc = PQntuples(result) == 1 ? cu_snapshot_range_parse(PQgetvalue(result, 0, 0), ret_range) : CU_ECORRUPT;
 	PQclear(result);
