@@ -218,7 +218,9 @@ void cu_definition_put_query(const cu_definition *def, cu_buf *out)
 		else
 			cu_buf_puts(out, "NULL");
 	}
-	cu_buf_puts(out, " FROM ");
+	/* The stream brings a table's own rows, and a partitioned table's through its partitions; those of tables that merely
+	 * inherit from it come under their own name. */
+	cu_buf_puts(out, def->partitioned ? " FROM " : " FROM ONLY ");
 	cu_pg_put_relation(out, def->schema, def->name);
 	if (def->changes_only)
 		cu_buf_puts(out, " LIMIT 0");
