@@ -89,7 +89,10 @@ for (const step of recorded.steps) {
     }
     let answer = await pending
     if (step.before) {
-      answer = await waitFor(async () => (answer.status === step.status ? answer : ((answer = await request(ask)), null)))
+      // Until the change has arrived. A 409 may come a moment before there is a new handle to name.
+      const arrived = ({ status, headers }) =>
+        status === step.status && ("electric-handle" in headers || !("electric-handle" in step.headers))
+      await waitFor(async () => arrived(answer) || ((answer = await request(ask)), null), { what: step.before })
     }
 
     if (step.whereLater && answer.status === 400 && step.status === 200) {
