@@ -83,10 +83,10 @@ static void checkpoint_tick(struct cu_collector *c)
 	if (!checkpoint_is_due(c))
 		return;
 	c->checkpoint_due_ms = cu_now_ms() + c->opts.checkpoint_ms;
-	if (c->safe_lsn > atomic_load(&c->checkpoint_lsn))
-		checkpoint_start(c);
-	else
+	if (c->safe_lsn <= atomic_load(&c->checkpoint_lsn))
 		cu_changelog_idle(c->log);
+	else if (cu_shape_set_retry_removals(c->opts.shapes) == 0)
+		checkpoint_start(c);
 }
 
 static bool checkpoint_is_running(struct cu_collector *c)
@@ -243,7 +243,7 @@ static void *run(void *arg)
 		checkpoint_tick(c);
 	}
 	cu_collector_abort(c);
-	if (cu_collector_show(c) == 0 && c->saved.system_id) {
+	if (cu_collector_show(c) == 0 && c->saved.system_id && cu_shape_set_retry_removals(c->opts.shapes) == 0) {
 		checkpoint_wait(c);
 		checkpoint_start(c);
 		checkpoint_wait(c);

@@ -18,6 +18,9 @@ struct cu_shape_set {
 	cu_map by_key;    /* hash of the definition's key → chain by next_same_hash_key; not those being removed */
 	cu_map by_id;
 	uint64_t last_handle_us; /* handles never repeat, whatever the clock does */
+	uint64_t *unremoved; /* ids of shapes whose removal could not be stored */
+	size_t unremoved_len, unremoved_cap;
+	size_t removals_retried; /* … that are being tried again */
 };
 
 cu_shape_set *cu_shape_set_new(const struct cu_shape_set_opts *opts)
@@ -42,6 +45,7 @@ void cu_shape_set_free(cu_shape_set **ref)
 	cu_map_fini(&set->by_id);
 	cu_map_fini(&set->by_handle);
 	cu_map_fini(&set->by_key);
+	free(set->unremoved);
 	pthread_mutex_destroy(&set->lock);
 	free(set);
 }
@@ -373,16 +377,74 @@ cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def)
 
 /* ---- going ---- */
 
+/* Under the lock. */
+static void keep_unremoved(cu_shape_set *set, uint64_t id)
+{
+	if (set->unremoved_len == set->unremoved_cap) {
+		set->unremoved_cap = set->unremoved_cap ? set->unremoved_cap * 2 : 16;
+		set->unremoved = cu_xrealloc(set->unremoved, set->unremoved_cap * sizeof *set->unremoved);
+	}
+	set->unremoved[set->unremoved_len++] = id;
+}
+
 static void unstored(void *ctx, int rc)
 {
 	struct pending *pending = ctx;
 
-	if (rc < 0)
-		cu_error("a removed shape's record could not be deleted; its readers are told all the same",
+	if (rc < 0) {
+		cu_error("a removed shape's record could not be deleted; its readers are told all the same, and it is tried again "
+			 "before the next checkpoint",
 			 CU_KV("handle", pending->shape->handle), CU_KV("error", cu_strerror(rc)),
 			 CU_KV("next", "check the storage directory's disk"));
+		pthread_mutex_lock(&pending->set->lock);
+		keep_unremoved(pending->set, pending->shape->id);
+		pthread_mutex_unlock(&pending->set->lock);
+	}
 	removed(pending->set, pending->shape);
 	pending_free(pending);
+}
+
+struct retry {
+	cu_shape_set *set;
+	uint64_t id;
+};
+
+static void retried(void *ctx, int rc)
+{
+	struct retry *retry = ctx;
+
+	pthread_mutex_lock(&retry->set->lock);
+	retry->set->removals_retried--;
+	if (rc < 0)
+		keep_unremoved(retry->set, retry->id);
+	pthread_mutex_unlock(&retry->set->lock);
+	free(retry);
+}
+
+size_t cu_shape_set_retry_removals(cu_shape_set *set)
+{
+	uint64_t *ids;
+	size_t len, left;
+
+	pthread_mutex_lock(&set->lock);
+	ids = set->unremoved;
+	len = set->unremoved_len;
+	set->unremoved = NULL;
+	set->unremoved_len = set->unremoved_cap = 0;
+	set->removals_retried += len;
+	left = set->removals_retried;
+	pthread_mutex_unlock(&set->lock);
+	for (size_t i = 0; i < len; i++) {
+		struct retry *retry = cu_xmalloc(sizeof *retry);
+		int rc;
+
+		*retry = (struct retry){ set, ids[i] };
+		rc = cu_store_remove_shape(set->opts.store, ids[i], retried, retry);
+		if (rc < 0)
+			retried(retry, rc);
+	}
+	free(ids);
+	return left;
 }
 
 void cu_shape_set_remove(cu_shape_set *set, cu_shape *shape, const char *why, struct cu_shape_failure *failure)
