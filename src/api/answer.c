@@ -284,7 +284,9 @@ void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n,
 		return;
 	}
 	rc = cu_chunk_open(cu_store_chunks(reader->api->opts.store), reader->shape->id, n, &fd, &bytes);
-	if (rc == CU_ENOTFOUND) { /* removed this moment */
+	if (rc == CU_ENOTFOUND) {
+		/* Removed this moment; or the file is lost: then the shape must go, else the refetch comes back to it. */
+		cu_shape_set_remove(reader->api->opts.shapes, reader->shape, "a chunk of its snapshot is missing", NULL);
 		cu_answer_must_refetch(reader, req, NULL);
 		return;
 	}

@@ -101,6 +101,17 @@ int cu_router_remove(cu_router *router, uint32_t table_oid, void *target)
 	return place ? 0 : CU_ENOTFOUND;
 }
 
+void cu_router_each_table(cu_router *router, void (*each)(void *ctx, uint32_t oid, struct cu_router_targets targets),
+			  void *ctx)
+{
+	struct table *table;
+
+	pthread_rwlock_rdlock(&router->lock);
+	for (size_t i = 0; (table = cu_map_next(&router->tables, &i));)
+		each(ctx, table->oid, (struct cu_router_targets){ table->targets, table->len });
+	pthread_rwlock_unlock(&router->lock);
+}
+
 void cu_router_read_lock(cu_router *router)
 {
 	pthread_rwlock_rdlock(&router->lock);

@@ -29,6 +29,10 @@ int cu_router_add(cu_router *router, uint32_t table_oid, void *target);
 /* CU_ENOTFOUND when it is not subscribed. After it returned, no later look-up sees the target. */
 int cu_router_remove(cu_router *router, uint32_t table_oid, void *target);
 
+/* Calls back for each table that has targets, under the read lock: nothing may be added or removed there. */
+void cu_router_each_table(cu_router *router, void (*each)(void *ctx, uint32_t oid, struct cu_router_targets targets),
+			  void *ctx);
+
 void cu_router_read_lock(cu_router *router);
 void cu_router_read_unlock(cu_router *router);
 /* Under the read lock. */

@@ -89,6 +89,42 @@ static int join(struct job *job)
 	return rc;
 }
 
+/* Shapes of another table that had this one's name: dropped and created again, or renamed away. No message of the stream
+ * tells of that. */
+struct namesakes {
+	const cu_definition *def;
+	cu_shape **list;
+	size_t len;
+};
+
+static void find_namesakes(void *ctx, uint32_t oid, struct cu_router_targets targets)
+{
+	struct namesakes *found = ctx;
+
+	if (oid == found->def->oid)
+		return;
+	for (size_t i = 0; i < targets.len; i++) {
+		cu_shape *shape = targets.list[i];
+
+		if (strcmp(shape->def->name, found->def->name) != 0 || strcmp(shape->def->schema, found->def->schema) != 0)
+			continue;
+		found->list = cu_xrealloc(found->list, (found->len + 1) * sizeof(*found->list));
+		found->list[found->len++] = cu_shape_ref(shape);
+	}
+}
+
+static void remove_namesakes(struct job *job)
+{
+	struct namesakes found = { .def = job->shape->def };
+
+	cu_router_each_table(job->env->router, find_namesakes, &found);
+	for (size_t i = 0; i < found.len; i++) {
+		cu_shape_set_remove(job->env->shapes, found.list[i], "another table has its name now", NULL);
+		cu_shape_unref(&found.list[i]);
+	}
+	free(found.list);
+}
+
 /* Does the table, as the snapshot's transaction sees it, still look like the definition? */
 static int check_unchanged(struct job *job)
 {
@@ -159,6 +195,7 @@ static int begin(struct job *job, uint64_t mark)
 		cu_snapshot_range_fini(&range);
 		return rc;
 	}
+	remove_namesakes(job);
 	pthread_mutex_lock(&shape->lock);
 	shape->range = range;
 	shape->range_known = true;
