@@ -151,8 +151,8 @@ static void put_masked_parameters(cu_buf *out, const char *text, bool url)
 	cu_buf_puts(out, text);
 }
 
-/* In a URL, everything from the first colon behind the scheme to the last @ counts as the password, also where libpq would
- * see it otherwise: a text that it refuses is shown in an error, and hiding too much is the lesser harm. */
+/* In a URL, everything from the first colon behind the scheme to the last @ counts as the password, also where libpq
+ * would see it otherwise: a text that it refuses is shown in an error, and hiding too much is the lesser harm. */
 char *cu_log_redacted_url(const char *url)
 {
 	cu_buf masked = CU_BUF_INIT, out = CU_BUF_INIT;

@@ -109,8 +109,8 @@ static char *captured(void (*say)(void))
 
 static void say_much(void)
 {
-	cu_info("it happened", CU_KV("plain", "abc"), CU_KV("odd", "a b\n\"c\""), CU_KV("empty", ""), CU_KV("null", NULL),
-		CU_KV_N("part", "abcdef", 3), CU_KV_INT("int", -5), CU_KV_U64("big", UINT64_MAX),
+	cu_info("it happened", CU_KV("plain", "abc"), CU_KV("odd", "a b\n\"c\""), CU_KV("empty", ""),
+		CU_KV("null", NULL), CU_KV_N("part", "abcdef", 3), CU_KV_INT("int", -5), CU_KV_U64("big", UINT64_MAX),
 		CU_KV_LSN("lsn", 0x16b374d848));
 }
 
@@ -128,8 +128,9 @@ static void text_lines_stay_one_line(void **state)
 	cu_log_set_format("text");
 	assert_int_equal(cu_log_set_level("info"), 0);
 	line = captured(say_much);
-	assert_non_null(strstr(line, "Z info  it happened plain=abc odd=\"a b\\n\\\"c\\\"\" empty=\"\" null=\"\" part=abc int=-5 "
-				     "big=18446744073709551615 lsn=16/B374D848\n"));
+	assert_non_null(strstr(
+		line, "Z info  it happened plain=abc odd=\"a b\\n\\\"c\\\"\" empty=\"\" null=\"\" part=abc int=-5 "
+		      "big=18446744073709551615 lsn=16/B374D848\n"));
 	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
 }
 
@@ -141,9 +142,10 @@ static void json_lines_are_one_object(void **state)
 	assert_int_equal(cu_log_set_format("json"), 0);
 	line = captured(say_much);
 	assert_memory_equal(line, "{\"time\":\"", 9);
-	assert_non_null(strstr(line, "Z\",\"level\":\"info\",\"msg\":\"it happened\",\"plain\":\"abc\",\"odd\":\"a b\\n\\\"c\\\"\","
-				     "\"empty\":\"\",\"null\":\"\",\"part\":\"abc\",\"int\":-5,\"big\":18446744073709551615,"
-				     "\"lsn\":\"16/B374D848\"}\n"));
+	assert_non_null(strstr(
+		line, "Z\",\"level\":\"info\",\"msg\":\"it happened\",\"plain\":\"abc\",\"odd\":\"a b\\n\\\"c\\\"\","
+		      "\"empty\":\"\",\"null\":\"\",\"part\":\"abc\",\"int\":-5,\"big\":18446744073709551615,"
+		      "\"lsn\":\"16/B374D848\"}\n"));
 	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
 	cu_log_set_format("text");
 }

@@ -79,7 +79,8 @@ static void each_change_becomes_its_item(void **state)
 	assert_int_equal(cu_collector_last_tx(w->c), 0);
 	show(w);
 	assert_int_equal(cu_collector_last_tx(w->c), 1000);
-	assert_log(w, shape,
+	assert_log(
+		w, shape,
 		"{\"key\":\"\\\"public\\\".\\\"items\\\"/\\\"1\\\"\",\"value\":{\"id\":\"1\",\"name\":\"a\",\"note\":null},"
 		"\"headers\":{\"operation\":\"insert\"," REL "\"lsn\":\"1000\",\"op_position\":0,\"txids\":[700]}},"
 		"{\"key\":\"\\\"public\\\".\\\"items\\\"/\\\"1\\\"\",\"value\":{\"id\":\"1\",\"name\":\"b\"},"
@@ -91,7 +92,8 @@ static void each_change_becomes_its_item(void **state)
 		"\"headers\":{\"operation\":\"insert\"," REL "\"lsn\":\"1000\",\"op_position\":7,\"txids\":[700],"
 		"\"key_change_from\":\"\\\"public\\\".\\\"items\\\"/\\\"1\\\"\"}},"
 		"{\"key\":\"\\\"public\\\".\\\"items\\\"/\\\"2\\\"\",\"value\":{\"id\":\"2\"},"
-		"\"headers\":{\"operation\":\"delete\"," REL "\"lsn\":\"1000\",\"op_position\":8,\"txids\":[700],\"last\":true}}");
+		"\"headers\":{\"operation\":\"delete\"," REL
+		"\"lsn\":\"1000\",\"op_position\":8,\"txids\":[700],\"last\":true}}");
 	assert_recovers(w, &shape);
 	cu_shape_unref(&shape);
 	world_free(w);
@@ -180,7 +182,8 @@ static void a_transaction_larger_than_a_fragment_is_shown_whole(void **state)
 	assert_int_equal(count(log, "\"last\":true"), 1);
 	assert_non_null(strstr(log, "\"op_position\":32786,")); /* the last change's */
 	free(log);
-	assert_true(cu_offset_cmp(cu_shape_status(shape).latest, cu_offset_of(1000, 2 * (2 * CU_FRAGMENT_CHANGES_MAX + 9))) == 0);
+	assert_true(cu_offset_cmp(cu_shape_status(shape).latest,
+				  cu_offset_of(1000, 2 * (2 * CU_FRAGMENT_CHANGES_MAX + 9))) == 0);
 	assert_recovers(w, &shape);
 	cu_shape_unref(&shape);
 	world_free(w);
@@ -315,7 +318,8 @@ static void a_table_that_changed_takes_its_shapes_down_before_the_commit_shows(v
 		assert_int_equal(send_relation(w, HELP_OID + 1), 0);
 		INSERT(w, HELP_OID + 1, "1", "a", NULL);
 		assert_int_equal(send_relation_of(w, HELP_OID, cases[i].name, cases[i].identity, cases[i].columns,
-						  cases[i].len), 0);
+						  cases[i].len),
+				 0);
 		COMMIT(w);
 		assert_true(is_going(shape));
 		assert_false(is_going(other));
@@ -384,9 +388,11 @@ static void a_partition_with_other_column_order_goes_to_its_root(void **state)
 	INSERT(w, LEAF_OID, "n", "1", "a");
 	COMMIT(w);
 	show(w);
-	assert_log(w, shape,
+	assert_log(
+		w, shape,
 		"{\"key\":\"\\\"public\\\".\\\"items\\\"/\\\"1\\\"\",\"value\":{\"id\":\"1\",\"name\":\"a\",\"note\":\"n\"},"
-		"\"headers\":{\"operation\":\"insert\"," REL "\"lsn\":\"1000\",\"op_position\":0,\"txids\":[700],\"last\":true}}");
+		"\"headers\":{\"operation\":\"insert\"," REL
+		"\"lsn\":\"1000\",\"op_position\":0,\"txids\":[700],\"last\":true}}");
 	cu_shape_unref(&shape);
 	world_free(w);
 }

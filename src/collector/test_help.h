@@ -28,8 +28,8 @@ struct world {
 	cu_publication *publication;
 	struct cu_collector *c;
 	struct cu_checkpoint checkpoint; /* as loaded */
-	uint32_t ancestor; /* of LEAF_OID; 0: none */
-	uint64_t lsn;      /* of the next transaction's begin */
+	uint32_t ancestor;               /* of LEAF_OID; 0: none */
+	uint64_t lsn;                    /* of the next transaction's begin */
 	cu_buf message;
 };
 
@@ -89,10 +89,12 @@ static int world_ancestors(void *ctx, uint32_t oid, uint32_t *ret_oids, unsigned
 
 static void world_open(struct world *w)
 {
-	struct cu_shape_set_opts shapes = { .chunk_bytes = 4000, .create = world_create, .forget = world_forget,
-					    .wake = world_wake, .ctx = w };
+	struct cu_shape_set_opts shapes = {
+		.chunk_bytes = 4000, .create = world_create, .forget = world_forget, .wake = world_wake, .ctx = w
+	};
 	struct cu_consumer_registry_opts registry = { .start_consumer = cu_consumers_start,
-						      .remove_shapes = cu_consumers_remove_shapes, .ctx = &w->consumers };
+						      .remove_shapes = cu_consumers_remove_shapes,
+						      .ctx = &w->consumers };
 	struct cu_store_loader loader = {
 		.metadata = { .ctx = w, .checkpoint = world_load_checkpoint, .shape = world_load_shape },
 		.replay = cu_replay_fanout,
@@ -119,9 +121,18 @@ static void world_open(struct world *w)
 	/* As cu_collector_start() does, without the thread. */
 	c = cu_xzalloc(sizeof *c);
 	c->opts = (struct cu_collector_opts){
-		.stack_id = HELP_STACK, .store = w->store, .router = w->router, .registry = w->registry, .shapes = w->set,
-		.recent = w->recent, .publication = w->publication, .catalog = w->catalog, .checkpoint_ms = 1000,
-		.checkpoint = w->checkpoint, .ancestors = world_ancestors, .ctx = w,
+		.stack_id = HELP_STACK,
+		.store = w->store,
+		.router = w->router,
+		.registry = w->registry,
+		.shapes = w->set,
+		.recent = w->recent,
+		.publication = w->publication,
+		.catalog = w->catalog,
+		.checkpoint_ms = 1000,
+		.checkpoint = w->checkpoint,
+		.ancestors = world_ancestors,
+		.ctx = w,
 	};
 	c->log = cu_store_changelog(w->store);
 	c->saved = w->checkpoint;
@@ -178,8 +189,11 @@ static void world_over(void *ctx, int rc)
 /* Makes a checkpoint, as the collector would, then closes everything and opens it again. */
 __attribute__((unused)) static void world_restart(struct world *w)
 {
-	struct cu_checkpoint cp = { .lsn = w->c->safe_lsn, .log_pos = cu_changelog_end(w->c->log),
-				    .last_tx = w->c->committed_tx, .system_id = 1, .timeline = 1 };
+	struct cu_checkpoint cp = { .lsn = w->c->safe_lsn,
+				    .log_pos = cu_changelog_end(w->c->log),
+				    .last_tx = w->c->committed_tx,
+				    .system_id = 1,
+				    .timeline = 1 };
 	sem_t over;
 
 	sem_init(&over, 0, 0);

@@ -44,7 +44,8 @@ static void every_refusal_says_which_columns(void **state)
 	(void)state;
 	refused(&table, &(struct cu_definition_request){ .columns = (const char *[]){ "name" }, .columns_len = 1 },
 		"The list of columns must include all primary key columns, missing: id");
-	refused(&table, &(struct cu_definition_request){ .columns = (const char *[]){ "id", "nope", "ID" }, .columns_len = 3 },
+	refused(&table,
+		&(struct cu_definition_request){ .columns = (const char *[]){ "id", "nope", "ID" }, .columns_len = 3 },
 		"The following columns are not found on the table: nope, ID");
 	table.pk = two_keys;
 	table.pk_len = 2;
@@ -59,7 +60,8 @@ static void every_refusal_says_which_columns(void **state)
 	columns[4].generated = 'v';
 	table.columns = columns;
 	table.columns_len = 5;
-	refused(&table, &(struct cu_definition_request){ .columns = (const char *[]){ "gen_b", "id" }, .columns_len = 2 },
+	refused(&table,
+		&(struct cu_definition_request){ .columns = (const char *[]){ "gen_b", "id" }, .columns_len = 2 },
 		"The following columns are generated and cannot be included in the shape: gen_b");
 	refused(&table, &(struct cu_definition_request){ .columns = NULL },
 		"The following columns are generated and cannot be included in the shape: gen_a, gen_b. You can exclude them "
@@ -122,8 +124,8 @@ static void equal_requests_have_equal_keys_and_others_do_not(void **state)
 	assert_true(again->key_hash == defs[3]->key_hash);
 	cu_definition_unref(&again);
 	/* naming all is asking for all */
-	again = defined(&tables[0], &(struct cu_definition_request){ .columns = (const char *[]){ "note", "name", "id" },
-								     .columns_len = 3 });
+	again = defined(&tables[0], &(struct cu_definition_request){
+					    .columns = (const char *[]){ "note", "name", "id" }, .columns_len = 3 });
 	assert_string_equal(again->key, defs[0]->key);
 	cu_definition_unref(&again);
 	for (size_t i = 0; i < n; i++)
@@ -191,7 +193,11 @@ static void a_definition_survives_storage_unchanged(void **state)
 static void a_damaged_definition_is_corrupt(void **state)
 {
 	static const char *const bad[] = {
-		"", "{}", "[]", "null", "{\"schema\":1}",
+		"",
+		"{}",
+		"[]",
+		"null",
+		"{\"schema\":1}",
 		/* key positions that are doubled, and out of range */
 		"{\"schema\":\"s\",\"table\":\"t\",\"oid\":1,\"partitioned\":false,\"replica_full\":false,\"changes_only\":false,"
 		"\"columns\":[{\"name\":\"a\",\"type\":23,\"typmod\":-1,\"pk\":0,\"selected\":true},"
@@ -230,8 +236,10 @@ static void a_request_matches_by_name_what_it_would_define(void **state)
 		{ .columns = id_note, .columns_len = 2 },
 		{ .columns = (const char *[]){ "id" }, .columns_len = 1 },
 	};
-	const struct cu_definition_request with_unknown = { .columns = (const char *[]){ "id", "note", "x" }, .columns_len = 3 };
-	const struct cu_definition_request repeated = { .columns = (const char *[]){ "id", "note", "id" }, .columns_len = 3 };
+	const struct cu_definition_request with_unknown = { .columns = (const char *[]){ "id", "note", "x" },
+							    .columns_len = 3 };
+	const struct cu_definition_request repeated = { .columns = (const char *[]){ "id", "note", "id" },
+							.columns_len = 3 };
 
 	(void)state;
 	for (size_t a = 0; a < CU_ARRAY_LEN(requests); a++) {
@@ -268,14 +276,23 @@ static struct cu_relation relation_of(struct cu_relation_column *columns, unsign
 	static uint32_t routes[] = { HELP_OID };
 
 	return (struct cu_relation){
-		.oid = HELP_OID, .generation = 1, .replica_identity = 'f', .schema = (char *)"public", .name = (char *)"items",
-		.columns = columns, .columns_len = len, .route_oids = routes, .route_len = 1,
+		.oid = HELP_OID,
+		.generation = 1,
+		.replica_identity = 'f',
+		.schema = (char *)"public",
+		.name = (char *)"items",
+		.columns = columns,
+		.columns_len = len,
+		.route_oids = routes,
+		.route_len = 1,
 	};
 }
 
 static void a_view_puts_permuted_columns_into_the_definitions_order(void **state)
 {
-	struct cu_relation_column same[] = { { (char *)"id", 23, -1 }, { (char *)"name", 25, -1 }, { (char *)"note", 1043, 14 } };
+	struct cu_relation_column same[] = { { (char *)"id", 23, -1 },
+					     { (char *)"name", 25, -1 },
+					     { (char *)"note", 1043, 14 } };
 	struct cu_relation_column permuted[] = { same[2], same[0], same[1] };
 	const struct cu_pg_value row[] = { HELP_TEXT("the note"), HELP_TEXT("1"), HELP_NULL };
 	struct cu_relation table = relation_of(same, 3), leaf = relation_of(permuted, 3);
@@ -309,7 +326,9 @@ static void a_view_puts_permuted_columns_into_the_definitions_order(void **state
 
 static void a_relation_that_does_not_fit_says_why(void **state)
 {
-	struct cu_relation_column base[] = { { (char *)"id", 23, -1 }, { (char *)"name", 25, -1 }, { (char *)"note", 1043, 14 },
+	struct cu_relation_column base[] = { { (char *)"id", 23, -1 },
+					     { (char *)"name", 25, -1 },
+					     { (char *)"note", 1043, 14 },
 					     { (char *)"more", 25, -1 } };
 	struct cu_relation_column renamed[3], typed[3], modified[3];
 	struct {
@@ -382,8 +401,11 @@ static void decide_all(cu_shape *shape, uint32_t xid, struct cu_touch *touches)
 
 	for (uint32_t i = 0; i < CU_ARRAY_LEN(decisions); i++) {
 		touches[2 * i] = (struct cu_touch){
-			.op = 2 * i, .old_row = decisions[i].old_row, .new_row = decisions[i].new_row,
-			.next = i + 1 < CU_ARRAY_LEN(decisions) ? 2 * (i + 1) : CU_TOUCH_NONE, .decision = 99,
+			.op = 2 * i,
+			.old_row = decisions[i].old_row,
+			.new_row = decisions[i].new_row,
+			.next = i + 1 < CU_ARRAY_LEN(decisions) ? 2 * (i + 1) : CU_TOUCH_NONE,
+			.decision = 99,
 		};
 		touches[2 * i + 1].decision = 99; /* somebody else's */
 	}

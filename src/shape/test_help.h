@@ -12,18 +12,48 @@
 __attribute__((unused)) static struct cu_table help_table(uint32_t oid)
 {
 	static const struct cu_column columns[] = {
-		{ .name = "id", .type_name = "int4", .formatted_type = "integer", .type_oid = 23, .base_type_oid = 23,
-		  .typmod = -1, .attnum = 1, .pk_index = 0, .type_kind = 'b', .not_null = true },
-		{ .name = "name", .type_name = "text", .formatted_type = "text", .type_oid = 25, .base_type_oid = 25,
-		  .typmod = -1, .attnum = 2, .pk_index = -1, .type_kind = 'b' },
-		{ .name = "note", .type_name = "varchar", .formatted_type = "character varying(10)", .type_oid = 1043,
-		  .base_type_oid = 1043, .typmod = 14, .attnum = 3, .pk_index = -1, .type_kind = 'b' },
+		{ .name = "id",
+		  .type_name = "int4",
+		  .formatted_type = "integer",
+		  .type_oid = 23,
+		  .base_type_oid = 23,
+		  .typmod = -1,
+		  .attnum = 1,
+		  .pk_index = 0,
+		  .type_kind = 'b',
+		  .not_null = true },
+		{ .name = "name",
+		  .type_name = "text",
+		  .formatted_type = "text",
+		  .type_oid = 25,
+		  .base_type_oid = 25,
+		  .typmod = -1,
+		  .attnum = 2,
+		  .pk_index = -1,
+		  .type_kind = 'b' },
+		{ .name = "note",
+		  .type_name = "varchar",
+		  .formatted_type = "character varying(10)",
+		  .type_oid = 1043,
+		  .base_type_oid = 1043,
+		  .typmod = 14,
+		  .attnum = 3,
+		  .pk_index = -1,
+		  .type_kind = 'b' },
 	};
 	static const uint16_t pk[] = { 0 };
 
 	return (struct cu_table){
-		.oid = oid, .schema = "public", .name = "items", .kind = 'r', .replica_identity = 'f', .root_oid = oid,
-		.columns = columns, .columns_len = 3, .pk = pk, .pk_len = 1,
+		.oid = oid,
+		.schema = "public",
+		.name = "items",
+		.kind = 'r',
+		.replica_identity = 'f',
+		.root_oid = oid,
+		.columns = columns,
+		.columns_len = 3,
+		.pk = pk,
+		.pk_len = 1,
 	};
 }
 
@@ -41,12 +71,14 @@ __attribute__((unused)) static cu_definition *help_definition(uint32_t oid, bool
 
 /* Puts a live shape into the set as if it had been stored; returns a reference. range: "xmin:xmax", xip. */
 __attribute__((unused)) static cu_shape *help_restore(cu_shape_set *set, uint64_t id, const char *handle,
-						      cu_definition *def, uint64_t xmin, uint64_t xmax,
-						      const char *xip)
+						      cu_definition *def, uint64_t xmin, uint64_t xmax, const char *xip)
 {
 	cu_buf json = CU_BUF_INIT;
 	struct cu_shape_row row = {
-		.id = id, .handle = handle, .snapshot_complete = true, .snapshot = { .xmin = xmin, .xmax = xmax, .xip = xip },
+		.id = id,
+		.handle = handle,
+		.snapshot_complete = true,
+		.snapshot = { .xmin = xmin, .xmax = xmax, .xip = xip },
 	};
 	int rc = cu_definition_put_json(def, &json);
 
@@ -60,7 +92,13 @@ __attribute__((unused)) static cu_shape *help_restore(cu_shape_set *set, uint64_
 	return cu_shape_set_by_id(set, id);
 }
 
-#define HELP_TEXT(s) { CU_PG_TEXT, sizeof(s) - 1, (s) }
-#define HELP_NULL { CU_PG_NULL, 0, NULL }
+#define HELP_TEXT(s)                           \
+	{                                      \
+		CU_PG_TEXT, sizeof(s) - 1, (s) \
+	}
+#define HELP_NULL                   \
+	{                           \
+		CU_PG_NULL, 0, NULL \
+	}
 
 #endif

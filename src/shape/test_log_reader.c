@@ -68,8 +68,8 @@ static cu_shape_set *set_new(cu_shape **shapes)
 		char handle[16];
 
 		snprintf(handle, sizeof handle, "1-%u", i);
-		shapes[i] = help_restore(set, i + 1, handle, help_definition(HELP_OID + i, false), i == 2 ? HELD_XID + 1 : 1,
-					 i == 2 ? HELD_XID + 1 : 1, "");
+		shapes[i] = help_restore(set, i + 1, handle, help_definition(HELP_OID + i, false),
+					 i == 2 ? HELD_XID + 1 : 1, i == 2 ? HELD_XID + 1 : 1, "");
 	}
 	return set;
 }
@@ -133,7 +133,9 @@ static void item(struct world *w, unsigned mask, size_t len)
 			continue;
 		expected->items = cu_xrealloc(expected->items, (expected->len + 1) * sizeof *expected->items);
 		expected->items[expected->len++] = (struct expected_item){
-			cu_offset_of(w->tx, w->op), cu_xstrndup(payload, len), len,
+			cu_offset_of(w->tx, w->op),
+			cu_xstrndup(payload, len),
+			len,
 		};
 	}
 	free(payload);
@@ -165,8 +167,13 @@ static void end_fragment(struct world *w, uint32_t flags)
 	struct cu_fanout_shape shapes[SHAPES];
 	struct cu_fanout_run runs[SHAPES * 512];
 	struct cu_fanout fanout = {
-		.tx = w->tx, .xid = w->xid, .fragment = w->fragment++, .flags = flags, .end_lsn = flags ? w->tx + 1 : 0,
-		.shapes = shapes, .runs = runs,
+		.tx = w->tx,
+		.xid = w->xid,
+		.fragment = w->fragment++,
+		.flags = flags,
+		.end_lsn = flags ? w->tx + 1 : 0,
+		.shapes = shapes,
+		.runs = runs,
 	};
 
 	for (uint32_t s = 0; s < SHAPES && flags != CU_FANOUT_ABORT; s++) {
@@ -243,7 +250,8 @@ static void write_random(struct world *w, unsigned txs, size_t len_max)
 			unsigned items = random_below(12), alone = random_below(3);
 
 			for (unsigned i = 0; i < items; i++)
-				item(w, alone ? 1u << (alone - 1) : random_below(8), 1 + random_below((uint32_t)len_max));
+				item(w, alone ? 1u << (alone - 1) : random_below(8),
+				     1 + random_below((uint32_t)len_max));
 			if (f + 1 < fragments)
 				end_fragment(w, 0);
 		}
@@ -361,7 +369,9 @@ static void long_logs_come_in_bounded_pieces(void **state)
 /* Some are twice a piece, some end right at its border. */
 static void items_larger_than_a_piece_read_whole(void **state)
 {
-	static const size_t lens[] = { 10, 65500, 65535, 65536, 65537, 200000, 1, 65510, 65520, 30, 131072, 65518, 65519 };
+	static const size_t lens[] = {
+		10, 65500, 65535, 65536, 65537, 200000, 1, 65510, 65520, 30, 131072, 65518, 65519
+	};
 	struct world *w = world_new(300000);
 
 	(void)state;
@@ -446,7 +456,8 @@ static void no_memory_for_the_window_is_told(void **state)
 	do {
 		cu_buf out = CU_BUF_INIT;
 
-		cu_log_reader_init(&reader, w->shapes[1], w->log, CU_OFFSET_BEFORE_ALL, cu_tail_latest(&w->shapes[1]->tail));
+		cu_log_reader_init(&reader, w->shapes[1], w->log, CU_OFFSET_BEFORE_ALL,
+				   cu_tail_latest(&w->shapes[1]->tail));
 		cu_fault_alloc_at(++n);
 		rc = cu_log_reader_next(&reader, &out);
 		cu_fault_alloc_at(0);
@@ -552,8 +563,14 @@ static void records_of_unknown_shapes_are_skipped(void **state)
 	struct world *w = world_new(0);
 	struct cu_fanout_shape shape = { 99, 0, 1 };
 	struct cu_fanout_run run = { 0, 1 };
-	struct cu_fanout fanout = { .tx = 1000, .end_lsn = 1001, .xid = 100, .flags = CU_FANOUT_COMMIT, .shapes = &shape,
-				    .runs = &run, .shapes_len = 1, .runs_len = 1 };
+	struct cu_fanout fanout = { .tx = 1000,
+				    .end_lsn = 1001,
+				    .xid = 100,
+				    .flags = CU_FANOUT_COMMIT,
+				    .shapes = &shape,
+				    .runs = &run,
+				    .shapes_len = 1,
+				    .runs_len = 1 };
 	cu_shape *shapes[SHAPES];
 	cu_shape_set *set;
 

@@ -10,6 +10,7 @@
 #include "store/test_help.h"
 
 #include <semaphore.h>
+#include <sqlite3.h>
 
 #define LOOPS 5u
 
@@ -61,8 +62,9 @@ static int load(void *ctx, const struct cu_shape_row *row)
 
 static void open_world(struct world *w)
 {
-	struct cu_shape_set_opts opts = { .chunk_bytes = 1000, .create = on_create, .forget = on_forget, .wake = on_wake,
-					  .ctx = w };
+	struct cu_shape_set_opts opts = {
+		.chunk_bytes = 1000, .create = on_create, .forget = on_forget, .wake = on_wake, .ctx = w
+	};
 	struct cu_store_loader loader = { .metadata = { .ctx = w, .shape = load } };
 
 	w->set = cu_shape_set_new(&opts);
@@ -139,7 +141,8 @@ static void asking_twice_gives_one_shape(void **state)
 	cu_shape_unref(&found);
 	assert_null(cu_shape_set_by_handle(w->set, "nobody"));
 	assert_null(cu_shape_set_by_id(w->set, 999));
-	assert_null(cu_shape_set_match(w->set, "public", "nothing", &(struct cu_definition_request){ .columns = NULL }));
+	assert_null(
+		cu_shape_set_match(w->set, "public", "nothing", &(struct cu_definition_request){ .columns = NULL }));
 	settle(w);
 	cu_shape_unref(&first);
 	cu_shape_unref(&again);
@@ -202,7 +205,8 @@ static void removing_twice_is_removing_once(void **state)
 {
 	struct world *w = world_new();
 	cu_shape *shape = cu_shape_set_get_or_create(w->set, help_definition(1, false));
-	struct cu_shape_failure first = { 400, cu_xstrdup("the first reason") }, second = { 503, cu_xstrdup("another") };
+	struct cu_shape_failure first = { 400, cu_xstrdup("the first reason") },
+				second = { 503, cu_xstrdup("another") };
 
 	(void)state;
 	settle(w);
@@ -290,8 +294,9 @@ static void stored_shapes_come_back_and_interrupted_ones_do_not(void **state)
 {
 	static const struct cu_chunk_info chunks[] = { { 100, 3, 0xabc }, { 50, 1, 0xdef } };
 	struct world *w = world_new();
-	const struct cu_snapshot_info snapshot = { .xmin = 100, .xmax = 110, .xip = "103,105", .chunks_len = 2,
-						   .chunks = chunks };
+	const struct cu_snapshot_info snapshot = {
+		.xmin = 100, .xmax = 110, .xip = "103,105", .chunks_len = 2, .chunks = chunks
+	};
 	cu_shape *complete = cu_shape_set_get_or_create(w->set, help_definition(1, true));
 	cu_shape *interrupted = cu_shape_set_get_or_create(w->set, help_definition(2, true)), *back;
 	uint64_t id = complete->id;
@@ -344,13 +349,63 @@ static void a_removed_shape_stays_removed_after_a_restart(void **state)
 	world_free(w);
 }
 
+/* Deletes of a shape's row fail until the setting "disk" is there. */
+static void break_deletes(struct world *w)
+{
+	char *path = cu_file_path("%s/metadata.sqlite3", w->dir);
+	sqlite3 *db = NULL;
+
+	close_world(w);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db,
+				      "CREATE TRIGGER broken BEFORE DELETE ON shape "
+				      "WHEN NOT EXISTS (SELECT 1 FROM setting WHERE key = 'disk') "
+				      "BEGIN SELECT RAISE(ABORT, 'the disk'); END",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	free(path);
+	open_world(w);
+}
+
+static void a_removal_that_could_not_be_stored_is_tried_again(void **state)
+{
+	const struct cu_snapshot_info snapshot = { .xmin = 1, .xmax = 1, .xip = "" };
+	struct world *w = world_new();
+	cu_shape *shape;
+
+	(void)state;
+	break_deletes(w);
+	shape = cu_shape_set_get_or_create(w->set, help_definition(1, true));
+	assert_int_equal(cu_metadata_set_snapshot(cu_store_metadata(w->store), shape->id, &snapshot, NULL, NULL), 0);
+	settle(w);
+	assert_int_equal(cu_shape_set_retry_removals(w->set), 0);
+	cu_shape_set_remove(w->set, shape, "a test", NULL);
+	cu_metadata_sync(cu_store_metadata(w->store));
+	assert_int_equal(cu_shape_set_retry_removals(w->set), 1); /* no checkpoint may be made */
+	cu_metadata_sync(cu_store_metadata(w->store));
+	assert_int_equal(cu_metadata_set(cu_store_metadata(w->store), "disk", "ok", 2, NULL, NULL), 0);
+	assert_int_equal(cu_shape_set_retry_removals(w->set), 1);
+	settle(w);
+	assert_int_equal(cu_shape_set_retry_removals(w->set), 0);
+	cu_shape_unref(&shape);
+	close_world(w);
+	open_world(w);
+	assert_int_equal(cu_shape_set_len(w->set), 0);
+	world_free(w);
+}
+
 static void a_damaged_row_is_corrupt_and_adds_nothing(void **state)
 {
 	struct world *w = world_new();
 	cu_definition *def = help_definition(1, false);
 	cu_buf json = CU_BUF_INIT;
-	struct cu_shape_row row = { .id = 5, .handle = "1-5", .definition = "{}", .definition_len = 2,
-				    .snapshot_complete = true, .snapshot = { .xmin = 1, .xmax = 2, .xip = "" } };
+	struct cu_shape_row row = { .id = 5,
+				    .handle = "1-5",
+				    .definition = "{}",
+				    .definition_len = 2,
+				    .snapshot_complete = true,
+				    .snapshot = { .xmin = 1, .xmax = 2, .xip = "" } };
 
 	(void)state;
 	assert_int_equal(cu_definition_put_json(def, &json), 0);
@@ -419,6 +474,7 @@ int main(void)
 		cmocka_unit_test(a_clock_set_back_makes_no_handle_twice),
 		cmocka_unit_test(stored_shapes_come_back_and_interrupted_ones_do_not),
 		cmocka_unit_test(a_removed_shape_stays_removed_after_a_restart),
+		cmocka_unit_test(a_removal_that_could_not_be_stored_is_tried_again),
 		cmocka_unit_test(a_damaged_row_is_corrupt_and_adds_nothing),
 		cmocka_unit_test(the_oldest_position_is_that_of_the_oldest_run),
 		cmocka_unit_test(waking_asks_each_loop_once),

@@ -13,7 +13,11 @@
 static void a_snapshot_reads_and_writes_as_itself(void **state)
 {
 	static const char *const texts[] = {
-		"1:1:", "740:743:740,742", "3:3:", "0:0:", "4294967295:4294967300:4294967295,4294967296",
+		"1:1:",
+		"740:743:740,742",
+		"3:3:",
+		"0:0:",
+		"4294967295:4294967300:4294967295,4294967296",
 		"18446744073709551614:18446744073709551615:18446744073709551614",
 	};
 	cu_buf out = CU_BUF_INIT;
@@ -35,9 +39,32 @@ static void a_snapshot_reads_and_writes_as_itself(void **state)
 static void what_is_no_snapshot_is_refused(void **state)
 {
 	static const char *const texts[] = {
-		"", ":", "::", "1", "1:", "1:2", "1::", ":2:", "2:1:", "1:2:3,", "1:2:,3", "1:2:3,,4", "1:2:x", "1:2:3x", "1:2:3 ,4",
-		" 1:2:", "1 :2:", "-1:2:", "1:-2:", "1:2:-3", "+1:2:", "1:2: 3", "18446744073709551616:18446744073709551616:",
-		"1:2:99999999999999999999", "1:2:3:", "a:b:c",
+		"",
+		":",
+		"::",
+		"1",
+		"1:",
+		"1:2",
+		"1::",
+		":2:",
+		"2:1:",
+		"1:2:3,",
+		"1:2:,3",
+		"1:2:3,,4",
+		"1:2:x",
+		"1:2:3x",
+		"1:2:3 ,4",
+		" 1:2:",
+		"1 :2:",
+		"-1:2:",
+		"1:-2:",
+		"1:2:-3",
+		"+1:2:",
+		"1:2: 3",
+		"18446744073709551616:18446744073709551616:",
+		"1:2:99999999999999999999",
+		"1:2:3:",
+		"a:b:c",
 	};
 
 	(void)state;
@@ -84,13 +111,13 @@ static void xids_widen_across_the_wrap_in_both_directions(void **state)
 		{ 1000, 999, 999 },
 		{ 1000, 1000, 1000 },
 		{ 1000, 0x7fffffff, 0x7fffffff },
-		{ EPOCH - 10, 5, EPOCH + 5 },                     /* the stream is past the wrap */
+		{ EPOCH - 10, 5, EPOCH + 5 }, /* the stream is past the wrap */
 		{ EPOCH - 10, 4294967295u, EPOCH - 1 },
-		{ EPOCH + 5, 4294967290u, EPOCH - 6 },            /* the stream is still before it */
+		{ EPOCH + 5, 4294967290u, EPOCH - 6 }, /* the stream is still before it */
 		{ EPOCH + 5, 3, EPOCH + 3 },
 		{ 7 * EPOCH, 4294967295u, 7 * EPOCH - 1 },
 		{ 7 * EPOCH, 0, 7 * EPOCH },
-		{ 7 * EPOCH + 0x80000000u, 0, 7 * EPOCH },        /* exactly half a turn: backwards */
+		{ 7 * EPOCH + 0x80000000u, 0, 7 * EPOCH }, /* exactly half a turn: backwards */
 		{ 7 * EPOCH + 0x80000000u, 0xffffffffu, 7 * EPOCH + 0xffffffffu },
 		{ 7 * EPOCH + 0x7fffffffu, 0xfffffffeu, 7 * EPOCH + 0xfffffffeu },
 	};
@@ -125,8 +152,9 @@ static void the_control_message_lists_strings(void **state)
 	(void)state;
 	assert_int_equal(cu_snapshot_range_parse("100:110:103,100", &range), 0);
 	cu_snapshot_range_put_message(&range, &out);
-	assert_string_equal(cu_buf_str(&out), "{\"headers\":{\"control\":\"snapshot-end\",\"xmin\":\"100\",\"xmax\":\"110\","
-					      "\"xip_list\":[\"100\",\"103\"]}}");
+	assert_string_equal(cu_buf_str(&out),
+			    "{\"headers\":{\"control\":\"snapshot-end\",\"xmin\":\"100\",\"xmax\":\"110\","
+			    "\"xip_list\":[\"100\",\"103\"]}}");
 	cu_snapshot_range_fini(&range);
 	cu_buf_fini(&out);
 }

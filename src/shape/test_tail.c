@@ -15,8 +15,14 @@
 static struct cu_tail_run run_of(uint64_t tx, uint32_t xid, uint64_t first_op, uint32_t items, uint32_t bytes)
 {
 	return (struct cu_tail_run){
-		.tx = tx, .xid = xid, .first_op = first_op, .last_op = first_op + 2 * (uint64_t)(items - 1),
-		.pos = tx * 1000, .span = bytes, .items = items, .bytes = bytes,
+		.tx = tx,
+		.xid = xid,
+		.first_op = first_op,
+		.last_op = first_op + 2 * (uint64_t)(items - 1),
+		.pos = tx * 1000,
+		.span = bytes,
+		.items = items,
+		.bytes = bytes,
 	};
 }
 
@@ -155,7 +161,8 @@ static void an_answer_ends_at_the_next_chunk_end_or_at_the_latest(void **state)
 	assert_int_equal(tail.chunk_ends_len, 2);
 	assert_true(offset_is(cu_tail_answer_end(&tail, CU_OFFSET_SNAPSHOT_END), 3, 2));
 	assert_true(offset_is(cu_tail_answer_end(&tail, cu_offset_of(2, 2)), 3, 2));
-	assert_true(offset_is(cu_tail_answer_end(&tail, cu_offset_of(3, 0)), 3, 2)); /* from the middle of the last run */
+	assert_true(
+		offset_is(cu_tail_answer_end(&tail, cu_offset_of(3, 0)), 3, 2)); /* from the middle of the last run */
 	assert_true(offset_is(cu_tail_answer_end(&tail, cu_offset_of(3, 2)), 6, 2));
 	assert_true(offset_is(cu_tail_answer_end(&tail, cu_offset_of(5, CU_OP_INF)), 6, 2));
 	assert_true(offset_is(cu_tail_answer_end(&tail, cu_offset_of(6, 2)), 7, 2));
