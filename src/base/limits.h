@@ -48,6 +48,7 @@
 /* Shapes. */
 #define CU_RECENT_XIDS 16384u                 /* transactions a new snapshot is checked against (power of two) */
 #define CU_SNAPSHOT_WAIT_MS 60000u           /* a reader waits for a snapshot's next chunk: then 503 */
+#define CU_SNAPSHOT_LOCK_WAIT_MS 20000u       /* a snapshot waits for an ALTER or a TRUNCATE of its table: then 503 */
 #define CU_SNAPSHOT_RETRIES 50u               /* a snapshot that may miss a transaction is taken again: then 503 */
 #define CU_IDENTIFIER_MAX 63u                 /* NAMEDATALEN - 1 */
 #define CU_COLUMNS_MAX 1664u                  /* MaxTupleAttributeNumber of Postgres */

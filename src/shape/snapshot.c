@@ -1,6 +1,7 @@
 /* snapshot.c: COPY to chunks, with the stream running beside it. */
 #include "shape/snapshot.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "pg/copy_row.h"
 
@@ -157,7 +158,8 @@ static int current_snapshot(struct job *job, cu_snapshot_range *ret_range)
 
 	/* The lock comes before the snapshot: a TRUNCATE, or an ALTER that rewrites the table, between snapshot and COPY would
 	 * show an empty table to the COPY, and a rewrite leaves no trace in the stream. */
-	cu_buf_puts(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " CU_PG_DISPLAY_SETTINGS_LOCAL " LOCK TABLE ");
+	cu_buf_printf(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " CU_PG_DISPLAY_SETTINGS_LOCAL
+		      " SET LOCAL lock_timeout = '%ums'; LOCK TABLE ", CU_SNAPSHOT_LOCK_WAIT_MS);
 	cu_pg_put_relation(&sql, job->shape->def->schema, job->shape->def->name);
 	cu_buf_puts(&sql, " IN ACCESS SHARE MODE; SELECT pg_catalog.pg_current_snapshot()::text");
 	rc = cu_buf_failed(&sql) ? CU_ENOMEM : cu_pg_exec(job->conn, cu_buf_str(&sql), &result, &job->err);
