@@ -51,6 +51,40 @@ static void every_target_of_a_table_is_found_once_and_gone_after_remove(void **s
 	cu_router_free(&router);
 }
 
+struct seen {
+	uint32_t oids[4];
+	size_t targets;
+	size_t len;
+};
+
+static void see(void *ctx, uint32_t oid, struct cu_router_targets targets)
+{
+	struct seen *seen = ctx;
+
+	assert_true(seen->len < 4);
+	seen->oids[seen->len++] = oid;
+	seen->targets += targets.len;
+}
+
+static void each_table_comes_once_with_its_targets_and_one_without_any_does_not(void **state)
+{
+	cu_router *router = cu_router_new();
+	struct seen seen = { .len = 0 };
+	int a, b, c;
+
+	(void)state;
+	cu_router_add(router, 7, &a);
+	cu_router_add(router, 7, &b);
+	cu_router_add(router, 8, &a);
+	cu_router_add(router, 9, &c);
+	cu_router_remove(router, 9, &c);
+	cu_router_each_table(router, see, &seen);
+	assert_int_equal(seen.len, 2);
+	assert_int_equal(seen.targets, 3);
+	assert_int_equal(seen.oids[0] + seen.oids[1], 15);
+	cu_router_free(&router);
+}
+
 static void map_keeps_every_entry_through_random_puts_and_deletes(void **state)
 {
 	cu_map map = CU_MAP_INIT;
@@ -87,6 +121,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_change_of_an_unknown_table_touches_nobody),
 		cmocka_unit_test(every_target_of_a_table_is_found_once_and_gone_after_remove),
+		cmocka_unit_test(each_table_comes_once_with_its_targets_and_one_without_any_does_not),
 		cmocka_unit_test(map_keeps_every_entry_through_random_puts_and_deletes),
 	};
 
