@@ -115,8 +115,6 @@ static const char *why_not_resumable(const struct cu_collector *c, const struct 
 		return "the database is behind what is stored (restored from a backup)";
 	if (now->slot.confirmed_flush_lsn > c->safe_lsn)
 		return "the replication slot has moved beyond what is stored";
-	if (now->ident.flush_lsn < c->safe_lsn)
-		return "Postgres is older than what is stored (restored from a backup)";
 	return NULL;
 }
 
@@ -126,7 +124,7 @@ static int on_connected(struct cu_collector *c, const struct cu_replication_conn
 	int rc;
 
 	/* Before shapes are removed: one that is made anew meanwhile has to join its table again. */
-	if (now->slot.created || now->slot.publication_created)
+	if (why || now->slot.created || now->slot.publication_created)
 		cu_publication_forget(c->opts.publication, 0);
 	if (why) {
 		cu_warn("the stream cannot be resumed: every shape is dropped and its readers refetch",
