@@ -37,9 +37,9 @@ struct cu_collector_opts {
 	cu_catalog *catalog;
 	unsigned checkpoint_ms;
 	struct cu_checkpoint checkpoint; /* as loaded; all zero on a new store */
-	/* The partitioned ancestors of a table, nearest first, from the database; blocks. Returns their number (at most
-	 * max), negative when the database cannot be asked. */
-	int (*ancestors)(void *ctx, uint32_t oid, uint32_t *ret_oids, unsigned max);
+	/* The partitioned ancestors of a table, nearest first, as a snapshot sees them that holds transaction xid; from the
+	 * database; blocks. Returns their number (at most max), negative when the database cannot be asked. */
+	int (*ancestors)(void *ctx, uint32_t oid, uint32_t xid, uint32_t *ret_oids, unsigned max);
 	void *ctx;
 };
 

@@ -171,7 +171,7 @@ static int append_to_tail(struct cu_collector *c, cu_shape *shape)
 	int rc = 0;
 
 	pthread_mutex_lock(&shape->lock);
-	if (!shape->range_known || !cu_snapshot_range_holds(&shape->range, c->tx.xid)) {
+	if (!shape->range_known || !cu_snapshot_range_holds(&shape->range, c->tx.xid, c->tx.tx)) {
 		for (size_t i = 0; rc == 0 && i < c->tail_runs_len; i++)
 			rc = cu_tail_append(&shape->tail, &c->tail_runs[i]);
 	}

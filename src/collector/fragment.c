@@ -81,14 +81,14 @@ struct cu_pg_value *cu_fragment_row(cu_fragment *fragment, const struct cu_pg_va
 	return mine;
 }
 
-static struct cu_event *event_of(cu_fragment *fragment, cu_shape *shape, uint32_t xid)
+static struct cu_event *event_of(cu_fragment *fragment, cu_shape *shape, uint64_t tx, uint32_t xid)
 {
 	if (shape->event)
 		return &fragment->events[shape->event - 1];
 	if (!grow((void **)&fragment->events, fragment->events_len, &fragment->events_cap, sizeof *fragment->events))
 		return NULL;
 	fragment->events[fragment->events_len] = (struct cu_event){
-		.shape = cu_shape_ref(shape), .xid = xid, .first = CU_TOUCH_NONE, .last = CU_TOUCH_NONE,
+		.shape = cu_shape_ref(shape), .xid = xid, .tx = tx, .first = CU_TOUCH_NONE, .last = CU_TOUCH_NONE,
 	};
 	shape->event = (uint32_t)++fragment->events_len;
 	return &fragment->events[fragment->events_len - 1];
@@ -107,10 +107,10 @@ static const struct cu_pg_value *viewed(cu_fragment *fragment, const cu_definiti
 	return mine;
 }
 
-int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_view *view, uint32_t xid, uint64_t op,
+int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_view *view, uint64_t tx, uint32_t xid, uint64_t op,
 		      const struct cu_pg_value *old_row, const struct cu_pg_value *new_row)
 {
-	struct cu_event *event = event_of(fragment, shape, xid);
+	struct cu_event *event = event_of(fragment, shape, tx, xid);
 	uint32_t at = (uint32_t)fragment->touches_len;
 	struct cu_touch touch = {
 		.op = op,

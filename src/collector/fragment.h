@@ -40,7 +40,7 @@ bool cu_fragment_is_full(const cu_fragment *fragment);
 struct cu_pg_value *cu_fragment_row(cu_fragment *fragment, const struct cu_pg_value *row, unsigned len,
 				    const uint8_t *wire, const char *copy);
 /* This shape is touched by this change. Rows are in the relation's order; view puts them into the shape's. */
-int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_view *view, uint32_t xid, uint64_t op,
+int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_view *view, uint64_t tx, uint32_t xid, uint64_t op,
 		      const struct cu_pg_value *old_row, const struct cu_pg_value *new_row);
 /* The next item of this touch's event. last: the event's last item so far, CU_TOUCH_NONE for its first; returns the
  * item's ordinal. */

@@ -76,11 +76,12 @@ static void world_listen(void *ctx, cu_shape *shape)
 	cu_router_add(w->router, shape->def->oid, shape);
 }
 
-static int world_ancestors(void *ctx, uint32_t oid, uint32_t *ret_oids, unsigned max)
+static int world_ancestors(void *ctx, uint32_t oid, uint32_t xid, uint32_t *ret_oids, unsigned max)
 {
 	struct world *w = ctx;
 
 	(void)max;
+	(void)xid;
 	if (oid == HELP_OID || !w->ancestor)
 		return 0;
 	ret_oids[0] = w->ancestor;
@@ -213,6 +214,7 @@ __attribute__((unused)) static cu_shape *world_shape(struct world *w, cu_definit
 	cu_buf xip = CU_BUF_INIT;
 
 	CU_ASSERT(cu_snapshot_range_parse(snapshot, &range) == 0);
+	range.lsn = info.lsn = UINT64_MAX; /* the numbers alone decide */
 	for (size_t i = 0; i < range.xip_len; i++)
 		cu_buf_printf(&xip, "%s%" PRIu64, i ? "," : "", range.xip[i]);
 	info.xmin = range.xmin;

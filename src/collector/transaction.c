@@ -60,7 +60,7 @@ static void doom_listeners(struct cu_collector *c, const struct cu_relation *rel
 		struct cu_router_targets targets = cu_router_lookup(c->opts.router, relation->route_oids[r]);
 
 		for (size_t i = 0; i < targets.len; i++) {
-			if (!cu_shape_holds(targets.list[i], c->tx.xid))
+			if (!cu_shape_holds(targets.list[i], c->tx.xid, c->tx.tx))
 				cu_collector_doom(c, targets.list[i], why);
 		}
 	}
@@ -87,7 +87,7 @@ static int on_relation(struct cu_collector *c, const struct cu_pgoutput_relation
 	int n;
 
 	cu_collector_unlock_router(c);
-	n = c->opts.ancestors(c->opts.ctx, message->oid, ancestors, CU_ANCESTORS_MAX);
+	n = c->opts.ancestors(c->opts.ctx, message->oid, c->tx.xid, ancestors, CU_ANCESTORS_MAX);
 	if (n < 0)
 		return n;
 	relation = cu_relations_put(&c->relations, message, ancestors, (unsigned)n, &changed);
@@ -109,7 +109,7 @@ static int on_relation(struct cu_collector *c, const struct cu_pgoutput_relation
 		for (size_t i = 0; i < targets.len; i++) {
 			const char *why;
 
-			if (!cu_shape_holds(targets.list[i], c->tx.xid) &&
+			if (!cu_shape_holds(targets.list[i], c->tx.xid, c->tx.tx) &&
 			    !cu_shape_view_of(targets.list[i], relation, &why))
 				cu_collector_doom(c, targets.list[i], why);
 		}
@@ -158,7 +158,7 @@ static int touch(struct cu_collector *c, const struct cu_relation *relation, cu_
 	int rc;
 
 	/* A transaction that the snapshot holds may carry the table's older form: nothing of it concerns us. */
-	if (!shape->event && cu_shape_holds(shape, c->tx.xid))
+	if (!shape->event && cu_shape_holds(shape, c->tx.xid, c->tx.tx))
 		return 0;
 	view = cu_shape_view_of(shape, relation, &why);
 	if (!view || (rows->change->new_n ? rows->change->new_n : rows->change->old_n) != relation->columns_len) {
@@ -167,7 +167,7 @@ static int touch(struct cu_collector *c, const struct cu_relation *relation, cu_
 	}
 	rc = copy_rows(c, rows);
 	if (rc == 0)
-		rc = cu_fragment_touch(&c->fragment, shape, view, c->tx.xid, op, rows->old_row, rows->new_row);
+		rc = cu_fragment_touch(&c->fragment, shape, view, c->tx.tx, c->tx.xid, op, rows->old_row, rows->new_row);
 	return rc;
 }
 

@@ -18,7 +18,7 @@ static enum cu_decision decide(const cu_definition *def, const struct cu_touch *
 
 void cu_consumer_decide(const struct cu_event *event)
 {
-	bool held = cu_shape_holds(event->shape, event->xid);
+	bool held = cu_shape_holds(event->shape, event->xid, event->tx);
 
 	for (uint32_t i = event->first; i != CU_TOUCH_NONE; i = event->touches[i].next) {
 		struct cu_touch *touch = &event->touches[i];

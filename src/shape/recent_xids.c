@@ -45,7 +45,7 @@ bool cu_recent_xids_missed(cu_recent_xids *recent, uint64_t mark, const cu_snaps
 	pthread_mutex_lock(&recent->lock);
 	from = recent->pushed > CU_RECENT_XIDS ? recent->pushed - CU_RECENT_XIDS : 0;
 	for (uint64_t i = from; i < mark && !missed; i++)
-		missed = !cu_snapshot_range_holds(range, recent->ring[i % CU_RECENT_XIDS]);
+		missed = !cu_snapshot_range_holds_xid(range, recent->ring[i % CU_RECENT_XIDS]);
 	pthread_mutex_unlock(&recent->lock);
 	return missed;
 }

@@ -78,7 +78,7 @@ int cu_replay_fanout(void *ctx, const struct cu_fanout *fanout, const struct cu_
 
 		if (!shape)
 			continue;
-		if (!cu_shape_holds(shape, fanout->xid)) {
+		if (!cu_shape_holds(shape, fanout->xid, fanout->tx)) {
 			touch(replay, shape);
 			rc = append_runs(shape, fanout, entry, items);
 		}

@@ -47,7 +47,7 @@ void cu_shape_unref(cu_shape **ref)
 	free(shape);
 }
 
-bool cu_shape_holds(cu_shape *shape, uint32_t xid)
+bool cu_shape_holds(cu_shape *shape, uint32_t xid, uint64_t tx)
 {
 	bool known;
 
@@ -55,7 +55,7 @@ bool cu_shape_holds(cu_shape *shape, uint32_t xid)
 	known = shape->range_known;
 	pthread_mutex_unlock(&shape->lock);
 	/* The range is immutable once it is known. */
-	return known && cu_snapshot_range_holds(&shape->range, xid);
+	return known && cu_snapshot_range_holds(&shape->range, xid, tx);
 }
 
 struct cu_shape_status cu_shape_status(cu_shape *shape)

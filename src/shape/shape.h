@@ -83,7 +83,7 @@ void cu_shape_unref(cu_shape **shape);
 
 /* Does the shape's snapshot already hold what this transaction did? false while the snapshot is not known. Takes the
  * lock. */
-bool cu_shape_holds(cu_shape *shape, uint32_t xid);
+bool cu_shape_holds(cu_shape *shape, uint32_t xid, uint64_t tx);
 
 /* What its readers need to decide, read in one go under the lock. */
 struct cu_shape_status {

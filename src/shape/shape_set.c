@@ -249,6 +249,7 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 	rc = cu_snapshot_range_parse(cu_buf_str(&range), &shape->range);
 	if (rc < 0)
 		goto out;
+	shape->range.lsn = row->snapshot.lsn;
 	shape->range_known = true;
 	shape->durable = true;
 	shape->snapshot_complete = true;

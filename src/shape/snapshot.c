@@ -161,11 +161,14 @@ static int current_snapshot(struct job *job, cu_snapshot_range *ret_range)
 	cu_buf_printf(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " CU_PG_DISPLAY_SETTINGS_LOCAL
 		      " SET LOCAL lock_timeout = '%ums'; LOCK TABLE ", CU_SNAPSHOT_LOCK_WAIT_MS);
 	cu_pg_put_relation(&sql, job->shape->def->schema, job->shape->def->name);
-	cu_buf_puts(&sql, " IN ACCESS SHARE MODE; SELECT pg_catalog.pg_current_snapshot()::text");
+	cu_buf_puts(&sql, " IN ACCESS SHARE MODE; SELECT pg_catalog.pg_current_snapshot()::text, "
+			 "pg_catalog.pg_current_wal_insert_lsn()::text");
 	rc = cu_buf_failed(&sql) ? CU_ENOMEM : cu_pg_exec(job->conn, cu_buf_str(&sql), &result, &job->err);
 	cu_buf_fini(&sql);
 	if (rc == 0)
 		rc = PQntuples(result) == 1 ? cu_snapshot_range_parse(PQgetvalue(result, 0, 0), ret_range) : CU_ECORRUPT;
+	if (rc == 0)
+		rc = cu_lsn_parse(PQgetvalue(result, 0, 1), &ret_range->lsn);
 	PQclear(result);
 	return rc;
 }
@@ -319,7 +322,7 @@ static int complete(struct job *job)
 	const cu_snapshot_range *range = &job->shape->range;
 	struct completion *completion;
 	struct cu_snapshot_info info = {
-		.xmin = range->xmin, .xmax = range->xmax, .chunks = job->chunks, .chunks_len = job->chunks_len,
+		.xmin = range->xmin, .xmax = range->xmax, .lsn = range->lsn, .chunks = job->chunks, .chunks_len = job->chunks_len,
 	};
 	cu_buf xip = CU_BUF_INIT;
 	int rc;

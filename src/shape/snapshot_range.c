@@ -23,7 +23,7 @@ static int cmp_u64(const void *a, const void *b)
 
 int cu_snapshot_range_parse(const char *text, cu_snapshot_range *ret_range)
 {
-	cu_snapshot_range range = { 0, 0, NULL, 0 };
+	cu_snapshot_range range = { 0 };
 	size_t cap = 1;
 	int rc = CU_ECORRUPT;
 
@@ -61,7 +61,7 @@ out:
 void cu_snapshot_range_fini(cu_snapshot_range *range)
 {
 	free(range->xip);
-	*range = (cu_snapshot_range){ 0, 0, NULL, 0 };
+	*range = (cu_snapshot_range){ 0 };
 }
 
 uint64_t cu_snapshot_range_widen(const cu_snapshot_range *range, uint32_t xid)
@@ -71,7 +71,7 @@ uint64_t cu_snapshot_range_widen(const cu_snapshot_range *range, uint32_t xid)
 	return range->xmax + (uint64_t)(int64_t)distance;
 }
 
-bool cu_snapshot_range_holds(const cu_snapshot_range *range, uint32_t xid)
+bool cu_snapshot_range_holds_xid(const cu_snapshot_range *range, uint32_t xid)
 {
 	uint64_t full = cu_snapshot_range_widen(range, xid);
 

@@ -89,7 +89,7 @@ void cu_tail_filter(cu_tail *tail, const cu_snapshot_range *range, uint64_t chun
 	size_t kept = 0, committed = 0, visible = 0;
 
 	for (size_t i = 0; i < tail->len; i++) {
-		if (cu_snapshot_range_holds(range, tail->runs[i].xid))
+		if (cu_snapshot_range_holds(range, tail->runs[i].xid, tail->runs[i].tx))
 			continue;
 		committed += i < tail->committed;
 		visible += i < tail->visible;

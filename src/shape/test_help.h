@@ -78,7 +78,7 @@ __attribute__((unused)) static cu_shape *help_restore(cu_shape_set *set, uint64_
 		.id = id,
 		.handle = handle,
 		.snapshot_complete = true,
-		.snapshot = { .xmin = xmin, .xmax = xmax, .xip = xip },
+		.snapshot = { .xmin = xmin, .xmax = xmax, .lsn = UINT64_MAX, .xip = xip },
 	};
 	int rc = cu_definition_put_json(def, &json);
 

@@ -294,7 +294,7 @@ static void stored_shapes_come_back_and_interrupted_ones_do_not(void **state)
 	static const struct cu_chunk_info chunks[] = { { 100, 3, 0xabc }, { 50, 1, 0xdef } };
 	struct world *w = world_new();
 	const struct cu_snapshot_info snapshot = {
-		.xmin = 100, .xmax = 110, .xip = "103,105", .chunks_len = 2, .chunks = chunks
+		.xmin = 100, .xmax = 110, .lsn = 5000, .xip = "103,105", .chunks_len = 2, .chunks = chunks
 	};
 	cu_shape *complete = cu_shape_set_get_or_create(w->set, help_definition(1, true));
 	cu_shape *interrupted = cu_shape_set_get_or_create(w->set, help_definition(2, true)), *back;
@@ -318,7 +318,9 @@ static void stored_shapes_come_back_and_interrupted_ones_do_not(void **state)
 	assert_int_equal(back->chunks_len, 2);
 	assert_int_equal(back->chunks[1].bytes, 50);
 	assert_int_equal(back->chunks[1].crc, 0xdef);
-	assert_true(cu_shape_holds(back, 104) && !cu_shape_holds(back, 105) && !cu_shape_holds(back, 110));
+	assert_true(cu_shape_holds(back, 104, 1) && !cu_shape_holds(back, 105, 1) && !cu_shape_holds(back, 110, 1));
+	assert_int_equal(back->range.lsn, 5000);
+	assert_false(cu_shape_holds(back, 104, 5000));
 	complete = cu_shape_set_get_or_create(w->set, help_definition(1, true));
 	assert_ptr_equal(complete, back);
 	cu_shape_unref(&complete);

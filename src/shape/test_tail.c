@@ -215,11 +215,12 @@ static void filtering_equals_never_having_had_it(void **state)
 
 	(void)state;
 	assert_int_equal(cu_snapshot_range_parse("10:20:12,15", &range), 0);
+	range.lsn = 1000;
 	for (uint64_t tx = 1; tx <= 30; tx++) {
 		add(&tail, tx, 2, 35);
 		if (tx == 14 || tx == 22)
 			cu_tail_show(&tail);
-		if (!cu_snapshot_range_holds(&range, (uint32_t)tx)) {
+		if (!cu_snapshot_range_holds(&range, (uint32_t)tx, tx)) {
 			add(&never, tx, 2, 35);
 			if (tx <= 22)
 				cu_tail_show(&never);

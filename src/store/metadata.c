@@ -261,6 +261,7 @@ int cu_metadata_set_snapshot(cu_metadata *md, uint64_t shape_id, const struct cu
 	op->num[0] = shape_id;
 	op->num[1] = info->xmin;
 	op->num[2] = info->xmax;
+	op->num[3] = info->lsn;
 	rc = op_set_text(op, info->xip ? info->xip : "");
 	if (rc < 0)
 		return rc;

@@ -22,6 +22,7 @@ typedef void cu_store_done(void *ctx, int rc);
 struct cu_snapshot_info {
 	uint64_t xmin;
 	uint64_t xmax;
+	uint64_t lsn;         /* WAL position after the snapshot */
 	const char *xip;      /* text as the caller formats it; never NULL when loaded */
 	uint32_t chunks_len;
 	const struct cu_chunk_info *chunks; /* chunk n = 0, 1 … */

@@ -29,7 +29,7 @@ static const char *const stmt_sql[STMT_LEN] = {
 	[STMT_COMMIT] = "COMMIT",
 	[STMT_PUT_SHAPE] = "INSERT INTO shape (id, created_us, handle, definition) VALUES (?1, ?2, ?3, ?4)",
 	[STMT_SET_SNAPSHOT] =
-		"UPDATE shape SET snapshot_complete = 1, xmin = ?2, xmax = ?3, xip = ?4 WHERE id = ?1",
+		"UPDATE shape SET snapshot_complete = 1, xmin = ?2, xmax = ?3, snapshot_lsn = ?4, xip = ?5 WHERE id = ?1",
 	[STMT_CLEAR_CHUNKS] = "DELETE FROM chunk WHERE shape_id = ?1",
 	[STMT_PUT_CHUNK] = "INSERT INTO chunk (shape_id, n, bytes, items, crc) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[STMT_REMOVE_SHAPE] = "DELETE FROM shape WHERE id = ?1",
@@ -50,7 +50,8 @@ static const char schema_sql[] =
 	"CREATE TABLE shape ("
 	" id INTEGER PRIMARY KEY AUTOINCREMENT, handle TEXT NOT NULL UNIQUE, definition BLOB NOT NULL,"
 	" created_us INTEGER NOT NULL, snapshot_complete INTEGER NOT NULL DEFAULT 0,"
-	" xmin INTEGER NOT NULL DEFAULT 0, xmax INTEGER NOT NULL DEFAULT 0, xip TEXT NOT NULL DEFAULT '') STRICT;"
+	" xmin INTEGER NOT NULL DEFAULT 0, xmax INTEGER NOT NULL DEFAULT 0,"
+	" snapshot_lsn INTEGER NOT NULL DEFAULT 0, xip TEXT NOT NULL DEFAULT '') STRICT;"
 	"CREATE TABLE chunk ("
 	" shape_id INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL, items INTEGER NOT NULL,"
 	" crc INTEGER NOT NULL, PRIMARY KEY (shape_id, n)) STRICT, WITHOUT ROWID;"
@@ -245,9 +246,9 @@ static int run_set_snapshot(struct cu_metadata_db *db, const struct cu_metadata_
 
 	if (rc < 0)
 		return rc;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		bind_num(stmt, i + 1, op->num[i]);
-	sqlite3_bind_text(stmt, 4, op->text, -1, SQLITE_STATIC);
+	sqlite3_bind_text(stmt, 5, op->text, -1, SQLITE_STATIC);
 	rc = stmt_run(db, stmt);
 	if (rc == 0 && sqlite3_changes(db->sqlite) == 0)
 		return CU_ENOTFOUND;
@@ -438,7 +439,8 @@ static int load_shape(struct cu_metadata_db *db, const struct cu_metadata_loader
 	row.snapshot_complete = sqlite3_column_int64(stmt, 4) != 0;
 	row.snapshot.xmin = (uint64_t)sqlite3_column_int64(stmt, 5);
 	row.snapshot.xmax = (uint64_t)sqlite3_column_int64(stmt, 6);
-	row.snapshot.xip = (const char *)sqlite3_column_text(stmt, 7);
+	row.snapshot.lsn = (uint64_t)sqlite3_column_int64(stmt, 7);
+	row.snapshot.xip = (const char *)sqlite3_column_text(stmt, 8);
 	if (!row.handle || !row.snapshot.xip)
 		return CU_ENOMEM;
 	rc = load_chunks(db, chunk_stmt, row.id, list);
@@ -455,7 +457,7 @@ static int load_shapes(struct cu_metadata_db *db, const struct cu_metadata_loade
 	struct chunk_list list = { 0 };
 	int rc, step = SQLITE_ROW;
 
-	rc = prepare(db, "SELECT id, handle, definition, created_us, snapshot_complete, xmin, xmax, xip FROM shape "
+	rc = prepare(db, "SELECT id, handle, definition, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, xip FROM shape "
 	                 "ORDER BY id", &stmt);
 	if (rc == 0)
 		rc = prepare(db, "SELECT n, bytes, items, crc FROM chunk WHERE shape_id = ?1 ORDER BY n", &chunk_stmt);

@@ -43,8 +43,8 @@ static int seen_shape(void *ctx, const struct cu_shape_row *row)
 	cu_buf_printf(text, "shape %" PRIu64 " %s %.*s %" PRIu64 " %s", row->id, row->handle, (int)row->definition_len,
 	              (const char *)row->definition, row->created_us, row->snapshot_complete ? "complete" : "incomplete");
 	if (row->snapshot_complete)
-		cu_buf_printf(text, " %" PRIu64 " %" PRIu64 " (%s)", row->snapshot.xmin, row->snapshot.xmax,
-		              row->snapshot.xip);
+		cu_buf_printf(text, " %" PRIu64 " %" PRIu64 " %" PRIu64 " (%s)", row->snapshot.xmin, row->snapshot.xmax,
+		              row->snapshot.lsn, row->snapshot.xip);
 	for (uint32_t n = 0; n < row->snapshot.chunks_len; n++)
 		cu_buf_printf(text, " %" PRIu64 "/%" PRIu64 "/%x", row->snapshot.chunks[n].bytes,
 		              row->snapshot.chunks[n].items, row->snapshot.chunks[n].crc);
@@ -186,7 +186,7 @@ static void a_given_up_chunk_leaves_no_file(void **state)
 static void what_is_stored_is_loaded_after_a_restart(void **state)
 {
 	struct cu_chunk_info infos[] = { { UINT64_MAX, 3, UINT32_MAX }, { 20, 2, 7 } };
-	struct cu_snapshot_info snapshot = { 10, UINT64_MAX, "11,12", 2, infos };
+	struct cu_snapshot_info snapshot = { 10, UINT64_MAX, UINT64_MAX - 1, "11,12", 2, infos };
 	struct cu_shape_row one = { .id = 1, .handle = "1-1", .definition = "{}", .definition_len = 2, .created_us = 9 };
 	struct cu_shape_row two = { .id = 2, .handle = "2-2", .definition = "", .definition_len = 0 };
 	struct cu_checkpoint cp;
@@ -229,7 +229,7 @@ static void what_is_stored_is_loaded_after_a_restart(void **state)
 	assert_string_equal(cu_buf_str(&seen.text),
 	                    "cp 18446744073709551603 18446744073709551595 18446744073709551612 4294967295;"
 	                    "rel 4000000000 relation;"
-	                    "shape 1 1-1 {} 9 complete 10 18446744073709551615 (11,12) "
+	                    "shape 1 1-1 {} 9 complete 10 18446744073709551615 18446744073709551614 (11,12) "
 	                    "18446744073709551615/3/ffffffff 20/2/7;"
 	                    "shape 2 2-2  0 incomplete;");
 	assert_int_equal(seen.fanouts, 1);

@@ -323,7 +323,7 @@ static int shape_snapshot(cu_store *store, uint64_t id, struct cu_chunk_info *re
 static int shape_step(cu_store *store, unsigned i, struct told *told)
 {
 	struct cu_shape_row row = { .id = i + 1, .definition = "definition", .definition_len = 10 };
-	struct cu_snapshot_info snapshot = { 1, 2, "", 1, &told->info[i] };
+	struct cu_snapshot_info snapshot = { 1, 2, 3, "", 1, &told->info[i] };
 	char handle[16];
 	struct done done;
 	int rc;

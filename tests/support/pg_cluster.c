@@ -105,13 +105,14 @@ static void user_drop(void)
 		_exit(127);
 }
 
-static pid_t spawn(struct pg_cluster *cluster, const char *program, char *const args[])
+static pid_t spawn(struct pg_cluster *cluster, const char *program, char *args[])
 {
 	char path[320], log[128];
 	pid_t parent = getpid();
 	pid_t pid;
 
 	snprintf(path, sizeof path, "%s/%s", cluster->bin, program);
+	args[0] = path; /* the programs find each other by it */
 	snprintf(log, sizeof log, "%s/log", cluster->dir);
 	pid = fork();
 	if (pid == 0) {
