@@ -46,8 +46,9 @@ static void append(cu_changelog *cl, uint64_t items, const char *payload, size_t
 {
 	struct cu_fanout_run run = { 0, TX_ITEMS };
 	struct cu_fanout_shape shape = { 1, 0, 1 };
-	struct cu_fanout fanout = { .flags = CU_FANOUT_COMMIT, .shapes = &shape, .shapes_len = 1, .runs = &run,
-		                    .runs_len = 1 };
+	struct cu_fanout fanout = {
+		.flags = CU_FANOUT_COMMIT, .shapes = &shape, .shapes_len = 1, .runs = &run, .runs_len = 1
+	};
 
 	for (uint64_t i = 0; i < items; i++) {
 		check(cu_changelog_append_item(cl, fanout.tx, 2 * (i % TX_ITEMS), payload, len, NULL));
@@ -63,8 +64,9 @@ static void fanouts(cu_changelog *cl)
 {
 	struct cu_fanout_shape *shapes = cu_xzalloc(SHAPES * sizeof *shapes);
 	struct cu_fanout_run run = { 0, 1 };
-	struct cu_fanout fanout = { .flags = CU_FANOUT_COMMIT, .shapes = shapes, .shapes_len = SHAPES, .runs = &run,
-		                    .runs_len = 1 };
+	struct cu_fanout fanout = {
+		.flags = CU_FANOUT_COMMIT, .shapes = shapes, .shapes_len = SHAPES, .runs = &run, .runs_len = 1
+	};
 	uint64_t before = cu_changelog_end(cl);
 	double start = now(), took;
 
@@ -117,7 +119,8 @@ int main(int argc, char **argv)
 		cu_changelog_free(&cl);
 	}
 	mb = (double)end / 1e6;
-	printf("append %zu bytes: %.2f M items/s, %.0f MB/s\n", len, (double)items / best_append / 1e6, mb / best_append);
+	printf("append %zu bytes: %.2f M items/s, %.0f MB/s\n", len, (double)items / best_append / 1e6,
+	       mb / best_append);
 	printf("fdatasync of %.0f MB: %.2f s, %.0f MB/s\n", mb, best_sync, mb / best_sync);
 	printf("scan and replay: %.2f M items/s, %.0f MB/s (%" PRIu64 " items)\n", (double)items / best_scan / 1e6,
 	       mb / best_scan, replayed / ROUNDS);

@@ -47,8 +47,9 @@ static double cpu_s(void)
 
 static void respond(cu_http_request *req, cu_http_body *body)
 {
-	struct cu_http_response response = { .status = 200, .headers = headers, .headers_len = sizeof headers - 1,
-		                             .body = body };
+	struct cu_http_response response = {
+		.status = 200, .headers = headers, .headers_len = sizeof headers - 1, .body = body
+	};
 
 	cu_http_respond(req, &response);
 }
@@ -92,8 +93,9 @@ static void range_close(struct cu_http_source *source)
 static void respond_file(cu_http_request *req)
 {
 	struct range *range = cu_xzalloc(sizeof *range);
-	struct cu_http_response response = { .status = 200, .headers = headers, .headers_len = sizeof headers - 1,
-		                             .source = &range->source };
+	struct cu_http_response response = {
+		.status = 200, .headers = headers, .headers_len = sizeof headers - 1, .source = &range->source
+	};
 
 	range->source = (struct cu_http_source){ range_next, range_close, file_len };
 	cu_http_respond(req, &response);
@@ -120,7 +122,7 @@ static void on_request(void *ctx, cu_http_request *req)
 
 		cu_http_server_stats(server, &stats);
 		snprintf(text, sizeof text, "%lu %lu %.6f", (unsigned long)rss_anon_kb(), (unsigned long)stats.parked,
-		         cpu_s());
+			 cpu_s());
 		cu_http_body_new(text, strlen(text), &body);
 		respond(req, body);
 		cu_http_body_unref(&body);
@@ -131,8 +133,9 @@ static void on_request(void *ctx, cu_http_request *req)
 
 static int connect_to(unsigned port)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-		                    .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons((uint16_t)port),
+				    .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
@@ -221,8 +224,10 @@ int main(int argc, char **argv)
 	}
 	memset(text, 'x', sizeof text);
 	cu_http_body_new(text, sizeof text, &hello);
-	struct cu_http_opts opts = { .host = "127.0.0.1", .port = (uint16_t)atoi(argv[2]),
-		                     .loops = (unsigned)atoi(argv[3]), .handlers = { .on_request = on_request } };
+	struct cu_http_opts opts = { .host = "127.0.0.1",
+				     .port = (uint16_t)atoi(argv[2]),
+				     .loops = (unsigned)atoi(argv[3]),
+				     .handlers = { .on_request = on_request } };
 	if (cu_http_server_start(&opts, &server) < 0)
 		return 1;
 	pause();

@@ -111,7 +111,10 @@ static double round_run(enum path path, const cu_buf *in, const cu_item_layout *
 int main(int argc, char **argv)
 {
 	static const struct cu_item_column_spec columns[] = {
-		{ "id", true, 0 }, { "title", true, -1 }, { "n", true, -1 }, { "at", true, -1 },
+		{ "id", true, 0 },
+		{ "title", true, -1 },
+		{ "n", true, -1 },
+		{ "at", true, -1 },
 	};
 	struct cu_item_layout_spec spec = { "public", "items", 4, columns };
 	unsigned long rows = argc > 1 ? strtoul(argv[1], NULL, 10) : 2000000;

@@ -22,15 +22,15 @@
 
 #define RECV_BYTES (256u * 1024)
 #define EVENTS_PER_STEP 512
-#define HEAD_BYTES_MAX (64u * 1024)    /* an answer with a longer head counts as broken */
-#define CONNS_PER_SOURCE 20000u        /* fits the default range of ephemeral ports */
-#define CHUNK_LINE_MAX 64u             /* longest chunk-size or trailer line understood */
+#define HEAD_BYTES_MAX (64u * 1024) /* an answer with a longer head counts as broken */
+#define CONNS_PER_SOURCE 20000u     /* fits the default range of ephemeral ports */
+#define CHUNK_LINE_MAX 64u          /* longest chunk-size or trailer line understood */
 
 enum phase {
-	PHASE_IDLE,       /* no request in flight */
-	PHASE_LATER,      /* waits in the retry queue */
+	PHASE_IDLE,  /* no request in flight */
+	PHASE_LATER, /* waits in the retry queue */
 	PHASE_HEAD,
-	PHASE_BODY,       /* `left` bytes */
+	PHASE_BODY, /* `left` bytes */
 	PHASE_CHUNK_SIZE,
 	PHASE_CHUNK_DATA, /* `left` bytes */
 	PHASE_CHUNK_END,  /* the line end behind a chunk */
@@ -280,7 +280,7 @@ void cu_conn_get(cu_conn *conn, const char *target)
 	CU_ASSERT(conn->phase == PHASE_IDLE);
 	cu_buf_clear(&conn->out);
 	cu_buf_printf(&conn->out, "GET %s%s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\n\r\n", conn->client->prefix, target,
-		conn->client->host);
+		      conn->client->host);
 	CU_ASSERT(!cu_buf_failed(&conn->out));
 	conn_send(conn);
 }
@@ -316,7 +316,8 @@ static void conn_flush(cu_conn *conn)
 		break;
 	}
 	if (wants_out != conn->wants_out) {
-		struct epoll_event event = { .events = EPOLLIN | (wants_out ? EPOLLOUT : 0u), .data.ptr = &conn->watch };
+		struct epoll_event event = { .events = EPOLLIN | (wants_out ? EPOLLOUT : 0u),
+					     .data.ptr = &conn->watch };
 
 		epoll_ctl(conn->client->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event);
 		conn->wants_out = wants_out;
@@ -524,9 +525,7 @@ static bool conn_feed(cu_conn *conn, const char *data, size_t len)
 			break;
 		case PHASE_CHUNK_SIZE:
 		case PHASE_CHUNK_END:
-		case PHASE_TRAILER:
-			used = framing_take(conn, data, len, &end);
-			break;
+		case PHASE_TRAILER: used = framing_take(conn, data, len, &end); break;
 		case PHASE_IDLE:
 		case PHASE_LATER:
 			used = -1; /* nothing was asked */
@@ -555,12 +554,8 @@ static void conn_lost(cu_conn *conn)
 	case PHASE_LATER:
 		conn_close(conn); /* between requests: opened again with the next one */
 		break;
-	case PHASE_UNTIL_CLOSE:
-		conn_finish(conn, conn->answer.status);
-		break;
-	default:
-		conn_finish(conn, 0);
-		break;
+	case PHASE_UNTIL_CLOSE: conn_finish(conn, conn->answer.status); break;
+	default: conn_finish(conn, 0); break;
 	}
 }
 

@@ -96,12 +96,8 @@ bool cu_reader_take(cu_reader *reader, const cu_answer *answer)
 		cu_reader_rewind(reader);
 		return true;
 	case 429:
-	case 503:
-		cu_load_failures.unavailable++;
-		break;
-	case 0:
-		cu_load_failures.broken++;
-		break;
+	case 503: cu_load_failures.unavailable++; break;
+	case 0: cu_load_failures.broken++; break;
 	default:
 		fprintf(stderr, "load: answered %d (table %s, handle %s, offset %s)\n", answer->status, reader->table,
 			reader->handle, reader->offset);
@@ -118,14 +114,14 @@ bool cu_reader_take(cu_reader *reader, const cu_answer *answer)
 void cu_load_print_samples(const char *name, cu_samples *samples)
 {
 	printf("%-28s median %.3f  p90 %.3f  p99 %.3f  max %.3f ms  (%zu)\n", name, cu_samples_at(samples, 0.5),
-		cu_samples_at(samples, 0.9), cu_samples_at(samples, 0.99), cu_samples_at(samples, 1), samples->len);
+	       cu_samples_at(samples, 0.9), cu_samples_at(samples, 0.99), cu_samples_at(samples, 1), samples->len);
 }
 
 void cu_load_json_samples(const char *name, cu_samples *samples)
 {
 	printf(",\"%s\":{\"median\":%.4f,\"p90\":%.4f,\"p99\":%.4f,\"max\":%.4f,\"count\":%zu}", name,
-		cu_samples_at(samples, 0.5), cu_samples_at(samples, 0.9), cu_samples_at(samples, 0.99),
-		cu_samples_at(samples, 1), samples->len);
+	       cu_samples_at(samples, 0.5), cu_samples_at(samples, 0.9), cu_samples_at(samples, 0.99),
+	       cu_samples_at(samples, 1), samples->len);
 }
 
 /* Adds the lines of a file, or the argument itself, to the targets. */
@@ -185,15 +181,24 @@ static void others_parse(struct cu_load_opts *opts, char *text)
 static void options_parse(struct cu_load_opts *opts, int argc, char **argv)
 {
 	static const struct option table[] = {
-		{ "readers", required_argument, NULL, 'n' }, { "requests", required_argument, NULL, 'm' },
-		{ "rounds", required_argument, NULL, 'r' }, { "warmup", required_argument, NULL, 'w' },
-		{ "settle", required_argument, NULL, 's' }, { "limit", required_argument, NULL, 'l' },
-		{ "query", required_argument, NULL, 'q' }, { "handle", required_argument, NULL, 'h' },
-		{ "offset", required_argument, NULL, 'o' }, { "save", required_argument, NULL, 'S' },
-		{ "others", required_argument, NULL, 'O' }, { "db", required_argument, NULL, 'd' },
-		{ "write", required_argument, NULL, 'W' }, { "shell", required_argument, NULL, 'c' },
-		{ "publication", required_argument, NULL, 'p' }, { "marker", required_argument, NULL, 'k' },
-		{ "items", required_argument, NULL, 'i' }, { "cont", required_argument, NULL, 'C' },
+		{ "readers", required_argument, NULL, 'n' },
+		{ "requests", required_argument, NULL, 'm' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "warmup", required_argument, NULL, 'w' },
+		{ "settle", required_argument, NULL, 's' },
+		{ "limit", required_argument, NULL, 'l' },
+		{ "query", required_argument, NULL, 'q' },
+		{ "handle", required_argument, NULL, 'h' },
+		{ "offset", required_argument, NULL, 'o' },
+		{ "save", required_argument, NULL, 'S' },
+		{ "others", required_argument, NULL, 'O' },
+		{ "db", required_argument, NULL, 'd' },
+		{ "write", required_argument, NULL, 'W' },
+		{ "shell", required_argument, NULL, 'c' },
+		{ "publication", required_argument, NULL, 'p' },
+		{ "marker", required_argument, NULL, 'k' },
+		{ "items", required_argument, NULL, 'i' },
+		{ "cont", required_argument, NULL, 'C' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;

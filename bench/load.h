@@ -6,9 +6,9 @@
 #include "bench/samples.h"
 
 struct cu_load_opts {
-	const char *base;  /* http://host:port */
+	const char *base; /* http://host:port */
 	const char *table;
-	char **targets;    /* get: the paths to fetch, in order */
+	char **targets; /* get: the paths to fetch, in order */
 	unsigned targets_len;
 	unsigned readers;
 	uint64_t requests; /* fetch, get: start new walks until so many requests were made */
@@ -19,7 +19,7 @@ struct cu_load_opts {
 	const char *query; /* further parameters, already encoded: columns=…&secret=… */
 	const char *handle;
 	const char *offset;
-	const char *save;  /* fetch: folder for the bodies of the first walk */
+	const char *save;   /* fetch: folder for the bodies of the first walk */
 	const char *others; /* wait: a second table, whose readers stay parked */
 	unsigned others_len;
 	const char *db;    /* connection string */
@@ -28,7 +28,7 @@ struct cu_load_opts {
 	const char *publication;
 	const char *marker;
 	uint64_t items;
-	int cont_pid;      /* drain: gets SIGCONT at the start of the clock */
+	int cont_pid; /* drain: gets SIGCONT at the start of the clock */
 };
 
 /* A position in one shape and the connection that follows it. */

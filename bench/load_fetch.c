@@ -9,8 +9,8 @@
 struct fetch {
 	const struct cu_load_opts *opts;
 	cu_reader *readers;
-	unsigned walking;   /* readers that are not through */
-	uint64_t asked;     /* requests made or promised by running walks */
+	unsigned walking; /* readers that are not through */
+	uint64_t asked;   /* requests made or promised by running walks */
 	uint64_t answers;
 	uint64_t body_bytes;
 	uint64_t wire_bytes;
@@ -109,20 +109,21 @@ static void report(struct fetch *f, double seconds)
 	double mb = (double)f->body_bytes / 1e6;
 
 	printf("%u readers, %llu answers, %.1f MB of bodies in %.3f s: %.1f MB/s, %.0f answers/s\n", f->opts->readers,
-		(unsigned long long)f->answers, mb, seconds, mb / seconds, (double)f->answers / seconds);
+	       (unsigned long long)f->answers, mb, seconds, mb / seconds, (double)f->answers / seconds);
 	cu_load_print_samples("request", &f->request_ms);
 	cu_load_print_samples("first byte", &f->first_ms);
 	cu_load_print_samples("whole walk", &f->walk_ms);
 	printf("{\"bench\":\"%s\",\"readers\":%u,\"answers\":%llu,\"body_bytes\":%llu,\"wire_bytes\":%llu,"
-		"\"seconds\":%.6f,\"mb_per_s\":%.2f,\"answers_per_s\":%.1f", f->opts->targets_len ? "get" : "fetch",
-		f->opts->readers, (unsigned long long)f->answers, (unsigned long long)f->body_bytes,
-		(unsigned long long)f->wire_bytes, seconds, mb / seconds, (double)f->answers / seconds);
+	       "\"seconds\":%.6f,\"mb_per_s\":%.2f,\"answers_per_s\":%.1f",
+	       f->opts->targets_len ? "get" : "fetch", f->opts->readers, (unsigned long long)f->answers,
+	       (unsigned long long)f->body_bytes, (unsigned long long)f->wire_bytes, seconds, mb / seconds,
+	       (double)f->answers / seconds);
 	cu_load_json_samples("request_ms", &f->request_ms);
 	cu_load_json_samples("first_byte_ms", &f->first_ms);
 	cu_load_json_samples("walk_ms", &f->walk_ms);
 	printf(",\"broken\":%llu,\"unavailable\":%llu,\"refetches\":%llu}\n",
-		(unsigned long long)cu_load_failures.broken, (unsigned long long)cu_load_failures.unavailable,
-		(unsigned long long)cu_load_failures.refetches);
+	       (unsigned long long)cu_load_failures.broken, (unsigned long long)cu_load_failures.unavailable,
+	       (unsigned long long)cu_load_failures.refetches);
 }
 
 int cu_load_fetch(const struct cu_load_opts *opts)

@@ -96,9 +96,7 @@ static void on_answer(cu_conn *conn, void *user, const cu_answer *answer)
 		l->reparked++;
 		cu_reader_ask(reader, l->opts, true);
 		break;
-	case LIVE_ROUND:
-		round_answer(l, reader, answer, news && !reader->parked_only);
-		break;
+	case LIVE_ROUND: round_answer(l, reader, answer, news && !reader->parked_only); break;
 	case LIVE_DRAIN:
 		l->body_bytes += answer->body_bytes;
 		cu_reader_ask(reader, l->opts, answer->up_to_date);
@@ -246,7 +244,7 @@ int cu_load_idle(const struct cu_load_opts *opts)
 		rc = live_settle(&l, opts->settle_ms + opts->readers / 10);
 	if (rc == 0) {
 		printf("{\"bench\":\"idle\",\"parked\":%u,\"reparked\":%llu,\"unavailable\":%llu}\n", opts->readers,
-			(unsigned long long)l.reparked, (unsigned long long)cu_load_failures.unavailable);
+		       (unsigned long long)l.reparked, (unsigned long long)cu_load_failures.unavailable);
 		rc = input_watch(&l);
 	}
 	while (rc == 0 && !l.input_end)
@@ -259,14 +257,14 @@ static void drain_report(struct live *l, uint64_t start)
 {
 	double seconds = (double)(l->found_ns - start) / 1e9;
 
-	printf("%llu items in %.4f s: %.0f items/s, %llu answers, %.1f MB\n", (unsigned long long)l->items.count, seconds,
-		(double)l->items.count / seconds, (unsigned long long)l->answers, (double)l->body_bytes / 1e6);
+	printf("%llu items in %.4f s: %.0f items/s, %llu answers, %.1f MB\n", (unsigned long long)l->items.count,
+	       seconds, (double)l->items.count / seconds, (unsigned long long)l->answers, (double)l->body_bytes / 1e6);
 	printf("{\"bench\":\"drain\",\"seconds\":%.6f,\"items\":%llu,\"items_per_s\":%.1f,\"answers\":%llu,"
-		"\"body_bytes\":%llu,\"marker\":%s,\"broken\":%llu,\"unavailable\":%llu,\"refetches\":%llu}\n", seconds,
-		(unsigned long long)l->items.count, (double)l->items.count / seconds, (unsigned long long)l->answers,
-		(unsigned long long)l->body_bytes, l->has_marker && l->marker.count ? "true" : "false",
-		(unsigned long long)cu_load_failures.broken, (unsigned long long)cu_load_failures.unavailable,
-		(unsigned long long)cu_load_failures.refetches);
+	       "\"body_bytes\":%llu,\"marker\":%s,\"broken\":%llu,\"unavailable\":%llu,\"refetches\":%llu}\n",
+	       seconds, (unsigned long long)l->items.count, (double)l->items.count / seconds,
+	       (unsigned long long)l->answers, (unsigned long long)l->body_bytes,
+	       l->has_marker && l->marker.count ? "true" : "false", (unsigned long long)cu_load_failures.broken,
+	       (unsigned long long)cu_load_failures.unavailable, (unsigned long long)cu_load_failures.refetches);
 }
 
 int cu_load_drain(const struct cu_load_opts *opts)
@@ -285,8 +283,8 @@ int cu_load_drain(const struct cu_load_opts *opts)
 	cu_scan_init(&l.marker, opts->marker ? opts->marker : "-");
 	rc = live_open(&l, opts, true);
 	reader = l.readers;
-	if (rc == 0 && opts->handle && opts->offset &&
-	    strlen(opts->handle) < sizeof reader->handle && strlen(opts->offset) < sizeof reader->offset) {
+	if (rc == 0 && opts->handle && opts->offset && strlen(opts->handle) < sizeof reader->handle &&
+	    strlen(opts->offset) < sizeof reader->offset) {
 		strcpy(reader->handle, opts->handle);
 		strcpy(reader->offset, opts->offset);
 	} else if (rc == 0) {
@@ -299,7 +297,8 @@ int cu_load_drain(const struct cu_load_opts *opts)
 	l.phase = LIVE_DRAIN;
 	l.answers = 0;
 	cu_reader_ask(reader, opts, true);
-	printf("{\"bench\":\"drain\",\"ready\":true,\"handle\":\"%s\",\"offset\":\"%s\"}\n", reader->handle, reader->offset);
+	printf("{\"bench\":\"drain\",\"ready\":true,\"handle\":\"%s\",\"offset\":\"%s\"}\n", reader->handle,
+	       reader->offset);
 	while (rc == 0 && !l.found_ns) {
 		rc = live_step(&l, 1000);
 		if (start || !(l.input_line || l.input_end))
@@ -326,13 +325,13 @@ out:
 
 /* What the rounds measured; in milliseconds. */
 struct wait_result {
-	cu_samples all_sent;    /* each answer, since the write was sent */
-	cu_samples all_commit;  /* each answer, since its commit returned */
+	cu_samples all_sent;   /* each answer, since the write was sent */
+	cu_samples all_commit; /* each answer, since its commit returned */
 	cu_samples median_commit;
 	cu_samples p99_commit;
 	cu_samples last_commit; /* per round */
 	cu_samples last_sent;
-	cu_samples spread;      /* first to last answer of a round */
+	cu_samples spread; /* first to last answer of a round */
 };
 
 static void round_record(struct live *l, const cu_pgwrite *write, struct wait_result *result)
@@ -380,7 +379,7 @@ static int wait_round(struct live *l, cu_pgwrite *write)
 static void wait_report(struct live *l, const struct cu_load_opts *opts, struct wait_result *result)
 {
 	printf("%u waiting readers%s, %u writes (%llu answers without news)\n", opts->readers,
-		opts->others ? " beside those of another shape" : "", opts->rounds, (unsigned long long)l->reparked);
+	       opts->others ? " beside those of another shape" : "", opts->rounds, (unsigned long long)l->reparked);
 	cu_load_print_samples("sent to answer, each", &result->all_sent);
 	cu_load_print_samples("commit to answer, each", &result->all_commit);
 	cu_load_print_samples("  a round's median", &result->median_commit);
@@ -389,7 +388,7 @@ static void wait_report(struct live *l, const struct cu_load_opts *opts, struct 
 	cu_load_print_samples("  a round's last since sent", &result->last_sent);
 	cu_load_print_samples("  a round's first to last", &result->spread);
 	printf("{\"bench\":\"wait\",\"readers\":%u,\"others\":%u,\"rounds\":%u", opts->readers, opts->others_len,
-		opts->rounds);
+	       opts->rounds);
 	cu_load_json_samples("sent_ms", &result->all_sent);
 	cu_load_json_samples("commit_ms", &result->all_commit);
 	cu_load_json_samples("round_median_ms", &result->median_commit);
@@ -398,7 +397,7 @@ static void wait_report(struct live *l, const struct cu_load_opts *opts, struct 
 	cu_load_json_samples("round_last_sent_ms", &result->last_sent);
 	cu_load_json_samples("round_spread_ms", &result->spread);
 	printf(",\"reparked\":%llu,\"broken\":%llu,\"unavailable\":%llu}\n", (unsigned long long)l->reparked,
-		(unsigned long long)cu_load_failures.broken, (unsigned long long)cu_load_failures.unavailable);
+	       (unsigned long long)cu_load_failures.broken, (unsigned long long)cu_load_failures.unavailable);
 }
 
 int cu_load_wait(const struct cu_load_opts *opts)

@@ -158,8 +158,8 @@ static int bare_open(struct bare *b, cu_client *client, const struct cu_load_opt
 		goto fail;
 	PQclear(result);
 	cu_buf_clear(&text);
-	cu_buf_printf(&text, "START_REPLICATION SLOT %s LOGICAL 0/0 (proto_version '1', publication_names '\"%s\"')", slot,
-		opts->publication);
+	cu_buf_printf(&text, "START_REPLICATION SLOT %s LOGICAL 0/0 (proto_version '1', publication_names '\"%s\"')",
+		      slot, opts->publication);
 	result = PQexec(b->conn, cu_buf_str(&text));
 	if (PQresultStatus(result) != PGRES_COPY_BOTH)
 		goto fail;
@@ -230,7 +230,8 @@ int cu_load_bare(const struct cu_load_opts *opts)
 		printf("bare replication connection, %u writes\n", opts->rounds);
 		cu_load_print_samples("sent to commit message", &sent);
 		cu_load_print_samples("commit to commit message", &commit);
-		printf("{\"bench\":\"bare\",\"rounds\":%u,\"changes\":%llu", opts->rounds, (unsigned long long)b.changes);
+		printf("{\"bench\":\"bare\",\"rounds\":%u,\"changes\":%llu", opts->rounds,
+		       (unsigned long long)b.changes);
 		cu_load_json_samples("sent_ms", &sent);
 		cu_load_json_samples("commit_ms", &commit);
 		printf("}\n");

@@ -69,9 +69,9 @@ struct cu_message {
 };
 
 struct cu_down {
-	cu_actor_id id;  /* who ended */
-	uint64_t ref;    /* as cu_actor_monitor() returned it */
-	void *tag;       /* as given to cu_actor_monitor() */
+	cu_actor_id id; /* who ended */
+	uint64_t ref;   /* as cu_actor_monitor() returned it */
+	void *tag;      /* as given to cu_actor_monitor() */
 	struct cu_exit_reason reason;
 };
 
@@ -108,10 +108,10 @@ enum cu_verdict cu_actor_end(struct cu_actor_ctx *ctx, enum cu_exit_kind kind, i
 void cu_actor_reply(struct cu_actor_ctx *ctx);
 
 struct cu_actor_system_opts {
-	unsigned workers;       /* worker threads; 0: none, see cu_actor_system_run() */
-	uint32_t actors_max;    /* living actors; 0: 1,048,576. More: CU_EFULL */
-	uint32_t mailbox_max;   /* waiting sent messages per actor (calls and notices come on top); 0: 1,024 */
-	bool manual_clock;      /* tests: no timer thread, time moves with cu_actor_system_tick() only, from 0 */
+	unsigned workers;     /* worker threads; 0: none, see cu_actor_system_run() */
+	uint32_t actors_max;  /* living actors; 0: 1,048,576. More: CU_EFULL */
+	uint32_t mailbox_max; /* waiting sent messages per actor (calls and notices come on top); 0: 1,024 */
+	bool manual_clock;    /* tests: no timer thread, time moves with cu_actor_system_tick() only, from 0 */
 };
 
 /* Returns owned. opts may be NULL: 2 workers, own timer thread. */
@@ -145,9 +145,9 @@ int cu_actor_kill(cu_actor_system *sys, cu_actor_id id, const struct cu_exit_rea
 /* One call to each of many actors: sends all first, then waits until each has handled its message or has ended. No
  * timeout. Idle actors run on the calling thread; workers help when there are many. */
 struct cu_actor_call {
-	cu_actor_id id;  /* CU_ACTOR_NONE: skipped, answered false, NOPROC */
+	cu_actor_id id; /* CU_ACTOR_NONE: skipped, answered false, NOPROC */
 	uint32_t type;
-	void *payload;   /* borrowed until cu_actor_call_many returns */
+	void *payload; /* borrowed until cu_actor_call_many returns */
 	/* out */
 	bool delivered;
 	struct cu_exit_reason *ret_reason; /* where to write why not; not touched when delivered; NULL: not wanted */
@@ -163,7 +163,7 @@ int cu_actor_monitor(cu_actor_system *sys, cu_actor_id watcher, cu_actor_id targ
 /* The same for code that is no actor: on_down runs once, on the thread where the target ends, before the callers
  * that wait for the target are answered. */
 int cu_actor_monitor_fn(cu_actor_system *sys, cu_actor_id target, void (*on_down)(const struct cu_down *down),
-	void *tag, uint64_t *ret_ref);
+			void *tag, uint64_t *ret_ref);
 /* True: taken back, no notice will come. False: it has been sent already, or ref is unknown. */
 bool cu_actor_demonitor(cu_actor_system *sys, cu_actor_id target, uint64_t ref);
 
@@ -193,10 +193,10 @@ struct cu_actor_name {
 /* Starts an actor under a name. CU_EEXIST: already started, *ret_id is the owner's id (the state stays the
  * caller's). A start that fails leaves no entry. */
 int cu_actor_start_named(cu_actor_system *sys, const struct cu_actor_name *name, const struct cu_behaviour *behaviour,
-	void *state, cu_actor_id *ret_id);
+			 void *state, cu_actor_id *ret_id);
 cu_actor_id cu_actor_resolve(const struct cu_actor_name *name); /* CU_ACTOR_NONE when nobody has it */
 int cu_actor_send_named(cu_actor_system *sys, const struct cu_actor_name *name, uint32_t type, void *payload,
-	void (*drop)(void *payload));
+			void (*drop)(void *payload));
 
 #ifdef __cplusplus
 }

@@ -37,7 +37,7 @@ struct cu_consumer_registry_opts {
 
 /* Returns owned. CU_EEXIST: the stack id has a registry; CU_EINVAL: no system or no start_consumer. */
 int cu_consumer_registry_new(const char *stack_id, const struct cu_consumer_registry_opts *opts,
-	cu_consumer_registry **ret_reg);
+			     cu_consumer_registry **ret_reg);
 /* Forgets the entries (the actors live on) and the stack's config. No other call on this registry, by pointer, may
  * be running; calls by stack id may be, except those that publish. NULL is fine. */
 void cu_consumer_registry_free(cu_consumer_registry **reg);
@@ -70,16 +70,16 @@ bool cu_consumer_registry_remove_if(cu_consumer_registry *reg, const char *handl
 /* Calls fn for a snapshot of the entries; returns their number, or CU_ENOMEM before the first. handle is borrowed
  * for the call; fn may call anything. */
 int64_t cu_consumer_registry_foreach(cu_consumer_registry *reg,
-	void (*fn)(void *arg, const char *handle, cu_actor_id id), void *arg);
+				     void (*fn)(void *arg, const char *handle, cu_actor_id id), void *arg);
 
 enum cu_delivery_status {
-	CU_DELIVERED = 0,   /* handled by `id` */
-	CU_SUSPENDED,       /* broadcast only: retry with a fresh consumer */
-	CU_SKIPPED,         /* broadcast only: no id was given */
-	CU_NO_SHAPE,        /* publish: start_consumer knows no such shape */
-	CU_SHAPE_REMOVED,   /* publish: suspended again on the retry; remove_shapes has been called */
-	CU_CRASHED,         /* ended while it had the event, or was dead before (reason NOPROC); never restarted */
-	CU_START_FAILED     /* publish: reason.code is what start_consumer returned */
+	CU_DELIVERED = 0, /* handled by `id` */
+	CU_SUSPENDED,     /* broadcast only: retry with a fresh consumer */
+	CU_SKIPPED,       /* broadcast only: no id was given */
+	CU_NO_SHAPE,      /* publish: start_consumer knows no such shape */
+	CU_SHAPE_REMOVED, /* publish: suspended again on the retry; remove_shapes has been called */
+	CU_CRASHED,       /* ended while it had the event, or was dead before (reason NOPROC); never restarted */
+	CU_START_FAILED   /* publish: reason.code is what start_consumer returned */
 };
 
 struct cu_delivery {
@@ -114,7 +114,7 @@ cu_actor_id cu_consumer_whereis_name(const char *stack_id, const char *handle);
  * the number of entries. Times in milliseconds. */
 int64_t cu_consumer_enable_suspend(const char *stack_id, uint32_t hibernate_after, uint32_t jitter_period);
 int64_t cu_consumer_enable_suspend_after(const char *stack_id, uint32_t hibernate_after, uint32_t suspend_after,
-	uint32_t jitter_period);
+					 uint32_t jitter_period);
 
 /* Stack config: small numbers by stack id and key. put: CU_EINVAL for an empty name. lookup: false when unset. */
 #define CU_CONFIG_ENABLE_SUSPEND "shape_enable_suspend"   /* 0: no consumer is suspended from now on */

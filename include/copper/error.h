@@ -13,19 +13,19 @@ extern "C" {
 /* The world's failures, each with its text in cu_strerror(). 0 is success. */
 enum cu_err {
 	CU_OK = 0,
-	CU_ENOMEM = -1,       /* out of memory for something a client or a file sizes */
-	CU_EINVAL = -2,       /* the argument or the request is malformed */
-	CU_EFULL = -3,        /* a bounded queue, table or buffer is full */
-	CU_ENOTFOUND = -4,    /* no such thing */
-	CU_EEXIST = -5,       /* already there */
-	CU_EIO = -6,          /* a file or disk operation failed; errno has been logged */
-	CU_ECORRUPT = -7,     /* bytes on disk or on the wire are not what they must be */
-	CU_ETOOBIG = -8,      /* larger than its limit (limits.h) */
-	CU_ECLOSED = -9,      /* the other side went away, or we are stopping */
-	CU_EAGAIN = -10,      /* not now: try again later */
-	CU_EPG = -11,         /* Postgres refused; the message is in the error buffer beside */
-	CU_EUNSUPPORTED = -12,/* understood, but not offered */
-	CU_EBUSY = -13,       /* somebody else has it */
+	CU_ENOMEM = -1,        /* out of memory for something a client or a file sizes */
+	CU_EINVAL = -2,        /* the argument or the request is malformed */
+	CU_EFULL = -3,         /* a bounded queue, table or buffer is full */
+	CU_ENOTFOUND = -4,     /* no such thing */
+	CU_EEXIST = -5,        /* already there */
+	CU_EIO = -6,           /* a file or disk operation failed; errno has been logged */
+	CU_ECORRUPT = -7,      /* bytes on disk or on the wire are not what they must be */
+	CU_ETOOBIG = -8,       /* larger than its limit (limits.h) */
+	CU_ECLOSED = -9,       /* the other side went away, or we are stopping */
+	CU_EAGAIN = -10,       /* not now: try again later */
+	CU_EPG = -11,          /* Postgres refused; the message is in the error buffer beside */
+	CU_EUNSUPPORTED = -12, /* understood, but not offered */
+	CU_EBUSY = -13,        /* somebody else has it */
 };
 
 /* The fixed English text of a CU_E… code; never NULL. */

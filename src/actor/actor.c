@@ -334,7 +334,7 @@ bool cu_actor_try_run(cu_actor_system *sys, uint32_t slot, uint32_t generation, 
 
 /* Claims a slot and makes it a RUNNING actor, owned by the caller. */
 static int slot_open(cu_actor_system *sys, const struct cu_behaviour *behaviour, void *state,
-	struct cu_actor_ctx *ret_ctx)
+		     struct cu_actor_ctx *ret_ctx)
 {
 	struct actor *actor;
 	uint32_t slot;
@@ -435,7 +435,7 @@ static int name_claim(const struct cu_actor_name *name, const struct cu_actor_ct
 }
 
 int cu_actor_start_named(cu_actor_system *sys, const struct cu_actor_name *name, const struct cu_behaviour *behaviour,
-	void *state, cu_actor_id *ret_id)
+			 void *state, cu_actor_id *ret_id)
 {
 	struct cu_actor_ctx ctx = { 0 };
 	cu_actor_id owner = CU_ACTOR_NONE;
@@ -499,7 +499,7 @@ out:
 }
 
 int cu_actor_send_named(cu_actor_system *sys, const struct cu_actor_name *name, uint32_t type, void *payload,
-	void (*drop)(void *payload))
+			void (*drop)(void *payload))
 {
 	return cu_actor_send(sys, cu_actor_resolve(name), type, payload, drop);
 }

@@ -79,24 +79,24 @@ struct actor {
 	const struct cu_behaviour *behaviour;
 	struct node *inbox; /* the last one; circular */
 	struct extra *extra;
-	uint32_t generation;    /* never 0; also stable under the wheel's lock while wheel_linked */
-	uint32_t active_tick;   /* last activity, or when hibernation began */
-	uint32_t first_ticks;   /* idle policy; 0: none */
+	uint32_t generation;  /* never 0; also stable under the wheel's lock while wheel_linked */
+	uint32_t active_tick; /* last activity, or when hibernation began */
+	uint32_t first_ticks; /* idle policy; 0: none */
 	uint32_t suspend_ticks;
-	uint16_t inbox_sends;   /* <= mailbox_max */
+	uint16_t inbox_sends; /* <= mailbox_max */
 	uint8_t phase;
 	uint8_t flags;
-	atomic_uchar killed;    /* set under the stripe, peeked at by the owner between two messages */
+	atomic_uchar killed; /* set under the stripe, peeked at by the owner between two messages */
 
 	/* under the run queue's lock */
 	uint8_t in_run_queue;
 
 	/* under the wheel's lock */
 	uint8_t wheel_linked;
-	uint32_t run_next;      /* run queue's lock; slot + 1 */
-	uint32_t wheel_prev;    /* slot + 1 */
-	uint32_t wheel_next;    /* slot + 1; in a FREE slot the next free one (slot list's lock) */
-	uint32_t wheel_at;      /* tick */
+	uint32_t run_next;   /* run queue's lock; slot + 1 */
+	uint32_t wheel_prev; /* slot + 1 */
+	uint32_t wheel_next; /* slot + 1; in a FREE slot the next free one (slot list's lock) */
+	uint32_t wheel_at;   /* tick */
 };
 _Static_assert(sizeof(struct actor) <= 80, "an idle actor stays small");
 
@@ -187,7 +187,7 @@ static inline void stripe_unlock(cu_actor_system *sys, uint32_t slot)
 struct actor *cu_actor_lock(cu_actor_system *sys, cu_actor_id id);
 
 /* actor.c */
-void cu_inbox_push(struct actor *actor, struct node *node);        /* stripe held */
+void cu_inbox_push(struct actor *actor, struct node *node); /* stripe held */
 /* stripe held: IDLE → QUEUED for a worker */
 void cu_actor_wake(cu_actor_system *sys, uint32_t slot, struct actor *actor);
 /* The caller has made it RUNNING. on_worker: give others a turn after a while. */
@@ -212,8 +212,8 @@ void cu_run_queue_stop(cu_actor_system *sys);
 
 /* wheel.c */
 uint32_t cu_wheel_now(const cu_actor_system *sys);
-void cu_wheel_arm(cu_actor_system *sys, uint32_t slot, struct actor *actor);    /* stripe held */
-void cu_wheel_disarm(cu_actor_system *sys, struct actor *actor);                /* stripe held */
+void cu_wheel_arm(cu_actor_system *sys, uint32_t slot, struct actor *actor); /* stripe held */
+void cu_wheel_disarm(cu_actor_system *sys, struct actor *actor);             /* stripe held */
 void *cu_wheel_thread(void *arg);
 void cu_wheel_stop(cu_actor_system *sys);
 

@@ -39,7 +39,7 @@ void cu_monitors_fire(cu_actor_system *sys, struct monitor *list, const struct c
 }
 
 static int monitor_add(cu_actor_system *sys, cu_actor_id watcher, void (*fn)(const struct cu_down *down),
-	cu_actor_id target, void *tag, uint64_t *ret_ref)
+		       cu_actor_id target, void *tag, uint64_t *ret_ref)
 {
 	struct monitor *mon = cu_try_zalloc(sizeof *mon);
 	struct cu_exit_reason reason;
@@ -78,7 +78,7 @@ int cu_actor_monitor(cu_actor_system *sys, cu_actor_id watcher, cu_actor_id targ
 }
 
 int cu_actor_monitor_fn(cu_actor_system *sys, cu_actor_id target, void (*on_down)(const struct cu_down *down),
-	void *tag, uint64_t *ret_ref)
+			void *tag, uint64_t *ret_ref)
 {
 	return monitor_add(sys, CU_ACTOR_NONE, on_down, target, tag, ret_ref);
 }

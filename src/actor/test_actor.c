@@ -44,10 +44,8 @@ static enum cu_verdict probe_on_message(struct cu_actor_ctx *ctx, void *state, s
 		probe->seen[probe->handled] = msg->payload;
 	probe->handled++;
 	switch (msg->type) {
-	case MSG_END:
-		return CU_VERDICT_EXIT;
-	case MSG_FAIL:
-		return cu_actor_end(ctx, CU_EXIT_ERROR, 42, "failed");
+	case MSG_END: return CU_VERDICT_EXIT;
+	case MSG_FAIL: return cu_actor_end(ctx, CU_EXIT_ERROR, 42, "failed");
 	case MSG_KILL_SELF:
 		assert_int_equal(cu_actor_kill(cu_actor_ctx_system(ctx), cu_actor_self(ctx), NULL), 0);
 		return CU_VERDICT_CONTINUE;
@@ -55,8 +53,7 @@ static enum cu_verdict probe_on_message(struct cu_actor_ctx *ctx, void *state, s
 		cu_actor_call_many(cu_actor_ctx_system(ctx), &call, 1);
 		probe->other_delivered = call.delivered;
 		return CU_VERDICT_CONTINUE;
-	default:
-		return CU_VERDICT_CONTINUE;
+	default: return CU_VERDICT_CONTINUE;
 	}
 }
 
@@ -80,7 +77,7 @@ static void probe_on_exit(struct cu_actor_ctx *ctx, void *state, const struct cu
 
 	assert_true(cu_actor_alive(cu_actor_ctx_system(ctx), cu_actor_self(ctx)));
 	assert_int_equal(cu_actor_send(cu_actor_ctx_system(ctx), cu_actor_self(ctx), MSG_NOTE, NULL, NULL),
-		CU_ENOTFOUND);
+			 CU_ENOTFOUND);
 	probe->exits++;
 	probe->last_exit = *reason;
 }
@@ -96,8 +93,9 @@ static const struct cu_behaviour plain_behaviour = { .name = "plain", .on_messag
 
 static cu_actor_system *system_new(uint32_t actors_max, uint32_t mailbox_max)
 {
-	const struct cu_actor_system_opts opts = { .actors_max = actors_max, .mailbox_max = mailbox_max,
-		.manual_clock = true };
+	const struct cu_actor_system_opts opts = { .actors_max = actors_max,
+						   .mailbox_max = mailbox_max,
+						   .manual_clock = true };
 	cu_actor_system *sys = NULL;
 
 	assert_int_equal(cu_actor_system_new(&opts, &sys), 0);
@@ -211,7 +209,7 @@ static void a_stale_id_is_harmless_when_its_slot_lives_again(void **state)
 
 	cu_actor_kill(sys, old, NULL);
 	new = probe_start(sys, &second);
-	assert_int_equal((uint32_t)old, (uint32_t)new);
+	assert_int_equal((uint32_t)old, (uint32_t) new);
 	assert_true(old != new);
 	assert_false(cu_actor_alive(sys, old));
 	assert_int_equal(cu_actor_send(sys, old, MSG_NOTE, NULL, NULL), CU_ENOTFOUND);
@@ -250,8 +248,9 @@ static int refuse_start(struct cu_actor_ctx *ctx, void *state)
 
 static void a_refused_start_leaves_no_actor_and_no_on_exit(void **state)
 {
-	static const struct cu_behaviour refusing = { .name = "refusing", .on_start = refuse_start,
-		.on_message = probe_on_message, .on_exit = probe_on_exit };
+	static const struct cu_behaviour refusing = {
+		.name = "refusing", .on_start = refuse_start, .on_message = probe_on_message, .on_exit = probe_on_exit
+	};
 	cu_actor_system *sys = *state;
 	static struct probe probe = { 0 };
 	cu_actor_id id = CU_ACTOR_NONE;
@@ -268,7 +267,8 @@ static void a_call_runs_an_idle_actor_on_the_calling_thread(void **state)
 	static struct probe probe;
 	struct cu_exit_reason reason;
 	struct cu_actor_call calls[3] = { { .type = MSG_NOTE, .payload = &probe },
-		{ .id = CU_ACTOR_NONE, .ret_reason = &reason }, { .type = MSG_NOTE } };
+					  { .id = CU_ACTOR_NONE, .ret_reason = &reason },
+					  { .type = MSG_NOTE } };
 
 	calls[0].id = calls[2].id = probe_start(sys, &probe);
 	assert_int_equal(cu_actor_call_many(sys, calls, 3), 1);
@@ -298,7 +298,7 @@ static void a_call_that_meets_the_end_gets_its_reason(void **state)
 	static struct probe probe;
 	struct cu_exit_reason reasons[2];
 	struct cu_actor_call calls[2] = { { .type = MSG_FAIL, .ret_reason = &reasons[0] },
-		{ .type = MSG_NOTE, .ret_reason = &reasons[1] } };
+					  { .type = MSG_NOTE, .ret_reason = &reasons[1] } };
 
 	calls[0].id = calls[1].id = probe_start(sys, &probe);
 	assert_int_equal(cu_actor_call_many(sys, calls, 2), 2);
@@ -485,8 +485,8 @@ static void a_thousand_actors_due_at_once_all_suspend(void **state)
 	for (i = 0; i < 1000; i++) {
 		probe_start(sys, &probes[i]);
 		probes[i].may_suspend = i % 2;
-		cu_actor_set_idle(sys, probes[i].self, &(struct cu_idle_policy){ .hibernate_after_ms = 700,
-			.suspend = true });
+		cu_actor_set_idle(sys, probes[i].self,
+				  &(struct cu_idle_policy){ .hibernate_after_ms = 700, .suspend = true });
 	}
 	cu_actor_system_tick(sys, 700);
 	assert_int_equal(cu_actor_system_count(sys), 500);

@@ -18,8 +18,8 @@ enum { MSG_NOTE = CU_MSG_USER };
 enum { ACTORS = 16, THREADS = 4, ROUNDS = 400 };
 
 struct counter {
-	atomic_int inside;  /* callbacks running right now: never above 1 */
-	unsigned handled;   /* plain on purpose: TSan sees a second thread */
+	atomic_int inside; /* callbacks running right now: never above 1 */
+	unsigned handled;  /* plain on purpose: TSan sees a second thread */
 	unsigned downs;
 	unsigned hibernated;
 	atomic_uint *exits;
@@ -233,7 +233,8 @@ static void *kill_and_restart(void *arg)
 		cu_actor_id id;
 
 		assert_int_equal(cu_actor_kill(field->sys, atomic_load(&field->ids[at]), NULL), 0);
-		assert_int_equal(cu_actor_start(field->sys, &freeing_behaviour, cu_xzalloc(sizeof(struct counter)), &id), 0);
+		assert_int_equal(
+			cu_actor_start(field->sys, &freeing_behaviour, cu_xzalloc(sizeof(struct counter)), &id), 0);
 		atomic_store(&field->ids[at], id);
 	}
 	return NULL;
@@ -293,7 +294,7 @@ static void *tick_on(void *arg)
 		cu_actor_system_tick(field->sys, now += 100);
 		for (i = 0; i < ACTORS; i++)
 			cu_actor_set_idle(field->sys, atomic_load(&field->ids[i]),
-				&(struct cu_idle_policy){ .hibernate_after_ms = 100 + i % 3 * 100 });
+					  &(struct cu_idle_policy){ .hibernate_after_ms = 100 + i % 3 * 100 });
 	}
 	return NULL;
 }
@@ -438,8 +439,9 @@ static void *call_the_starting(void *arg)
 
 static void a_call_to_an_actor_that_is_still_starting_is_answered_without_a_worker(void **state)
 {
-	static const struct cu_behaviour slow = { .name = "slow", .on_start = slow_on_start,
-		.on_message = release_on_message };
+	static const struct cu_behaviour slow = { .name = "slow",
+						  .on_start = slow_on_start,
+						  .on_message = release_on_message };
 	struct field *field = field_new(0);
 	pthread_t caller;
 	cu_actor_id id;
@@ -505,8 +507,9 @@ static void the_timer_thread_hibernates_without_being_asked(void **state)
 	assert_int_equal(cu_actor_system_new(&opts, &field->sys), 0);
 	assert_int_equal(cu_actor_start(field->sys, &counter_behaviour, &field->counters[0], &id), 0);
 	assert_int_equal(cu_actor_monitor_fn(field->sys, id, count_notice, &field->notices, NULL), 0);
-	cu_actor_set_idle(field->sys, id, &(struct cu_idle_policy){ .hibernate_after_ms = 100, .suspend_after_ms = 100,
-		.suspend = true });
+	cu_actor_set_idle(
+		field->sys, id,
+		&(struct cu_idle_policy){ .hibernate_after_ms = 100, .suspend_after_ms = 100, .suspend = true });
 	while (atomic_load(&field->notices) == 0)
 		sched_yield();
 	assert_int_equal(field->counters[0].hibernated, 1);

@@ -25,7 +25,7 @@ static uint64_t clock_coarse_ms(void)
 uint32_t cu_wheel_now(const cu_actor_system *sys)
 {
 	uint64_t now_ms = sys->manual_clock ? atomic_load_explicit(&sys->manual_ms, memory_order_relaxed)
-	                                    : clock_coarse_ms() - sys->clock_base_ms;
+					    : clock_coarse_ms() - sys->clock_base_ms;
 
 	return (uint32_t)(now_ms / CU_ACTOR_TICK_MS);
 }
@@ -243,7 +243,8 @@ void *cu_wheel_thread(void *arg)
 		until_ns = cu_now_ns() + CU_ACTOR_TICK_MS * 1000000ull;
 		until.tv_sec = (time_t)(until_ns / 1000000000ull);
 		until.tv_nsec = (long)(until_ns % 1000000000ull);
-		while (!sys->wheel_stop && pthread_cond_timedwait(&sys->wheel_cond, &sys->wheel_mtx, &until) != ETIMEDOUT)
+		while (!sys->wheel_stop &&
+		       pthread_cond_timedwait(&sys->wheel_cond, &sys->wheel_mtx, &until) != ETIMEDOUT)
 			;
 		if (sys->wheel_stop)
 			break;
@@ -272,7 +273,7 @@ int cu_actor_set_idle(cu_actor_system *sys, cu_actor_id id, const struct cu_idle
 	cu_wheel_disarm(sys, actor);
 	actor->first_ticks = ticks_of(policy->hibernate_after_ms);
 	actor->suspend_ticks = ticks_of(policy->suspend_after_ms);
-	actor->flags &= (uint8_t)~(ACTOR_HIBERNATED | ACTOR_SUSPENDS);
+	actor->flags &= (uint8_t) ~(ACTOR_HIBERNATED | ACTOR_SUSPENDS);
 	if (policy->suspend)
 		actor->flags |= ACTOR_SUSPENDS;
 	actor->active_tick = cu_wheel_now(sys);

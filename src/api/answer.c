@@ -126,7 +126,9 @@ static void send_response(struct cu_reader *reader, cu_http_request *req, int st
 			  struct cu_http_source *source)
 {
 	struct cu_http_response response = {
-		.status = status, .body = body, .source = source,
+		.status = status,
+		.body = body,
+		.source = source,
 	};
 
 	put_request_id(reader, req, head);
@@ -178,8 +180,12 @@ static void respond_error(struct cu_reader *reader, cu_http_request *req, int st
 	struct cu_answer answer = {
 		.kind = CU_ANSWER_SHAPE,
 		.method = reader->parked ? CU_ANSWER_GET : cu_answer_method_of(req),
-		.status = status, .live = reader->live, .cursor_asked = reader->cursor, .handle = handle,
-		.retry_after_s = retry_after_s, .known_error = status == 503 && retry_after_s,
+		.status = status,
+		.live = reader->live,
+		.cursor_asked = reader->cursor,
+		.handle = handle,
+		.retry_after_s = retry_after_s,
+		.known_error = status == 503 && retry_after_s,
 	};
 
 	respond_text(reader, req, &answer, text);
@@ -210,8 +216,8 @@ void cu_answer_must_refetch(struct cu_reader *reader, cu_http_request *req, cons
 	respond_error(reader, req, 409, handle, 0, &text);
 }
 
-void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind, enum cu_answer_method method, int status,
-		     const char *body, unsigned retry_after_s)
+void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind, enum cu_answer_method method,
+		     int status, const char *body, unsigned retry_after_s)
 {
 	struct cu_answer answer = { .kind = kind, .method = method, .status = status, .retry_after_s = retry_after_s };
 	struct cu_http_response response = { .status = status };
@@ -286,7 +292,8 @@ void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n,
 	rc = cu_chunk_open(cu_store_chunks(reader->api->opts.store), reader->shape->id, n, &fd, &bytes);
 	if (rc == CU_ENOTFOUND) {
 		/* Removed this moment; or the file is lost: then the shape must go, else the refetch comes back to it. */
-		cu_shape_set_remove(reader->api->opts.shapes, reader->shape, "a chunk of its snapshot is missing", NULL);
+		cu_shape_set_remove(reader->api->opts.shapes, reader->shape, "a chunk of its snapshot is missing",
+				    NULL);
 		cu_answer_must_refetch(reader, req, NULL);
 		return;
 	}
@@ -324,7 +331,7 @@ static void put_up_to_date(cu_buf *out, uint64_t lsn)
 struct log_source {
 	struct cu_http_source source;
 	cu_log_reader reader;
-	cu_buf out;    /* the piece that is being sent; the first one is there before anything is asked for */
+	cu_buf out; /* the piece that is being sent; the first one is there before anything is asked for */
 	cu_buf suffix;
 	bool first;
 	bool finished; /* everything has been given out */
@@ -424,7 +431,8 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 	struct offset_texts texts;
 	struct cu_answer answer;
 	struct log_source *log;
-	struct wave *wave = reader->parked && reader->wait == CU_WAIT_LIVE && up_to_date ? wave_of(reader, req, end) : NULL;
+	struct wave *wave =
+		reader->parked && reader->wait == CU_WAIT_LIVE && up_to_date ? wave_of(reader, req, end) : NULL;
 	int rc;
 
 	if (wave) {

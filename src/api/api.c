@@ -94,9 +94,11 @@ static void table_not_found(struct cu_reader *reader, cu_http_request *req)
 	const struct cu_shape_params *params = reader->params;
 	cu_api_errors errors = CU_API_ERRORS_INIT;
 
-	cu_api_errors_add_fmt(&errors, "table",
-			      "Table \"%s\".\"%s\" does not exist. If the table name contains capitals or special characters "
-			      "you must quote it.", params->schema_name, params->table_name);
+	cu_api_errors_add_fmt(
+		&errors, "table",
+		"Table \"%s\".\"%s\" does not exist. If the table name contains capitals or special characters "
+		"you must quote it.",
+		params->schema_name, params->table_name);
 	cu_answer_invalid(reader, req, &errors);
 	cu_api_errors_fini(&errors);
 }
@@ -123,7 +125,8 @@ static void lookup_done(cu_http_request *req, void *arg)
 			serve_shape(reader, req, shape);
 		else
 			cu_answer_error(reader, req, 503,
-					"Cannot connect to the database to verify the table. Please try again later.", 1);
+					"Cannot connect to the database to verify the table. Please try again later.",
+					1);
 	}
 	cu_table_unref(&lookup->table);
 	free(lookup);
@@ -170,7 +173,8 @@ static void find_table(struct cu_reader *reader, cu_http_request *req)
 	lookup->rc = CU_EPG;
 	lookup->ticket = cu_http_request_defer(req);
 	if (cu_pool_submit(api->opts.pool, CU_POOL_SHORT, lookup_run, lookup) < 0)
-		lookup_run(NULL, &(struct cu_pg_error){ .kind = CU_PG_BUSY, .message = "too many look-ups are waiting" },
+		lookup_run(NULL,
+			   &(struct cu_pg_error){ .kind = CU_PG_BUSY, .message = "too many look-ups are waiting" },
 			   lookup);
 }
 
@@ -241,9 +245,9 @@ static void on_shape(cu_api *api, cu_http_request *req, bool post)
 	reader->api = api;
 	/* Before anything else is looked at (PROTOCOL.md, global_last_seen_lsn). */
 	reader->global_lsn = cu_collector_last_tx(api->opts.collector);
-	rc = post ? cu_shape_params_parse_post(query.data ? query.data : "", query.len, body.data ? body.data : "", body.len,
-					       &reader->params, &errors) :
-		    cu_shape_params_parse(query.data ? query.data : "", query.len, &reader->params, &errors);
+	rc = post ? cu_shape_params_parse_post(query.data ? query.data : "", query.len, body.data ? body.data : "",
+					       body.len, &reader->params, &errors)
+		  : cu_shape_params_parse(query.data ? query.data : "", query.len, &reader->params, &errors);
 	if (rc == 0)
 		not_offered_yet(reader->params, &errors);
 	reader->initial = !reader->params || !reader->params->handle;
@@ -268,7 +272,8 @@ static void on_delete(cu_api *api, cu_http_request *req)
 	cu_shape *shape = NULL;
 
 	if (!api->opts.allow_shape_deletion) {
-		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 405, "{\"message\":\"DELETE not allowed\"}", 0);
+		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 405,
+				"{\"message\":\"DELETE not allowed\"}", 0);
 		return;
 	}
 	if (cu_shape_params_parse_delete(query.data ? query.data : "", query.len, &params, &errors) < 0) {
@@ -283,7 +288,8 @@ static void on_delete(cu_api *api, cu_http_request *req)
 		shape = cu_shape_set_match(api->opts.shapes, params->schema_name, params->table_name, &request);
 	}
 	if (!shape) {
-		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 404, "{\"message\":\"Shape not found\"}", 0);
+		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 404, "{\"message\":\"Shape not found\"}",
+				0);
 		goto out;
 	}
 	cu_shape_set_remove(api->opts.shapes, shape, "asked for by DELETE", NULL);
@@ -338,9 +344,7 @@ void cu_api_on_request(void *ctx, cu_http_request *req)
 	case CU_ROUTE_SHAPE_GET: on_shape(api, req, false); return;
 	case CU_ROUTE_SHAPE_POST: on_shape(api, req, true); return;
 	case CU_ROUTE_SHAPE_DELETE: on_delete(api, req); return;
-	case CU_ROUTE_SHAPE_OPTIONS:
-		cu_answer_plain(api, req, CU_ANSWER_OPTIONS, CU_ANSWER_GET, 204, NULL, 0);
-		return;
+	case CU_ROUTE_SHAPE_OPTIONS: cu_answer_plain(api, req, CU_ANSWER_OPTIONS, CU_ANSWER_GET, 204, NULL, 0); return;
 	case CU_ROUTE_SHAPE_OTHER:
 	case CU_ROUTE_SHAPE_BELOW:
 		cu_answer_plain(api, req, CU_ANSWER_SHAPE_PLAIN, CU_ANSWER_GET, 404, CU_API_ERROR_NOT_FOUND_TEXT, 0);

@@ -31,7 +31,7 @@ struct cu_api_opts {
 	bool (*generated_in_stream)(void *ctx); /* Postgres 18 and newer */
 	void *ctx;
 	struct cu_headers_config headers;
-	const char *secret;            /* NULL: none is asked for */
+	const char *secret; /* NULL: none is asked for */
 	bool allow_shape_deletion;
 	unsigned long_poll_ms;
 	unsigned max_requests_initial;

@@ -14,7 +14,7 @@
 
 #define CU_API_ERROR_INVALID "Invalid request"
 #define CU_API_ERROR_UNAUTHORIZED "Unauthorized - Invalid API secret"
-#define CU_API_ERROR_NOT_FOUND_TEXT "Not found"            /* the body for unknown routes; not JSON */
+#define CU_API_ERROR_NOT_FOUND_TEXT "Not found" /* the body for unknown routes; not JSON */
 #define CU_API_MUST_REFETCH_BODY "[{\"headers\":{\"control\":\"must-refetch\"}}]"
 
 struct cu_api_error {
@@ -28,7 +28,10 @@ typedef struct cu_api_errors {
 	size_t cap;
 } cu_api_errors;
 
-#define CU_API_ERRORS_INIT { NULL, 0, 0 }
+#define CU_API_ERRORS_INIT \
+	{                  \
+		NULL, 0, 0 \
+	}
 
 void cu_api_errors_init(cu_api_errors *errors);
 void cu_api_errors_fini(cu_api_errors *errors); /* empty and usable again */

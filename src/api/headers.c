@@ -26,17 +26,19 @@
 
 #define VARY "vary: accept-encoding\r\n"
 #define SERVER "electric-server: Copper/" COPPER_VERSION "\r\n"
-#define CORS(methods) \
-	"access-control-allow-origin: *\r\n" \
+#define CORS(methods)                                                                                       \
+	"access-control-allow-origin: *\r\n"                                                                \
 	"access-control-expose-headers: electric-cursor,electric-handle,electric-has-data,electric-offset," \
-	"electric-schema,electric-up-to-date,electric-internal-known-error,retry-after\r\n" \
+	"electric-schema,electric-up-to-date,electric-internal-known-error,retry-after\r\n"                 \
 	"access-control-allow-methods: " methods "\r\n"
 #define CORS_SHAPE CORS("GET, POST, HEAD, DELETE, OPTIONS")
 #define CORS_OTHER CORS("GET, HEAD")
 #define TYPE_JSON "content-type: application/json; charset=utf-8\r\n"
 #define TYPE_SSE "content-type: text/event-stream\r\n"
 #define CACHE(value) "cache-control: " value "\r\n"
-#define JSON_ANSWER(cache) VARY CACHE(cache) SERVER CORS_SHAPE TYPE_JSON
+#define JSON_ANSWER(cache) \
+	VARY CACHE(cache)  \
+	SERVER CORS_SHAPE TYPE_JSON
 
 /* One per set of lines that does not depend on the request's values. */
 enum fixed {

@@ -19,9 +19,9 @@
 #define CU_REQUEST_ID_LEN 20
 
 enum cu_answer_kind {
-	CU_ANSWER_SHAPE,      /* /v1/shape: log answers, 304, 409 and the errors */
-	CU_ANSWER_SUBSET,     /* /v1/shape: a subset snapshot */
-	CU_ANSWER_OPTIONS,    /* 204 of /v1/shape */
+	CU_ANSWER_SHAPE,   /* /v1/shape: log answers, 304, 409 and the errors */
+	CU_ANSWER_SUBSET,  /* /v1/shape: a subset snapshot */
+	CU_ANSWER_OPTIONS, /* 204 of /v1/shape */
 	CU_ANSWER_HEALTH,
 	CU_ANSWER_PLAIN,      /* "/", and 404 of an unknown path */
 	CU_ANSWER_SHAPE_PLAIN /* 404 below /v1/shape or of an unknown method: as PLAIN, with the shape's CORS set */
@@ -40,14 +40,14 @@ struct cu_answer {
 	bool live;
 	bool live_sse;
 	bool up_to_date;
-	bool no_changes;        /* nothing but control messages: has-data false, unique etag */
-	bool known_error;       /* electric-internal-known-error: true */
-	unsigned retry_after_s; /* 0: none */
-	const char *handle;     /* NULL: none; then there is no etag either */
-	const char *offset_asked;  /* cu_shape_params.offset_text; NULL (409): empty in the etag. Not in errors */
-	const char *offset;        /* the answered one: electric-offset; NULL: none */
-	const char *cursor_asked;  /* for live answers; NULL: none */
-	const char *schema;     /* JSON; written when not live and status is 200; NULL: none */
+	bool no_changes;          /* nothing but control messages: has-data false, unique etag */
+	bool known_error;         /* electric-internal-known-error: true */
+	unsigned retry_after_s;   /* 0: none */
+	const char *handle;       /* NULL: none; then there is no etag either */
+	const char *offset_asked; /* cu_shape_params.offset_text; NULL (409): empty in the etag. Not in errors */
+	const char *offset;       /* the answered one: electric-offset; NULL: none */
+	const char *cursor_asked; /* for live answers; NULL: none */
+	const char *schema;       /* JSON; written when not live and status is 200; NULL: none */
 	size_t schema_len;
 };
 

@@ -145,10 +145,10 @@ struct gathered {
 	bool has_subset;
 	bool failed;
 	cu_api_errors *errors;
-	struct cu_query query;  /* owns the texts from the query */
-	json_t *body;           /* owns the texts from the body */
-	char *scratch;          /* JSON text of the body's subset params */
-	char numbers[2][24];    /* limit and offset of the body's subset */
+	struct cu_query query; /* owns the texts from the query */
+	json_t *body;          /* owns the texts from the body */
+	char *scratch;         /* JSON text of the body's subset params */
+	char numbers[2][24];   /* limit and offset of the body's subset */
 };
 
 static void gathered_fini(struct gathered *gathered)
@@ -261,7 +261,8 @@ static void gather_json(struct gathered *gathered, enum field field, json_t *val
 		else
 			gathered->failed = true;
 	} else if (json_is_object(value) && json_object_size(value) > 0) {
-		json_object_foreach(value, key, inner) {
+		json_object_foreach(value, key, inner)
+		{
 			if (!json_is_string(inner)) {
 				raw->form = FORM_OTHER;
 				return;
@@ -270,7 +271,8 @@ static void gather_json(struct gathered *gathered, enum field field, json_t *val
 		}
 	} else if (json_is_array(value)) {
 		raw->form = json_array_size(value) ? FORM_ABSENT : FORM_OTHER;
-		json_array_foreach(value, i, inner) {
+		json_array_foreach(value, i, inner)
+		{
 			if (!json_is_string(inner)) {
 				raw->form = FORM_OTHER;
 				return;
@@ -305,8 +307,8 @@ static void gather_subset_part(struct gathered *gathered, const char *name, json
 
 static bool is_subset_part(const char *key)
 {
-	static const char *const parts[] = { "where", "order_by", "limit", "offset", "params", "where_expr",
-					     "order_by_expr" };
+	static const char *const parts[] = { "where",  "order_by",   "limit",        "offset",
+					     "params", "where_expr", "order_by_expr" };
 
 	for (size_t i = 0; i < CU_ARRAY_LEN(parts); i++)
 		if (strcmp(key, parts[i]) == 0)
@@ -335,9 +337,9 @@ static int gather_body(struct gathered *gathered, const char *body, size_t len)
 	nested = json_is_object(subset);
 	if (nested)
 		gathered->has_subset = true;
-	json_object_foreach(subset, key, value)
-		gather_subset_part(gathered, key, value);
-	json_object_foreach(gathered->body, key, value) {
+	json_object_foreach(subset, key, value) gather_subset_part(gathered, key, value);
+	json_object_foreach(gathered->body, key, value)
+	{
 		int field = find_field(key, strlen(key));
 
 		if (!nested && is_subset_part(key))
@@ -556,7 +558,8 @@ static json_t *params_from_text(struct cast *cast, const char *text)
 		return NULL;
 	}
 	cast->in->raw[FIELD_PARAMS] = (struct raw){ FORM_MAP, NULL, cast->in->items_len };
-	json_object_foreach(object, key, value) {
+	json_object_foreach(object, key, value)
+	{
 		if (json_is_integer(value)) {
 			/* A number among texts: as the text of that number. */
 			char digits[24];
@@ -607,8 +610,8 @@ static void cast_all(struct cast *cast)
 		out->live_sse = cast_present(cast, FIELD_LIVE_SSE);
 	else
 		out->live_sse = cast_bool(cast, FIELD_EXPERIMENTAL_LIVE_SSE, FIELD_LIVE_SSE);
-	out->log_mode = cast_choice(cast, FIELD_LOG, "full", "changes_only") ? CU_LOG_MODE_CHANGES_ONLY :
-									       CU_LOG_MODE_FULL;
+	out->log_mode =
+		cast_choice(cast, FIELD_LOG, "full", "changes_only") ? CU_LOG_MODE_CHANGES_ONLY : CU_LOG_MODE_FULL;
 	if (cast->in->raw[FIELD_CURSOR].form == FORM_TEXT)
 		out->cursor = arena_text(out->arena, cast->in->raw[FIELD_CURSOR].text);
 	cast_text(cast, FIELD_SUBSET); /* a subset has parts */
@@ -664,8 +667,9 @@ static void check_live(struct cast *cast)
 
 	if (!out->live || out->offset_kind == CU_OFFSET_KIND_AT)
 		return;
-	complain(cast, FIELD_LIVE, out->offset_kind == CU_OFFSET_KIND_NOW ? "can't be true when offset is 'now'" :
-									    "can't be true when offset == -1");
+	complain(cast, FIELD_LIVE,
+		 out->offset_kind == CU_OFFSET_KIND_NOW ? "can't be true when offset is 'now'"
+							: "can't be true when offset == -1");
 }
 
 static void check_live_sse(struct cast *cast)
@@ -700,8 +704,8 @@ static void check_table(struct cast *cast)
 
 static void check_shape(struct cast *cast)
 {
-	static void (*const stages[])(struct cast *cast) = { check_offset, check_handle, check_live, check_live_sse,
-							     check_table };
+	static void (*const stages[])(struct cast * cast) = { check_offset, check_handle, check_live, check_live_sse,
+							      check_table };
 
 	if (!cast->out->offset_text && !cu_api_errors_has(cast->errors, field_names[FIELD_OFFSET]))
 		complain(cast, FIELD_OFFSET, MSG_BLANK);

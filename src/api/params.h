@@ -20,16 +20,16 @@
 /* ---- routes ---- */
 
 enum cu_route {
-	CU_ROUTE_NOT_FOUND,      /* 404 "Not found", CORS methods GET, HEAD */
-	CU_ROUTE_BAD_PATH,       /* malformed percent escape or invalid UTF-8 in the path: 400 */
-	CU_ROUTE_ROOT,           /* GET, HEAD / */
-	CU_ROUTE_HEALTH,         /* GET, HEAD /v1/health */
-	CU_ROUTE_SHAPE_GET,      /* GET, HEAD /v1/shape: wants the secret */
-	CU_ROUTE_SHAPE_POST,     /* wants the secret */
-	CU_ROUTE_SHAPE_DELETE,   /* wants the secret */
-	CU_ROUTE_SHAPE_OPTIONS,  /* never authenticated */
-	CU_ROUTE_SHAPE_OTHER,    /* another method on /v1/shape: wants the secret, then 404 with the shape's CORS set */
-	CU_ROUTE_SHAPE_BELOW,    /* /v1/shape/…: 404 with the shape's CORS set */
+	CU_ROUTE_NOT_FOUND,     /* 404 "Not found", CORS methods GET, HEAD */
+	CU_ROUTE_BAD_PATH,      /* malformed percent escape or invalid UTF-8 in the path: 400 */
+	CU_ROUTE_ROOT,          /* GET, HEAD / */
+	CU_ROUTE_HEALTH,        /* GET, HEAD /v1/health */
+	CU_ROUTE_SHAPE_GET,     /* GET, HEAD /v1/shape: wants the secret */
+	CU_ROUTE_SHAPE_POST,    /* wants the secret */
+	CU_ROUTE_SHAPE_DELETE,  /* wants the secret */
+	CU_ROUTE_SHAPE_OPTIONS, /* never authenticated */
+	CU_ROUTE_SHAPE_OTHER,   /* another method on /v1/shape: wants the secret, then 404 with the shape's CORS set */
+	CU_ROUTE_SHAPE_BELOW,   /* /v1/shape/…: 404 with the shape's CORS set */
 };
 
 /* Resolves a path (without the query). Empty segments (doubled, leading, trailing slashes) do not count and each
@@ -61,9 +61,9 @@ struct cu_shape_params {
 	const char *handle;      /* NULL with BEFORE_ALL and NOW, whatever was sent */
 	bool live;
 	bool live_sse;
-	const char *cursor;      /* any text */
+	const char *cursor; /* any text */
 
-	const char **columns;    /* folded names in the order asked, repeats kept; NULL when not given */
+	const char **columns; /* folded names in the order asked, repeats kept; NULL when not given */
 	size_t columns_len;
 	const char **queryable_columns;
 	size_t queryable_columns_len;
@@ -74,12 +74,12 @@ struct cu_shape_params {
 	size_t params_len;
 	bool experimental_compaction; /* accepted, without effect */
 
-	bool has_subset;         /* any subset__… parameter, or a subset in the body */
+	bool has_subset; /* any subset__… parameter, or a subset in the body */
 	const char *subset_where;
 	const char *subset_order_by;
 	const char *subset_limit;
 	const char *subset_offset;
-	const char *subset_params;  /* JSON text */
+	const char *subset_params; /* JSON text */
 
 	struct cu_shape_params_arena *arena; /* private */
 };

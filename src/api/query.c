@@ -143,7 +143,7 @@ int cu_query_parse(const char *query, size_t len, struct cu_query *ret)
 	rc = 0;
 	while (at < len && rc == 0) {
 		const char *and = memchr(query + at, '&', len - at);
-		size_t pair_len = and ? (size_t)(and - query) - at : len - at;
+		size_t pair_len = and? (size_t)(and-query) - at : len - at;
 
 		if (pair_len > 0) {
 			rc = decode_pair(query + at, pair_len, &out, &parsed.pairs[parsed.len]);
@@ -180,7 +180,7 @@ static char *find_value(const char *query, size_t len, const char *name, char *s
 
 	while (at < len) {
 		const char *and = memchr(query + at, '&', len - at);
-		size_t pair_len = and ? (size_t)(and - query) - at : len - at;
+		size_t pair_len = and? (size_t)(and-query) - at : len - at;
 		const char *equals = memchr(query + at, '=', pair_len);
 		size_t key_len = equals ? (size_t)(equals - query) - at : pair_len;
 
@@ -233,8 +233,8 @@ bool cu_secret_equal(const char *a, size_t a_len, const char *b, size_t b_len)
 
 /* ---- routes ---- */
 
-#define SEGMENTS_MAX 3u         /* a longer path is nobody's; its first two segments still choose the CORS set */
-#define SEGMENT_LEN_MAX 8u      /* "health" and a little more: longer ones match nothing */
+#define SEGMENTS_MAX 3u    /* a longer path is nobody's; its first two segments still choose the CORS set */
+#define SEGMENT_LEN_MAX 8u /* "health" and a little more: longer ones match nothing */
 
 struct segment {
 	char text[SEGMENT_LEN_MAX];

@@ -11,7 +11,7 @@
 struct cu_api {
 	struct cu_api_opts opts;
 	cu_headers *headers;
-	_Atomic unsigned initial;  /* requests under way, by kind */
+	_Atomic unsigned initial; /* requests under way, by kind */
 	_Atomic unsigned existing;
 };
 
@@ -19,7 +19,7 @@ enum cu_wait {
 	CU_WAIT_NOT,
 	CU_WAIT_SNAPSHOT, /* for a chunk, for the shape to be durable, for a removal to be durable */
 	CU_WAIT_LIVE,
-	CU_WAIT_BEYOND,   /* asked for an offset beyond the log's end */
+	CU_WAIT_BEYOND, /* asked for an offset beyond the log's end */
 };
 
 /* Small, because tens of thousands of them wait: what is only needed to find the shape lives in params, which is freed
@@ -33,11 +33,11 @@ struct cu_reader {
 	uint64_t global_lsn;            /* last processed transaction when the request began */
 	uint64_t deadline_ms;           /* when the wait ends; 0: not waiting yet */
 	enum cu_wait wait;
-	bool now;                       /* offset=now */
+	bool now; /* offset=now */
 	bool live;
-	bool initial;                   /* counts as a request without a handle */
-	bool redirect;                  /* it named another handle: 409 to this shape */
-	bool parked;                    /* request bytes are gone */
+	bool initial;  /* counts as a request without a handle */
+	bool redirect; /* it named another handle: 409 to this shape */
+	bool parked;   /* request bytes are gone */
 };
 
 /* ---- serve.c ---- */
@@ -57,8 +57,8 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 void cu_answer_up_to_date(struct cu_reader *reader, cu_http_request *req, cu_offset offset, bool no_changes);
 
 /* Answers without a shape: ready-made header kinds and bodies; body may be NULL. */
-void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind, enum cu_answer_method method, int status,
-		     const char *body, unsigned retry_after_s);
+void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind, enum cu_answer_method method,
+		     int status, const char *body, unsigned retry_after_s);
 enum cu_answer_method cu_answer_method_of(const cu_http_request *req);
 
 #endif

@@ -25,7 +25,8 @@ void cu_reader_free(struct cu_reader **ref)
 	if (!reader)
 		return;
 	*ref = NULL;
-	atomic_fetch_sub_explicit(reader->initial ? &reader->api->initial : &reader->api->existing, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(reader->initial ? &reader->api->initial : &reader->api->existing, 1,
+				  memory_order_relaxed);
 	cu_shape_unref(&reader->shape);
 	cu_shape_params_free(&reader->params);
 	free(reader->cursor);
@@ -77,9 +78,7 @@ static void wait_on_timeout(cu_http_request *req, void *app)
 		cu_answer_invalid(reader, req, &errors);
 		cu_api_errors_fini(&errors);
 		return;
-	default:
-		cu_answer_error(reader, req, 503, "The shape's snapshot is still being made, please retry", 5);
-		return;
+	default: cu_answer_error(reader, req, 503, "The shape's snapshot is still being made, please retry", 5); return;
 	}
 }
 
@@ -115,7 +114,8 @@ static void serve_gone(struct cu_reader *reader, cu_http_request *req)
 }
 
 /* The log after the snapshot, with `from` an offset in it. */
-static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset from, cu_offset latest, uint64_t last_tx)
+static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset from, cu_offset latest,
+		      uint64_t last_tx)
 {
 	int compared = cu_offset_cmp(from, latest);
 	cu_offset end;

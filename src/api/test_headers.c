@@ -11,10 +11,10 @@
 
 #include <cmocka.h>
 
-#define SCHEMA \
+#define SCHEMA                                                                                    \
 	"{\"id\":{\"type\":\"int4\",\"not_null\":true,\"pk_index\":0},\"n\":{\"type\":\"int4\"}," \
 	"\"title\":{\"type\":\"text\",\"not_null\":true}}"
-#define EXPOSE \
+#define EXPOSE                                                                                              \
 	"access-control-expose-headers: electric-cursor,electric-handle,electric-has-data,electric-offset," \
 	"electric-schema,electric-up-to-date,electric-internal-known-error,retry-after\n"
 #define METHODS "access-control-allow-methods: GET, POST, HEAD, DELETE, OPTIONS\n"
@@ -35,39 +35,40 @@ static const struct {
 	  "vary: accept-encoding\n"
 	  "cache-control: no-cache, no-store, must-revalidate\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  "access-control-allow-methods: GET, HEAD\n"
+	  "access-control-allow-origin: *\n" EXPOSE "access-control-allow-methods: GET, HEAD\n"
 	  "content-type: application/json; charset=utf-8\n" },
 	{ "2. first request (offset=-1)",
-	  { .kind = CU_ANSWER_SHAPE, .status = 200, .handle = "67265603-1795359408652735",
-	    .offset_asked = "-1", .offset = "0_0",
-	    .schema = SCHEMA, .schema_len = sizeof SCHEMA - 1 },
+	  { .kind = CU_ANSWER_SHAPE,
+	    .status = 200,
+	    .handle = "67265603-1795359408652735",
+	    .offset_asked = "-1",
+	    .offset = "0_0",
+	    .schema = SCHEMA,
+	    .schema_len = sizeof SCHEMA - 1 },
 	  1795359408u,
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=604800, s-maxage=3600, stale-while-revalidate=2629746\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "etag: \"67265603-1795359408652735:-1:0_0\"\n"
 	  "electric-handle: 67265603-1795359408652735\n"
 	  "electric-schema: " SCHEMA "\n"
 	  "electric-has-data: true\n"
 	  "electric-offset: 0_0\n" },
 	{ "3. catch-up (handle, offset from 2)",
-	  { .kind = CU_ANSWER_SHAPE, .status = 200, .handle = "67265603-1795359408652735",
-	    .offset_asked = "0_0", .offset = "0_inf", .up_to_date = true,
-	    .schema = SCHEMA, .schema_len = sizeof SCHEMA - 1 },
+	  { .kind = CU_ANSWER_SHAPE,
+	    .status = 200,
+	    .handle = "67265603-1795359408652735",
+	    .offset_asked = "0_0",
+	    .offset = "0_inf",
+	    .up_to_date = true,
+	    .schema = SCHEMA,
+	    .schema_len = sizeof SCHEMA - 1 },
 	  1795359408u,
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=60, stale-while-revalidate=300\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "etag: \"67265603-1795359408652735:0_0:0_inf\"\n"
 	  "electric-handle: 67265603-1795359408652735\n"
 	  "electric-schema: " SCHEMA "\n"
@@ -75,17 +76,20 @@ static const struct {
 	  "electric-has-data: true\n"
 	  "electric-offset: 0_inf\n" },
 	{ "4. live long poll, insert into items values (4,'four',40) made ",
-	  { .kind = CU_ANSWER_SHAPE, .status = 200, .live = true, .handle = "67265603-1795359408652735",
-	    .offset_asked = "0_inf", .offset = "26672376_0", .up_to_date = true,
-	    .schema = SCHEMA, .schema_len = sizeof SCHEMA - 1 },
+	  { .kind = CU_ANSWER_SHAPE,
+	    .status = 200,
+	    .live = true,
+	    .handle = "67265603-1795359408652735",
+	    .offset_asked = "0_inf",
+	    .offset = "26672376_0",
+	    .up_to_date = true,
+	    .schema = SCHEMA,
+	    .schema_len = sizeof SCHEMA - 1 },
 	  1795359410u,
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=5, stale-while-revalidate=5\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "electric-cursor: 66927420\n"
 	  "etag: \"67265603-1795359408652735:0_inf:26672376_0\"\n"
 	  "electric-handle: 67265603-1795359408652735\n"
@@ -93,17 +97,21 @@ static const struct {
 	  "electric-has-data: true\n"
 	  "electric-offset: 26672376_0\n" },
 	{ "5. live, update items set n=41 where id=4",
-	  { .kind = CU_ANSWER_SHAPE, .status = 200, .live = true, .handle = "67265603-1795359408652735",
-	    .offset_asked = "26672376_0", .offset = "26672584_0", .up_to_date = true, .cursor_asked = "66927420",
-	    .schema = SCHEMA, .schema_len = sizeof SCHEMA - 1 },
+	  { .kind = CU_ANSWER_SHAPE,
+	    .status = 200,
+	    .live = true,
+	    .handle = "67265603-1795359408652735",
+	    .offset_asked = "26672376_0",
+	    .offset = "26672584_0",
+	    .up_to_date = true,
+	    .cursor_asked = "66927420",
+	    .schema = SCHEMA,
+	    .schema_len = sizeof SCHEMA - 1 },
 	  1795359452u,
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=5, stale-while-revalidate=5\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "electric-cursor: 66927460\n"
 	  "etag: \"67265603-1795359408652735:26672376_0:26672584_0\"\n"
 	  "electric-handle: 67265603-1795359408652735\n"
@@ -111,17 +119,21 @@ static const struct {
 	  "electric-has-data: true\n"
 	  "electric-offset: 26672584_0\n" },
 	{ "7. live, nothing happens (20 s long-poll timeout)",
-	  { .kind = CU_ANSWER_SHAPE, .status = 200, .live = true, .handle = "67265603-1795359408652735",
-	    .offset_asked = "26673336_6", .offset = "26673336_6", .up_to_date = true, .no_changes = true,
-	    .schema = SCHEMA, .schema_len = sizeof SCHEMA - 1 },
+	  { .kind = CU_ANSWER_SHAPE,
+	    .status = 200,
+	    .live = true,
+	    .handle = "67265603-1795359408652735",
+	    .offset_asked = "26673336_6",
+	    .offset = "26673336_6",
+	    .up_to_date = true,
+	    .no_changes = true,
+	    .schema = SCHEMA,
+	    .schema_len = sizeof SCHEMA - 1 },
 	  1795359473u,
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=5, stale-while-revalidate=5\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "electric-cursor: 66927480\n"
 	  "etag: \"67265603-1795359408652735:26673336_6:26673336_6:*\"\n"
 	  "electric-handle: 67265603-1795359408652735\n"
@@ -129,17 +141,19 @@ static const struct {
 	  "electric-has-data: false\n"
 	  "electric-offset: 26673336_6\n" },
 	{ "9. log after 0_0 (all changes so far + up-to-date)",
-	  { .kind = CU_ANSWER_SHAPE, .status = 200, .handle = "67265603-1795359408652735",
-	    .offset_asked = "0_0", .offset = "26673336_6", .up_to_date = true,
-	    .schema = SCHEMA, .schema_len = sizeof SCHEMA - 1 },
+	  { .kind = CU_ANSWER_SHAPE,
+	    .status = 200,
+	    .handle = "67265603-1795359408652735",
+	    .offset_asked = "0_0",
+	    .offset = "26673336_6",
+	    .up_to_date = true,
+	    .schema = SCHEMA,
+	    .schema_len = sizeof SCHEMA - 1 },
 	  1795359473u,
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=60, stale-while-revalidate=300\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "etag: \"67265603-1795359408652735:0_0:26673336_6\"\n"
 	  "electric-handle: 67265603-1795359408652735\n"
 	  "electric-schema: " SCHEMA "\n"
@@ -147,17 +161,19 @@ static const struct {
 	  "electric-has-data: true\n"
 	  "electric-offset: 26673336_6\n" },
 	{ "10. If-None-Match with the etag of 9",
-	  { .kind = CU_ANSWER_SHAPE, .status = 304, .handle = "67265603-1795359408652735",
-	    .offset_asked = "0_0", .offset = "26673336_6", .up_to_date = true,
-	    .schema = SCHEMA, .schema_len = sizeof SCHEMA - 1 },
+	  { .kind = CU_ANSWER_SHAPE,
+	    .status = 304,
+	    .handle = "67265603-1795359408652735",
+	    .offset_asked = "0_0",
+	    .offset = "26673336_6",
+	    .up_to_date = true,
+	    .schema = SCHEMA,
+	    .schema_len = sizeof SCHEMA - 1 },
 	  1795359473u,
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=60, stale-while-revalidate=300\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "etag: \"67265603-1795359408652735:0_0:26673336_6\"\n"
 	  "electric-handle: 67265603-1795359408652735\n"
 	  "electric-up-to-date: \n"
@@ -169,10 +185,7 @@ static const struct {
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=60, must-revalidate\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "etag: \"67265603-1795359408652735::\"\n"
 	  "electric-handle: 67265603-1795359408652735\n" },
 	{ "14. bad offset",
@@ -181,23 +194,21 @@ static const struct {
 	  "vary: accept-encoding\n"
 	  "cache-control: no-store\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "surrogate-control: no-store\n" },
 	{ "21. HEAD",
-	  { .kind = CU_ANSWER_SHAPE, .status = 200, .handle = "67265603-1795359408652735",
-	    .offset_asked = "-1", .offset = "0_0",
-	    .schema = SCHEMA, .schema_len = sizeof SCHEMA - 1 },
+	  { .kind = CU_ANSWER_SHAPE,
+	    .status = 200,
+	    .handle = "67265603-1795359408652735",
+	    .offset_asked = "-1",
+	    .offset = "0_0",
+	    .schema = SCHEMA,
+	    .schema_len = sizeof SCHEMA - 1 },
 	  1795359473u,
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=604800, s-maxage=3600, stale-while-revalidate=2629746\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "etag: \"67265603-1795359408652735:-1:0_0\"\n"
 	  "electric-handle: 67265603-1795359408652735\n"
 	  "electric-schema: " SCHEMA "\n"
@@ -207,32 +218,29 @@ static const struct {
 	  { .kind = CU_ANSWER_OPTIONS, .status = 204 },
 	  1795359473u,
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "access-control-max-age: 86400\n" },
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "access-control-max-age: 86400\n" },
 	{ "23. DELETE (not enabled by default)",
 	  { .kind = CU_ANSWER_SHAPE, .status = 405, .method = CU_ANSWER_DELETE },
 	  1795359473u,
 	  "vary: accept-encoding\n"
 	  "cache-control: no-cache\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n" },
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n" },
 	{ "24. offset=now",
-	  { .kind = CU_ANSWER_SHAPE, .status = 200, .handle = "67265603-1795359408652735",
-	    .offset_asked = "now", .offset = "26673336_6", .up_to_date = true, .no_changes = true,
-	    .schema = SCHEMA, .schema_len = sizeof SCHEMA - 1 },
+	  { .kind = CU_ANSWER_SHAPE,
+	    .status = 200,
+	    .handle = "67265603-1795359408652735",
+	    .offset_asked = "now",
+	    .offset = "26673336_6",
+	    .up_to_date = true,
+	    .no_changes = true,
+	    .schema = SCHEMA,
+	    .schema_len = sizeof SCHEMA - 1 },
 	  1795359473u,
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=60, stale-while-revalidate=300\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "etag: \"67265603-1795359408652735:now:26673336_6:*\"\n"
 	  "electric-handle: 67265603-1795359408652735\n"
 	  "electric-schema: " SCHEMA "\n"
@@ -245,31 +253,30 @@ static const struct {
 	  "vary: accept-encoding\n"
 	  "cache-control: max-age=0, private, must-revalidate\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  "access-control-allow-methods: GET, HEAD\n" },
+	  "access-control-allow-origin: *\n" EXPOSE "access-control-allow-methods: GET, HEAD\n" },
 	{ "28. unknown path",
 	  { .kind = CU_ANSWER_PLAIN, .status = 404 },
 	  1795359473u,
 	  "vary: accept-encoding\n"
 	  "cache-control: max-age=0, private, must-revalidate\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  "access-control-allow-methods: GET, HEAD\n" },
+	  "access-control-allow-origin: *\n" EXPOSE "access-control-allow-methods: GET, HEAD\n" },
 	{ "29. SSE: live=true&live_sse=true, insert after 1 s, update after",
-	  { .kind = CU_ANSWER_SHAPE, .status = 200, .live = true, .live_sse = true,
+	  { .kind = CU_ANSWER_SHAPE,
+	    .status = 200,
+	    .live = true,
+	    .live_sse = true,
 	    .handle = "67265603-1795359408652735",
-	    .offset_asked = "26673336_6", .offset = "26673336_6", .up_to_date = true,
-	    .schema = SCHEMA, .schema_len = sizeof SCHEMA - 1 },
+	    .offset_asked = "26673336_6",
+	    .offset = "26673336_6",
+	    .up_to_date = true,
+	    .schema = SCHEMA,
+	    .schema_len = sizeof SCHEMA - 1 },
 	  1795359473u,
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=59\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: text/event-stream\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: text/event-stream\n"
 	  "electric-cursor: 66927480\n"
 	  "etag: \"67265603-1795359408652735:26673336_6:26673336_6\"\n"
 	  "electric-handle: 67265603-1795359408652735\n"
@@ -282,10 +289,7 @@ static const struct {
 	  "vary: accept-encoding\n"
 	  "cache-control: public, max-age=60, must-revalidate\n"
 	  "electric-server: *\n"
-	  "access-control-allow-origin: *\n"
-	  EXPOSE
-	  METHODS
-	  "content-type: application/json; charset=utf-8\n"
+	  "access-control-allow-origin: *\n" EXPOSE METHODS "content-type: application/json; charset=utf-8\n"
 	  "etag: \"67265603-1795359478803445::\"\n"
 	  "electric-handle: 67265603-1795359478803445\n" },
 };
@@ -384,8 +388,9 @@ static void a_409_without_handle_is_kept_for_a_second_and_has_no_etag(void **sta
 
 static void a_503_is_never_stored_and_says_when_to_come_back(void **state)
 {
-	const struct cu_answer answer = { .kind = CU_ANSWER_SHAPE, .status = 503, .live = true, .known_error = true,
-					  .retry_after_s = 7 };
+	const struct cu_answer answer = {
+		.kind = CU_ANSWER_SHAPE, .status = 503, .live = true, .known_error = true, .retry_after_s = 7
+	};
 
 	(void)state;
 	assert_has(&answer, "cache-control: no-store\n", true);
@@ -410,8 +415,13 @@ static void post_and_delete_are_not_cached_whatever_the_status(void **state)
 
 static void a_subset_is_marked_and_has_neither_etag_nor_has_data(void **state)
 {
-	const struct cu_answer answer = { .kind = CU_ANSWER_SUBSET, .status = 200, .handle = "1-2", .offset = "5_0",
-					  .offset_asked = "-1", .schema = "{}", .schema_len = 2 };
+	const struct cu_answer answer = { .kind = CU_ANSWER_SUBSET,
+					  .status = 200,
+					  .handle = "1-2",
+					  .offset = "5_0",
+					  .offset_asked = "-1",
+					  .schema = "{}",
+					  .schema_len = 2 };
 
 	(void)state;
 	assert_has(&answer, "cache-control: no-cache\n", true);
@@ -442,8 +452,11 @@ static void configured_ages_and_timeouts_are_used(void **state)
 
 static void a_value_cannot_add_a_header(void **state)
 {
-	const struct cu_answer answer = { .kind = CU_ANSWER_SHAPE, .status = 200, .handle = "1-2\r\nset-cookie: a=b",
-					  .offset_asked = "0_0\r\n\r\nx", .offset = "0_0" };
+	const struct cu_answer answer = { .kind = CU_ANSWER_SHAPE,
+					  .status = 200,
+					  .handle = "1-2\r\nset-cookie: a=b",
+					  .offset_asked = "0_0\r\n\r\nx",
+					  .offset = "0_0" };
 
 	(void)state;
 	assert_has(&answer, "\nset-cookie", false);
@@ -492,12 +505,24 @@ static void etags_match_as_the_http_standard_says(void **state)
 		const char *header;
 		bool matches;
 	} cases[] = {
-		{ "\"a:b:c\"", true },          { "W/\"a:b:c\"", true },      { "\"x\", \"a:b:c\"", true },
-		{ "\"x\",W/\"a:b:c\" ", true }, { " , \"a:b:c\",", true },    { "*", true },
-		{ " * ", true },                { "\"a,b\", \"a:b:c\"", true }, { "", false },
-		{ "\"a:b:d\"", false },         { "a:b:c", false },           { "\"a:b:c", false },
-		{ "W/", false },                { "w/\"a:b:c\"", false },     { "*, \"a:b:c\"", false },
-		{ "\"a:b:c\" x", false },       { "\"", false },              { "\"a:b:cc\"", false },
+		{ "\"a:b:c\"", true },
+		{ "W/\"a:b:c\"", true },
+		{ "\"x\", \"a:b:c\"", true },
+		{ "\"x\",W/\"a:b:c\" ", true },
+		{ " , \"a:b:c\",", true },
+		{ "*", true },
+		{ " * ", true },
+		{ "\"a,b\", \"a:b:c\"", true },
+		{ "", false },
+		{ "\"a:b:d\"", false },
+		{ "a:b:c", false },
+		{ "\"a:b:c", false },
+		{ "W/", false },
+		{ "w/\"a:b:c\"", false },
+		{ "*, \"a:b:c\"", false },
+		{ "\"a:b:c\" x", false },
+		{ "\"", false },
+		{ "\"a:b:cc\"", false },
 	};
 
 	(void)state;

@@ -194,8 +194,8 @@ static void any_value_of_live_but_false_is_true(void **state)
 	static const struct {
 		const char *text;
 		bool live;
-	} cases[] = { { "&live=true", true }, { "&live=false", false }, { "&live=0", true }, { "&live", true },
-		      { "&live=", true },     { "", false } };
+	} cases[] = { { "&live=true", true }, { "&live=false", false }, { "&live=0", true },
+		      { "&live", true },      { "&live=", true },       { "", false } };
 
 	(void)state;
 	for (size_t i = 0; i < CU_ARRAY_LEN(cases); i++) {
@@ -226,7 +226,7 @@ static void a_handle_is_ignored_with_minus_one_and_now(void **state)
 static void offsets_are_named_in_their_canonical_form(void **state)
 {
 	static const char *const cases[][2] = {
-		{ "0_02", "0_2" }, { "0_inf", "0_inf" }, { "18446744073709551615_7", "18446744073709551615_7" },
+		{ "0_02", "0_2" },  { "0_inf", "0_inf" }, { "18446744073709551615_7", "18446744073709551615_7" },
 		{ "007_0", "7_0" }, { "-1_0", "-1" },
 	};
 

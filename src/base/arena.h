@@ -16,7 +16,10 @@ typedef struct cu_arena {
 	size_t total;                  /* bytes handed out since the last reset */
 } cu_arena;
 
-#define CU_ARENA_INIT { NULL, 0, 0 }
+#define CU_ARENA_INIT      \
+	{                  \
+		NULL, 0, 0 \
+	}
 
 void *cu_arena_alloc(cu_arena *arena, size_t size);
 void *cu_arena_copy(cu_arena *arena, const void *data, size_t size);

@@ -19,13 +19,11 @@
 #include <string.h>
 
 /* Aborts with file, line and text, in release builds too. For bugs only. */
-#define CU_ASSERT(cond) \
-	((cond) ? (void)0 : cu_assert_failed(__FILE__, __LINE__, #cond))
+#define CU_ASSERT(cond) ((cond) ? (void)0 : cu_assert_failed(__FILE__, __LINE__, #cond))
 _Noreturn void cu_assert_failed(const char *file, int line, const char *text);
 
 #define CU_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define CU_CONTAINER_OF(ptr, type, member) \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define CU_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define CU_PRINTF(fmt_at, args_at) __attribute__((format(printf, fmt_at, args_at)))
 #define CU_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define CU_MAX(a, b) ((a) > (b) ? (a) : (b))

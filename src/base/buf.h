@@ -17,16 +17,19 @@ typedef struct cu_buf {
 	bool failed; /* an allocation failed; the contents are incomplete */
 } cu_buf;
 
-#define CU_BUF_INIT { NULL, 0, 0, false }
+#define CU_BUF_INIT               \
+	{                         \
+		NULL, 0, 0, false \
+	}
 
 void cu_buf_init(cu_buf *buf);
-void cu_buf_fini(cu_buf *buf);           /* frees the data; the buffer is empty and usable again */
-void cu_buf_clear(cu_buf *buf);          /* keeps the memory, forgets contents and error */
+void cu_buf_fini(cu_buf *buf);                 /* frees the data; the buffer is empty and usable again */
+void cu_buf_clear(cu_buf *buf);                /* keeps the memory, forgets contents and error */
 bool cu_buf_reserve(cu_buf *buf, size_t more); /* room for `more` bytes behind len; false = failed */
 void cu_buf_grow(cu_buf *buf, size_t more);    /* slow path of the appends */
 void cu_buf_printf(cu_buf *buf, const char *fmt, ...) CU_PRINTF(2, 3);
 void cu_buf_vprintf(cu_buf *buf, const char *fmt, va_list args) CU_PRINTF(2, 0);
-const char *cu_buf_str(cu_buf *buf);     /* terminates; borrowed until the next change; "" when failed */
+const char *cu_buf_str(cu_buf *buf);              /* terminates; borrowed until the next change; "" when failed */
 char *cu_buf_steal(cu_buf *buf, size_t *ret_len); /* returns owned, terminated; NULL when failed */
 
 static inline bool cu_buf_failed(const cu_buf *buf)
@@ -53,8 +56,8 @@ static inline void cu_buf_puts(cu_buf *buf, const char *text)
 	cu_buf_append(buf, text, strlen(text));
 }
 
-void cu_buf_put_u64(cu_buf *buf, uint64_t value);  /* decimal */
-void cu_buf_put_json(cu_buf *buf, const char *text, size_t len); /* a JSON string with its quotes */
+void cu_buf_put_u64(cu_buf *buf, uint64_t value);                     /* decimal */
+void cu_buf_put_json(cu_buf *buf, const char *text, size_t len);      /* a JSON string with its quotes */
 void cu_buf_put_json_body(cu_buf *buf, const char *text, size_t len); /* escaped, without the quotes */
 
 /* Little-endian integers and LEB128 varints, for files. */

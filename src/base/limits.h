@@ -3,75 +3,77 @@
 #define CU_LIMITS_H
 
 /* HTTP: refuse. */
-#define CU_HTTP_URL_MAX (64u * 1024)          /* longer request target: 414 */
-#define CU_HTTP_HEADERS_MAX (64u * 1024)      /* all header bytes of a request: 431 */
-#define CU_HTTP_BODY_MAX (1u * 1024 * 1024)   /* request body: 413 */
-#define CU_HTTP_PIPELINE_MAX (64u * 1024)     /* bytes of following requests kept while one is answered: stop reading */
-#define CU_HTTP_HEADER_DEADLINE_MS 10000u     /* first byte of a request to its last header: 408, close */
-#define CU_HTTP_IDLE_MS 60000u                /* keep-alive connection without a request: close */
-#define CU_HTTP_SEND_STALL_MS 60000u          /* no byte taken by the peer: close */
-#define CU_HTTP_WAKE_SLICE 1000u              /* waiting readers answered before the loop looks at others: continue next turn */
-#define CU_HTTP_BODY_PIECE (256u * 1024)      /* bytes of a body held in memory per connection: wait for the socket */
-#define CU_HTTP_BODY_DEADLINE_MS 60000u       /* last header byte to last body byte of a request: 408, close */
-#define CU_HTTP_LINGER_MS 2000u               /* a closing connection waits for the peer's end, so that it reads our answer: close */
-#define CU_HTTP_LINGER_BYTES (16u * 1024 * 1024)      /* … and throws away at most this much: close */
-#define CU_HTTP_REFUSED_MAX 64u               /* connections over the limit that get a 503: more are closed unanswered */
-#define CU_HTTP_NOTSENT_LOWAT (128u * 1024)   /* unsent bytes in the kernel per connection: wait for the socket */
-#define CU_HTTP_SEND_SLICE (2u * 1024 * 1024) /* bytes sent to one peer before the loop looks at others: continue next turn */
-#define CU_HTTP_ACCEPT_SLICE 128u             /* connections accepted … : continue next turn */
-#define CU_HTTP_REQUESTS_SLICE 64u            /* pipelined requests of one connection answered … : continue next turn */
-#define CU_HTTP_WAKE_KEYS_MAX 65536u          /* different keys queued per loop for waking: wake everybody */
-#define CU_HTTP_ACCEPT_PAUSE_MS 200u          /* out of file descriptors: accept nothing for so long */
+#define CU_HTTP_URL_MAX (64u * 1024)        /* longer request target: 414 */
+#define CU_HTTP_HEADERS_MAX (64u * 1024)    /* all header bytes of a request: 431 */
+#define CU_HTTP_BODY_MAX (1u * 1024 * 1024) /* request body: 413 */
+#define CU_HTTP_PIPELINE_MAX (64u * 1024)   /* bytes of following requests kept while one is answered: stop reading */
+#define CU_HTTP_HEADER_DEADLINE_MS 10000u   /* first byte of a request to its last header: 408, close */
+#define CU_HTTP_IDLE_MS 60000u              /* keep-alive connection without a request: close */
+#define CU_HTTP_SEND_STALL_MS 60000u        /* no byte taken by the peer: close */
+#define CU_HTTP_WAKE_SLICE 1000u /* waiting readers answered before the loop looks at others: continue next turn */
+#define CU_HTTP_BODY_PIECE (256u * 1024) /* bytes of a body held in memory per connection: wait for the socket */
+#define CU_HTTP_BODY_DEADLINE_MS 60000u  /* last header byte to last body byte of a request: 408, close */
+#define CU_HTTP_LINGER_MS 2000u /* a closing connection waits for the peer's end, so that it reads our answer: close */
+#define CU_HTTP_LINGER_BYTES (16u * 1024 * 1024) /* … and throws away at most this much: close */
+#define CU_HTTP_REFUSED_MAX 64u             /* connections over the limit that get a 503: more are closed unanswered */
+#define CU_HTTP_NOTSENT_LOWAT (128u * 1024) /* unsent bytes in the kernel per connection: wait for the socket */
+#define CU_HTTP_SEND_SLICE \
+	(2u * 1024 * 1024)           /* bytes sent to one peer before the loop looks at others: continue next turn */
+#define CU_HTTP_ACCEPT_SLICE 128u    /* connections accepted … : continue next turn */
+#define CU_HTTP_REQUESTS_SLICE 64u   /* pipelined requests of one connection answered … : continue next turn */
+#define CU_HTTP_WAKE_KEYS_MAX 65536u /* different keys queued per loop for waking: wake everybody */
+#define CU_HTTP_ACCEPT_PAUSE_MS 200u /* out of file descriptors: accept nothing for so long */
 
 /* Replication: wait (back-pressure to the walsender). */
-#define CU_REPLICATION_QUEUE_MAX (16u * 1024 * 1024)  /* bytes between replication and collector: stop reading the socket */
-#define CU_REPLICATION_STATUS_MS 10000u       /* longest silence towards the walsender */
-#define CU_FRAGMENT_BYTES_MAX (4u * 1024 * 1024)      /* a transaction is handed on in fragments of about this size */
-#define CU_FRAGMENT_CHANGES_MAX 8192u         /* … or this many changes */
+#define CU_REPLICATION_QUEUE_MAX \
+	(16u * 1024 * 1024)                      /* bytes between replication and collector: stop reading the socket */
+#define CU_REPLICATION_STATUS_MS 10000u          /* longest silence towards the walsender */
+#define CU_FRAGMENT_BYTES_MAX (4u * 1024 * 1024) /* a transaction is handed on in fragments of about this size */
+#define CU_FRAGMENT_CHANGES_MAX 8192u            /* … or this many changes */
 
-#define CU_FRAGMENT_TOUCHES_MAX (256u * 1024)   /* … or this many (change, shape) pairs */
+#define CU_FRAGMENT_TOUCHES_MAX (256u * 1024) /* … or this many (change, shape) pairs */
 #define CU_DISK_RETRY_MS 1000u                /* a write to the change log failed: stop the stream, try again */
 
 /* Storage. */
-#define CU_SEGMENT_BYTES (64u * 1024 * 1024)  /* change log segment: start the next */
+#define CU_SEGMENT_BYTES (64u * 1024 * 1024)          /* change log segment: start the next */
 #define CU_CHUNK_BYTES_DEFAULT (10u * 1024 * 1024)    /* snapshot chunk, and log piece of one answer: start the next */
-#define CU_CHANGELOG_BUFFER (256u * 1024)     /* appended bytes held back: written to the file */
+#define CU_CHANGELOG_BUFFER (256u * 1024)             /* appended bytes held back: written to the file */
 #define CU_CHANGELOG_RECORD_MAX (2047u * 1024 * 1024) /* one item or fan-out record: CU_ETOOBIG */
-#define CU_FRAGMENT_ITEMS_MAX (1u << 24)      /* items between two fan-out records: CU_EFULL, end the fragment first */
-#define CU_CHUNK_BUFFER (64u * 1024)          /* per snapshot being written: written to the file */
-#define CU_METADATA_QUEUE_MAX 16384u          /* metadata operations not yet taken by the writer: the caller waits */
+#define CU_FRAGMENT_ITEMS_MAX (1u << 24) /* items between two fan-out records: CU_EFULL, end the fragment first */
+#define CU_CHUNK_BUFFER (64u * 1024)     /* per snapshot being written: written to the file */
+#define CU_METADATA_QUEUE_MAX 16384u     /* metadata operations not yet taken by the writer: the caller waits */
 #define CU_METADATA_BLOB_MAX (256u * 1024 * 1024) /* definition, relation, setting: CU_ETOOBIG */
-#define CU_STORE_TRASH_SLICE 64u              /* trashed files unlinked before a checkpoint may go first: continue */
+#define CU_STORE_TRASH_SLICE 64u /* trashed files unlinked before a checkpoint may go first: continue */
 #define CU_CHECKPOINT_MS 1000u
 #define CU_CHECKPOINT_BYTES (64u * 1024 * 1024)
 
 /* Shapes. */
-#define CU_RECENT_XIDS 16384u                 /* transactions a new snapshot is checked against (power of two) */
-#define CU_SNAPSHOT_WAIT_MS 60000u           /* a reader waits for a snapshot's next chunk: then 503 */
-#define CU_SNAPSHOT_LOCK_WAIT_MS 20000u       /* a snapshot waits for an ALTER or a TRUNCATE of its table: then 503 */
-#define CU_SNAPSHOT_RETRIES 50u               /* a snapshot that may miss a transaction is taken again: then 503 */
-#define CU_IDENTIFIER_MAX 63u                 /* NAMEDATALEN - 1 */
-#define CU_COLUMNS_MAX 1664u                  /* MaxTupleAttributeNumber of Postgres */
+#define CU_RECENT_XIDS 16384u           /* transactions a new snapshot is checked against (power of two) */
+#define CU_SNAPSHOT_WAIT_MS 60000u      /* a reader waits for a snapshot's next chunk: then 503 */
+#define CU_SNAPSHOT_LOCK_WAIT_MS 20000u /* a snapshot waits for an ALTER or a TRUNCATE of its table: then 503 */
+#define CU_SNAPSHOT_RETRIES 50u         /* a snapshot that may miss a transaction is taken again: then 503 */
+#define CU_IDENTIFIER_MAX 63u           /* NAMEDATALEN - 1 */
+#define CU_COLUMNS_MAX 1664u            /* MaxTupleAttributeNumber of Postgres */
 
 /* Postgres connections: back-off. */
 #define CU_RECONNECT_MS_MIN 100u
 #define CU_RECONNECT_MS_MAX 10000u
-#define CU_CATALOG_TABLES_MAX 16384u          /* cached table descriptions: forget all */
-#define CU_CATALOG_TTL_MS 60000u              /* a cached table description is looked up again */
-#define CU_TABLE_LOCK_TIMEOUT_MS 1000u        /* ALTER … REPLICA IDENTITY FULL: retry */
-#define CU_TABLE_WRITERS_WAIT_MS 20000u       /* transactions already writing to a table that joins: then 503 */
+#define CU_CATALOG_TABLES_MAX 16384u    /* cached table descriptions: forget all */
+#define CU_CATALOG_TTL_MS 60000u        /* a cached table description is looked up again */
+#define CU_TABLE_LOCK_TIMEOUT_MS 1000u  /* ALTER … REPLICA IDENTITY FULL: retry */
+#define CU_TABLE_WRITERS_WAIT_MS 20000u /* transactions already writing to a table that joins: then 503 */
 
 /* Postgres pool: refuse (503). */
-#define CU_POOL_CONNECTIONS_MAX 8u            /* connections of snapshots, catalog and publication: jobs wait */
-#define CU_POOL_JOBS_MAX 4096u                /* jobs that wait for a connection: CU_EFULL */
-#define CU_POOL_IDLE_MS 10000u                /* a worker without a job: ends, closes its connection */
-#define CU_PG_CONNECT_TIMEOUT_S 10u           /* one attempt to connect: give up, back off */
+#define CU_POOL_CONNECTIONS_MAX 8u  /* connections of snapshots, catalog and publication: jobs wait */
+#define CU_POOL_JOBS_MAX 4096u      /* jobs that wait for a connection: CU_EFULL */
+#define CU_POOL_IDLE_MS 10000u      /* a worker without a job: ends, closes its connection */
+#define CU_PG_CONNECT_TIMEOUT_S 10u /* one attempt to connect: give up, back off */
 
 /* Actors. */
-#define CU_ACTORS_MAX (1024u * 1024)          /* living actors of a system, by default: CU_EFULL */
-#define CU_MAILBOX_MAX 1024u                  /* waiting sent messages of an actor, by default: CU_EFULL */
-#define CU_ACTOR_RUN_MAX 256u                 /* messages a worker handles for one actor while others wait: next turn */
-#define CU_ACTOR_HELP_MIN 256u                /* idle actors in one call_many from which on workers help */
-#define CU_ACTOR_TICK_MS 100u                 /* resolution of the idle timers */
+#define CU_ACTORS_MAX (1024u * 1024) /* living actors of a system, by default: CU_EFULL */
+#define CU_MAILBOX_MAX 1024u         /* waiting sent messages of an actor, by default: CU_EFULL */
+#define CU_ACTOR_RUN_MAX 256u        /* messages a worker handles for one actor while others wait: next turn */
+#define CU_ACTOR_HELP_MIN 256u       /* idle actors in one call_many from which on workers help */
+#define CU_ACTOR_TICK_MS 100u        /* resolution of the idle timers */
 
 #endif

@@ -22,11 +22,26 @@ struct cu_kv {
 	uint64_t num; /* value, or the length for STRN */
 };
 
-#define CU_KV(k, s) { CU_KV_KIND_STR, (k), (s), 0 }
-#define CU_KV_N(k, s, n) { CU_KV_KIND_STRN, (k), (s), (n) }
-#define CU_KV_INT(k, v) { CU_KV_KIND_I64, (k), NULL, (uint64_t)(int64_t)(v) }
-#define CU_KV_U64(k, v) { CU_KV_KIND_U64, (k), NULL, (uint64_t)(v) }
-#define CU_KV_LSN(k, v) { CU_KV_KIND_LSN, (k), NULL, (uint64_t)(v) }
+#define CU_KV(k, s)                         \
+	{                                   \
+		CU_KV_KIND_STR, (k), (s), 0 \
+	}
+#define CU_KV_N(k, s, n)                       \
+	{                                      \
+		CU_KV_KIND_STRN, (k), (s), (n) \
+	}
+#define CU_KV_INT(k, v)                                           \
+	{                                                         \
+		CU_KV_KIND_I64, (k), NULL, (uint64_t)(int64_t)(v) \
+	}
+#define CU_KV_U64(k, v)                                  \
+	{                                                \
+		CU_KV_KIND_U64, (k), NULL, (uint64_t)(v) \
+	}
+#define CU_KV_LSN(k, v)                                  \
+	{                                                \
+		CU_KV_KIND_LSN, (k), NULL, (uint64_t)(v) \
+	}
 
 extern enum cu_log_level cu_log_level_max; /* set once at start-up */
 
@@ -37,10 +52,12 @@ void cu_log_write(enum cu_log_level level, const char *msg, const struct cu_kv *
 /* The URL or conninfo with its password replaced by "***". Returns owned. */
 char *cu_log_redacted_url(const char *url);
 
-#define CU_LOG_AT(level, msg, ...) \
-	do { \
-		if ((level) <= cu_log_level_max) \
-			cu_log_write((level), (msg), (const struct cu_kv[]){ __VA_ARGS__ __VA_OPT__(,) { CU_KV_END, NULL, NULL, 0 } }); \
+#define CU_LOG_AT(level, msg, ...)                                                                                 \
+	do {                                                                                                       \
+		if ((level) <= cu_log_level_max)                                                                   \
+			cu_log_write(                                                                              \
+				(level), (msg),                                                                    \
+				(const struct cu_kv[]){ __VA_ARGS__ __VA_OPT__(, ){ CU_KV_END, NULL, NULL, 0 } }); \
 	} while (0)
 #define cu_error(...) CU_LOG_AT(CU_LOG_ERROR, __VA_ARGS__)
 #define cu_warn(...) CU_LOG_AT(CU_LOG_WARN, __VA_ARGS__)

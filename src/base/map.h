@@ -20,13 +20,16 @@ typedef struct cu_map {
 	size_t len;
 } cu_map;
 
-#define CU_MAP_INIT { NULL, 0, 0 }
+#define CU_MAP_INIT        \
+	{                  \
+		NULL, 0, 0 \
+	}
 
 void cu_map_fini(cu_map *map);
 void *cu_map_get(const cu_map *map, uint64_t key); /* NULL when absent */
 /* value must not be NULL. Replaces; returns the value that was there or NULL. */
 void *cu_map_put(cu_map *map, uint64_t key, void *value);
-void *cu_map_del(cu_map *map, uint64_t key);       /* the value that was there or NULL */
+void *cu_map_del(cu_map *map, uint64_t key); /* the value that was there or NULL */
 
 /* for (size_t i = 0; (value = cu_map_next(&map, &i));) — any order; no changes meanwhile. */
 void *cu_map_next(const cu_map *map, size_t *at);

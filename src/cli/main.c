@@ -99,9 +99,7 @@ int main(int argc, char **argv)
 			cu_warn(options.warnings[i]);
 		status = serve(&options);
 		break;
-	default:
-		fprintf(stderr, "copper: %s\nTry 'copper --help'.\n", cu_buf_str(&text));
-		status = 2;
+	default: fprintf(stderr, "copper: %s\nTry 'copper --help'.\n", cu_buf_str(&text)); status = 2;
 	}
 	cu_buf_fini(&text);
 	cu_options_fini(&options);

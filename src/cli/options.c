@@ -32,11 +32,8 @@ enum type {
 enum group { GROUP_DATABASE, GROUP_HTTP, GROUP_STORAGE, GROUP_SHAPES, GROUP_LOG, GROUP_COUNT };
 
 static const char *const group_names[GROUP_COUNT] = {
-	[GROUP_DATABASE] = "Database",
-	[GROUP_HTTP] = "HTTP",
-	[GROUP_STORAGE] = "Storage",
-	[GROUP_SHAPES] = "Shapes",
-	[GROUP_LOG] = "Log",
+	[GROUP_DATABASE] = "Database", [GROUP_HTTP] = "HTTP", [GROUP_STORAGE] = "Storage",
+	[GROUP_SHAPES] = "Shapes",     [GROUP_LOG] = "Log",
 };
 
 struct option {
@@ -44,10 +41,10 @@ struct option {
 	const char *electric; /* Electric's variable; NULL: none */
 	enum type type;
 	enum group group;
-	size_t at;            /* offset in struct cu_options */
+	size_t at; /* offset in struct cu_options */
 	uint64_t min, max;
-	const char *def;      /* NULL: none */
-	bool secret;          /* its value is never shown */
+	const char *def; /* NULL: none */
+	bool secret;     /* its value is never shown */
 	const char *help;
 };
 
@@ -83,10 +80,10 @@ static const struct option options[] = {
 	{ "max-concurrent-requests", "ELECTRIC_MAX_CONCURRENT_REQUESTS", TYPE_CONCURRENCY, GROUP_HTTP, 0, 1, 100000000,
 	  "{\"initial\":300,\"existing\":10000}", false,
 	  "requests at the same time for new shapes and for known ones; above: 503 with retry-after" },
-	{ "cache-max-age", "ELECTRIC_CACHE_MAX_AGE", TYPE_UNSIGNED, GROUP_HTTP, AT(cache_max_age_s), 0, INT_MAX,
-	  "60", false, "seconds; max-age of catch-up answers" },
-	{ "cache-stale-age", "ELECTRIC_CACHE_STALE_AGE", TYPE_UNSIGNED, GROUP_HTTP, AT(cache_stale_age_s), 0,
-	  INT_MAX, "300", false, "seconds; stale-while-revalidate of catch-up answers" },
+	{ "cache-max-age", "ELECTRIC_CACHE_MAX_AGE", TYPE_UNSIGNED, GROUP_HTTP, AT(cache_max_age_s), 0, INT_MAX, "60",
+	  false, "seconds; max-age of catch-up answers" },
+	{ "cache-stale-age", "ELECTRIC_CACHE_STALE_AGE", TYPE_UNSIGNED, GROUP_HTTP, AT(cache_stale_age_s), 0, INT_MAX,
+	  "300", false, "seconds; stale-while-revalidate of catch-up answers" },
 	{ "long-poll-timeout", "ELECTRIC_LONG_POLL_TIMEOUT", TYPE_DURATION, GROUP_HTTP, AT(long_poll_ms), 1, DAY_MS,
 	  "20s", false, "how long a live request waits for news" },
 	{ "sse-timeout", NULL, TYPE_DURATION, GROUP_HTTP, AT(sse_timeout_ms), 1, DAY_MS, "60s", false,
@@ -143,11 +140,22 @@ static const struct {
 
 /* Of Electric's runtime and telemetry: without a meaning here and harmless, so not a word about them. */
 static const char *const silent[] = {
-	"ELECTRIC_CLEANUP_INTERVAL_MS", "ELECTRIC_CONSUMER_PARTITIONS", "ELECTRIC_DATABASE_ID",
-	"ELECTRIC_EXCLUDE_SPANS", "ELECTRIC_FEATURE_FLAGS", "ELECTRIC_INSTANCE_ID", "ELECTRIC_LOG_COLORS",
-	"ELECTRIC_LOG_OTP_REPORTS", "ELECTRIC_PROCESS_SPAWN_OPTS", "ELECTRIC_PROFILE_WHERE_CLAUSES",
-	"ELECTRIC_SERVICE_NAME", "ELECTRIC_SHAPE_DB_CACHE_SIZE", "ELECTRIC_SHAPE_DB_EXCLUSIVE_MODE",
-	"ELECTRIC_SHAPE_DB_STORAGE_DIR", "ELECTRIC_SHAPE_DB_SYNCHRONOUS", "ELECTRIC_USAGE_REPORTING",
+	"ELECTRIC_CLEANUP_INTERVAL_MS",
+	"ELECTRIC_CONSUMER_PARTITIONS",
+	"ELECTRIC_DATABASE_ID",
+	"ELECTRIC_EXCLUDE_SPANS",
+	"ELECTRIC_FEATURE_FLAGS",
+	"ELECTRIC_INSTANCE_ID",
+	"ELECTRIC_LOG_COLORS",
+	"ELECTRIC_LOG_OTP_REPORTS",
+	"ELECTRIC_PROCESS_SPAWN_OPTS",
+	"ELECTRIC_PROFILE_WHERE_CLAUSES",
+	"ELECTRIC_SERVICE_NAME",
+	"ELECTRIC_SHAPE_DB_CACHE_SIZE",
+	"ELECTRIC_SHAPE_DB_EXCLUSIVE_MODE",
+	"ELECTRIC_SHAPE_DB_STORAGE_DIR",
+	"ELECTRIC_SHAPE_DB_SYNCHRONOUS",
+	"ELECTRIC_USAGE_REPORTING",
 };
 
 /* ---- values ---- */
@@ -205,17 +213,13 @@ struct unit {
 	uint64_t factor;
 };
 
-static const struct unit time_units[] = { { "", 1 },       { "ms", 1 },      { "msec", 1 },      { "s", 1000 },
-					  { "sec", 1000 }, { "m", 60000 },   { "min", 60000 },   { "h", 3600000 },
-					  { NULL, 0 } };
-static const struct unit size_units[] = { { "", 1 },
-					  { "KB", 1000 },
-					  { "KiB", 1024 },
-					  { "MB", 1000000 },
-					  { "MiB", 1048576 },
-					  { "GB", 1000000000 },
-					  { "GiB", 1073741824 },
-					  { NULL, 0 } };
+static const struct unit time_units[] = { { "", 1 },        { "ms", 1 },      { "msec", 1 },
+					  { "s", 1000 },    { "sec", 1000 },  { "m", 60000 },
+					  { "min", 60000 }, { "h", 3600000 }, { NULL, 0 } };
+static const struct unit size_units[] = {
+	{ "", 1 },          { "KB", 1000 },       { "KiB", 1024 },       { "MB", 1000000 },
+	{ "MiB", 1048576 }, { "GB", 1000000000 }, { "GiB", 1073741824 }, { NULL, 0 }
+};
 
 /* A decimal number, maybe with a fraction, blanks, a unit: "30s", "1.5 m", "20000". Six digits of fraction count. */
 static bool parse_with_unit(const char *text, const struct unit *units, uint64_t *ret_value)
@@ -304,7 +308,8 @@ static void set_concurrency(struct parse *parse, const struct option *option, co
 	bool good = json_is_object(object);
 	const char *key;
 
-	json_object_foreach(object, key, value) {
+	json_object_foreach(object, key, value)
+	{
 		json_int_t number = json_integer_value(value); /* 0 for anything else */
 
 		if (number < (json_int_t)option->min || number > (json_int_t)option->max)
@@ -329,9 +334,9 @@ static void set_concurrency(struct parse *parse, const struct option *option, co
 static void set_log_level(struct parse *parse, const struct option *option, const char *source, const char *text)
 {
 	static const char *const words[][2] = {
-		{ "error", "error" },   { "warning", "warning" },  { "warn", "warning" },  { "info", "info" },
-		{ "debug", "debug" },   { "notice", "info" },      { "critical", "error" }, { "alert", "error" },
-		{ "emergency", "error" },
+		{ "error", "error" },    { "warning", "warning" }, { "warn", "warning" },
+		{ "info", "info" },      { "debug", "debug" },     { "notice", "info" },
+		{ "critical", "error" }, { "alert", "error" },     { "emergency", "error" },
 	};
 
 	for (size_t i = 0; i < CU_ARRAY_LEN(words); i++) {
@@ -700,8 +705,7 @@ void cu_options_markdown(cu_buf *ret_text)
 	char variable[VARIABLE_LEN_MAX];
 
 	for (int group = 0; group < GROUP_COUNT; group++) {
-		cu_buf_printf(ret_text,
-			      "%s## %s\n\n| flag | variables | default | what |\n| --- | --- | --- | --- |\n",
+		cu_buf_printf(ret_text, "%s## %s\n\n| flag | variables | default | what |\n| --- | --- | --- | --- |\n",
 			      group ? "\n" : "", group_names[group]);
 		for (size_t i = 0; i < OPTIONS_LEN; i++) {
 			const struct option *option = &options[i];

@@ -13,18 +13,18 @@
 
 struct cu_options {
 	/* database */
-	char *database_url;          /* required */
+	char *database_url; /* required */
 	bool database_ipv6;
 	unsigned db_pool_size;
 	char *replication_stream_id; /* "default" */
 	bool manual_table_publishing;
 
 	/* http */
-	char *host;                  /* numeric address to listen on; "0.0.0.0", or "::" with listen_ipv6 */
-	unsigned port;               /* 0: any free port */
-	bool listen_ipv6;            /* already applied to host */
-	unsigned threads;            /* http loops; the default is the number of cores, at most 64 */
-	char *secret;                /* NULL: insecure */
+	char *host;       /* numeric address to listen on; "0.0.0.0", or "::" with listen_ipv6 */
+	unsigned port;    /* 0: any free port */
+	bool listen_ipv6; /* already applied to host */
+	unsigned threads; /* http loops; the default is the number of cores, at most 64 */
+	char *secret;     /* NULL: insecure */
 	bool insecure;
 	unsigned max_requests_initial;
 	unsigned max_requests_existing;
@@ -32,8 +32,8 @@ struct cu_options {
 	unsigned cache_stale_age_s;
 	unsigned long_poll_ms;
 	unsigned sse_timeout_ms;
-	unsigned send_timeout_ms;    /* no byte taken by a reader for so long: close */
-	unsigned read_timeout_ms;    /* idle keep-alive connection: close */
+	unsigned send_timeout_ms; /* no byte taken by a reader for so long: close */
+	unsigned read_timeout_ms; /* idle keep-alive connection: close */
 	bool allow_shape_deletion;
 
 	/* storage */

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #define URL "postgresql://u:hidden@h/db"
-#define ENV(...) ((char *const[]){ __VA_ARGS__ __VA_OPT__(,) NULL })
+#define ENV(...) ((char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
 
 /* argv is given without the program's name. */
 static int run(char *const *argv, char *const *env, struct cu_options *ret, char **ret_err)
@@ -116,8 +116,8 @@ static void empty_variables_count_as_not_set(void **state)
 
 	(void)state;
 	assert_good(ENV(),
-		    ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s", "COPPER_PORT=",
-			"ELECTRIC_PORT=4", "ELECTRIC_INSECURE="),
+		    ENV("DATABASE_URL=" URL, "ELECTRIC_SECRET=s", "COPPER_PORT=", "ELECTRIC_PORT=4",
+			"ELECTRIC_INSECURE="),
 		    &o);
 	assert_int_equal(o.port, 4);
 	cu_options_fini(&o);
@@ -201,12 +201,15 @@ static void times_and_sizes_take_units(void **state)
 	static const struct {
 		const char *text;
 		unsigned ms;
-	} times[] = { { "500", 500 },      { "500ms", 500 }, { "500 msec", 500 }, { "30s", 30000 }, { "1.5s", 1500 },
+	} times[] = { { "500", 500 },    { "500ms", 500 }, { "500 msec", 500 }, { "30s", 30000 }, { "1.5s", 1500 },
 		      { "2 sec", 2000 }, { "2m", 120000 }, { "5min", 300000 },  { "1h", 3600000 } };
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} sizes[] = { { "10485760", 10485760 }, { "1MiB", 1048576 }, { "1MB", 1000000 }, { "2.5KiB", 2560 },
+	} sizes[] = { { "10485760", 10485760 },
+		      { "1MiB", 1048576 },
+		      { "1MB", 1000000 },
+		      { "2.5KiB", 2560 },
 		      { "1GiB", 1u << 30 } };
 	struct cu_options o;
 	char variable[100];
@@ -233,8 +236,8 @@ static void special_values_are_understood(void **state)
 	(void)state;
 	assert_good(ENV((char *)"--insecure", (char *)"--listen-on-ipv6"),
 		    ENV("DATABASE_URL=" URL, "ELECTRIC_MAX_CONCURRENT_REQUESTS={\"initial\": 5}",
-			"ELECTRIC_LOG_LEVEL=warn",
-			"ELECTRIC_REPLICATION_STREAM_ID=MyApp_2", "ELECTRIC_SHAPE_SUSPEND_CONSUMER=1"),
+			"ELECTRIC_LOG_LEVEL=warn", "ELECTRIC_REPLICATION_STREAM_ID=MyApp_2",
+			"ELECTRIC_SHAPE_SUSPEND_CONSUMER=1"),
 		    &o);
 	assert_string_equal(o.host, "::");
 	assert_int_equal(o.max_requests_initial, 5);

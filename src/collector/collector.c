@@ -155,7 +155,8 @@ static int on_connected(struct cu_collector *c, const struct cu_replication_conn
 
 static void note_caught_up(struct cu_collector *c)
 {
-	if (!c->catch_up_lsn || c->safe_lsn < c->catch_up_lsn || atomic_load_explicit(&c->caught_up, memory_order_relaxed))
+	if (!c->catch_up_lsn || c->safe_lsn < c->catch_up_lsn ||
+	    atomic_load_explicit(&c->caught_up, memory_order_relaxed))
 		return;
 	atomic_store(&c->caught_up, true);
 	cu_info("caught up with the database", CU_KV("stack", c->opts.stack_id), CU_KV_LSN("lsn", c->safe_lsn));

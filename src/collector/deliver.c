@@ -70,8 +70,8 @@ static void publish(struct cu_collector *c)
 		cu_error("a consumer could not take a transaction; its shape is dropped and its readers refetch",
 			 CU_KV("stack", c->opts.stack_id), CU_KV("handle", delivery->handle),
 			 CU_KV("status", cu_delivery_status_name(delivery->status)),
-			 CU_KV("exit", cu_exit_kind_name(delivery->reason.kind)), CU_KV("reason", delivery->reason.text),
-			 CU_KV_LSN("transaction", c->tx.tx));
+			 CU_KV("exit", cu_exit_kind_name(delivery->reason.kind)),
+			 CU_KV("reason", delivery->reason.text), CU_KV_LSN("transaction", c->tx.tx));
 		cu_shape_set_remove(c->opts.shapes, fragment->events[i].shape, "its consumer failed", NULL);
 	}
 }
@@ -85,7 +85,8 @@ static int place(struct cu_collector *c, uint32_t event, uint64_t op)
 	int rc = CU_ENOMEM;
 
 	if (!cu_buf_failed(&c->item))
-		CU_RETRY_ON_DISK(c, rc, cu_changelog_append_item(c->log, c->tx.tx, op, c->item.data, c->item.len, &pos));
+		CU_RETRY_ON_DISK(c, rc,
+				 cu_changelog_append_item(c->log, c->tx.tx, op, c->item.data, c->item.len, &pos));
 	if (rc == CU_EIO)
 		return CU_ECLOSED; /* stopping with a broken disk */
 	if (rc < 0) {
@@ -105,7 +106,10 @@ static int encode(struct cu_collector *c, const struct cu_touch *touch)
 {
 	const cu_definition *def = c->fragment.events[touch->event].shape->def;
 	struct cu_item_op op = {
-		.lsn = c->tx.tx, .op_position = touch->op, .txid = c->tx.xid, .replica_full = def->replica_full,
+		.lsn = c->tx.tx,
+		.op_position = touch->op,
+		.txid = c->tx.xid,
+		.replica_full = def->replica_full,
 	};
 	int rc;
 
@@ -129,13 +133,13 @@ static int encode(struct cu_collector *c, const struct cu_touch *touch)
 }
 
 /* One entry of each growing scratch array. */
-#define PUSH(c, list, value) \
-	do { \
-		if ((c)->list##_len == (c)->list##_cap) { \
-			(c)->list##_cap = (c)->list##_cap ? (c)->list##_cap * 2 : 64; \
+#define PUSH(c, list, value)                                                                     \
+	do {                                                                                     \
+		if ((c)->list##_len == (c)->list##_cap) {                                        \
+			(c)->list##_cap = (c)->list##_cap ? (c)->list##_cap * 2 : 64;            \
 			(c)->list = cu_xrealloc((c)->list, (c)->list##_cap * sizeof *(c)->list); \
-		} \
-		(c)->list[(c)->list##_len++] = (value); \
+		}                                                                                \
+		(c)->list[(c)->list##_len++] = (value);                                          \
 	} while (0)
 
 /* From an event's items to its runs: by ordinal for the fan-out record, by position for the tail. */
@@ -183,7 +187,10 @@ static int fan_out(struct cu_collector *c, bool commit, uint64_t end_lsn)
 {
 	cu_fragment *fragment = &c->fragment;
 	struct cu_fanout fanout = {
-		.tx = c->tx.tx, .end_lsn = commit ? end_lsn : 0, .xid = c->tx.xid, .fragment = c->tx.fragment,
+		.tx = c->tx.tx,
+		.end_lsn = commit ? end_lsn : 0,
+		.xid = c->tx.xid,
+		.fragment = c->tx.fragment,
 		.flags = commit ? CU_FANOUT_COMMIT : 0,
 	};
 	int rc;
@@ -198,7 +205,9 @@ static int fan_out(struct cu_collector *c, bool commit, uint64_t end_lsn)
 			continue;
 		make_runs(c, &c->placing[i]);
 		c->fan_shapes[fanout.shapes_len++] = (struct cu_fanout_shape){
-			shape->id, runs_at, (uint32_t)c->fan_runs_len - runs_at,
+			shape->id,
+			runs_at,
+			(uint32_t)c->fan_runs_len - runs_at,
 		};
 		if (append_to_tail(c, shape) < 0)
 			cu_shape_set_remove(c->opts.shapes, shape, "out of memory for its log's positions", NULL);

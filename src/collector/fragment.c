@@ -88,7 +88,11 @@ static struct cu_event *event_of(cu_fragment *fragment, cu_shape *shape, uint64_
 	if (!grow((void **)&fragment->events, fragment->events_len, &fragment->events_cap, sizeof *fragment->events))
 		return NULL;
 	fragment->events[fragment->events_len] = (struct cu_event){
-		.shape = cu_shape_ref(shape), .xid = xid, .tx = tx, .first = CU_TOUCH_NONE, .last = CU_TOUCH_NONE,
+		.shape = cu_shape_ref(shape),
+		.xid = xid,
+		.tx = tx,
+		.first = CU_TOUCH_NONE,
+		.last = CU_TOUCH_NONE,
 	};
 	shape->event = (uint32_t)++fragment->events_len;
 	return &fragment->events[fragment->events_len - 1];
@@ -107,8 +111,8 @@ static const struct cu_pg_value *viewed(cu_fragment *fragment, const cu_definiti
 	return mine;
 }
 
-int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_view *view, uint64_t tx, uint32_t xid, uint64_t op,
-		      const struct cu_pg_value *old_row, const struct cu_pg_value *new_row)
+int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_view *view, uint64_t tx, uint32_t xid,
+		      uint64_t op, const struct cu_pg_value *old_row, const struct cu_pg_value *new_row)
 {
 	struct cu_event *event = event_of(fragment, shape, tx, xid);
 	uint32_t at = (uint32_t)fragment->touches_len;
@@ -121,7 +125,8 @@ int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_vie
 	};
 
 	if (!event || (old_row && !touch.old_row) || (new_row && !touch.new_row) ||
-	    !grow((void **)&fragment->touches, fragment->touches_len, &fragment->touches_cap, sizeof *fragment->touches))
+	    !grow((void **)&fragment->touches, fragment->touches_len, &fragment->touches_cap,
+		  sizeof *fragment->touches))
 		return CU_ENOMEM;
 	touch.event = shape->event - 1;
 	fragment->touches[at] = touch;
@@ -137,8 +142,8 @@ int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_vie
 uint32_t cu_fragment_place(cu_fragment *fragment, uint32_t last, uint64_t pos, uint64_t op, uint32_t len)
 {
 	uint32_t at = (uint32_t)fragment->placed_len;
-	bool room = grow((void **)&fragment->placed, fragment->placed_len, &fragment->placed_cap,
-			 sizeof *fragment->placed);
+	bool room =
+		grow((void **)&fragment->placed, fragment->placed_len, &fragment->placed_cap, sizeof *fragment->placed);
 
 	CU_ASSERT(room); /* 24 bytes beside an item that has just been written */
 	fragment->placed[at] = (struct cu_placed){ pos, op, len, CU_TOUCH_NONE };

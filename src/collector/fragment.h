@@ -26,8 +26,8 @@ typedef struct cu_fragment {
 	size_t events_len, events_cap;
 	struct cu_placed *placed;
 	size_t placed_len, placed_cap;
-	size_t changes;     /* of the stream, routed or not */
-	size_t bytes;       /* likewise */
+	size_t changes; /* of the stream, routed or not */
+	size_t bytes;   /* likewise */
 } cu_fragment;
 
 void cu_fragment_init(cu_fragment *fragment);
@@ -40,8 +40,8 @@ bool cu_fragment_is_full(const cu_fragment *fragment);
 struct cu_pg_value *cu_fragment_row(cu_fragment *fragment, const struct cu_pg_value *row, unsigned len,
 				    const uint8_t *wire, const char *copy);
 /* This shape is touched by this change. Rows are in the relation's order; view puts them into the shape's. */
-int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_view *view, uint64_t tx, uint32_t xid, uint64_t op,
-		      const struct cu_pg_value *old_row, const struct cu_pg_value *new_row);
+int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_view *view, uint64_t tx, uint32_t xid,
+		      uint64_t op, const struct cu_pg_value *old_row, const struct cu_pg_value *new_row);
 /* The next item of this touch's event. last: the event's last item so far, CU_TOUCH_NONE for its first; returns the
  * item's ordinal. */
 uint32_t cu_fragment_place(cu_fragment *fragment, uint32_t last, uint64_t pos, uint64_t op, uint32_t len);

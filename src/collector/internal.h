@@ -24,9 +24,9 @@ struct cu_doomed {
 
 struct cu_transaction {
 	bool open;
-	bool skip;         /* held already: it came again after a reconnection */
-	bool appended;     /* something of it stands in the change log */
-	uint64_t tx;       /* final LSN */
+	bool skip;     /* held already: it came again after a reconnection */
+	bool appended; /* something of it stands in the change log */
+	uint64_t tx;   /* final LSN */
 	uint64_t next_op;
 	uint32_t xid;
 	uint32_t fragment; /* number of the next one */
@@ -65,13 +65,13 @@ struct cu_collector {
 	uint64_t catch_up_lsn;        /* the server's flush position when we connected; 0: not connected yet */
 	struct cu_checkpoint saved;   /* the last checkpoint asked for */
 	uint64_t checkpoint_due_ms;
-	uint64_t checkpoint_log_pos;  /* log position of the last checkpoint asked for */
+	uint64_t checkpoint_log_pos; /* log position of the last checkpoint asked for */
 
 	/* deliver.c's scratch, kept between fragments */
 	cu_buf item;
 	struct cu_delivery *deliveries;
 	size_t deliveries_cap;
-	struct cu_placing *placing;   /* per event */
+	struct cu_placing *placing; /* per event */
 	size_t placing_cap;
 	struct cu_fanout_shape *fan_shapes;
 	size_t fan_shapes_cap;
@@ -94,8 +94,8 @@ int cu_collector_deliver(struct cu_collector *c, bool commit, uint64_t end_lsn);
 int cu_collector_show(struct cu_collector *c);
 /* Runs op until it succeeds or fails for a reason other than the disk, or we are stopping (CU_ECLOSED). */
 #define CU_RETRY_ON_DISK(c, rc, op) \
-	do { \
-		(rc) = (op); \
+	do {                        \
+		(rc) = (op);        \
 	} while ((rc) == CU_EIO && cu_collector_wait_for_disk(c))
 bool cu_collector_wait_for_disk(struct cu_collector *c);
 

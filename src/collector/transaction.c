@@ -167,7 +167,8 @@ static int touch(struct cu_collector *c, const struct cu_relation *relation, cu_
 	}
 	rc = copy_rows(c, rows);
 	if (rc == 0)
-		rc = cu_fragment_touch(&c->fragment, shape, view, c->tx.tx, c->tx.xid, op, rows->old_row, rows->new_row);
+		rc = cu_fragment_touch(&c->fragment, shape, view, c->tx.tx, c->tx.xid, op, rows->old_row,
+				       rows->new_row);
 	return rc;
 }
 
@@ -285,7 +286,10 @@ void cu_collector_abort(struct cu_collector *c)
 	c->touched.len = 0;
 	if (c->tx.open && c->tx.appended) {
 		struct cu_fanout fanout = {
-			.tx = c->tx.tx, .xid = c->tx.xid, .fragment = c->tx.fragment, .flags = CU_FANOUT_ABORT,
+			.tx = c->tx.tx,
+			.xid = c->tx.xid,
+			.fragment = c->tx.fragment,
+			.flags = CU_FANOUT_ABORT,
 		};
 
 		CU_RETRY_ON_DISK(c, rc, cu_changelog_append_fanout(c->log, &fanout));

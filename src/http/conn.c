@@ -357,23 +357,13 @@ static void conn_ready(uv_poll_t *poll, int status, int events)
 		else
 			conn_read(c);
 		break;
-	case CONN_READING:
-		conn_read(c);
-		break;
+	case CONN_READING: conn_read(c); break;
 	case CONN_PARKED:
-	case CONN_DEFERRED:
-		peer_check(c, events);
-		break;
-	case CONN_SENDING:
-		http_send_run(c);
-		break;
-	case CONN_LINGER:
-		linger_read(c);
-		break;
+	case CONN_DEFERRED: peer_check(c, events); break;
+	case CONN_SENDING: http_send_run(c); break;
+	case CONN_LINGER: linger_read(c); break;
 	case CONN_HANDLING:
-	case CONN_CLOSED:
-		CU_ASSERT(!"no event can come inside a callback");
-		break;
+	case CONN_CLOSED: CU_ASSERT(!"no event can come inside a callback"); break;
 	}
 }
 

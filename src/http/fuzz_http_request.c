@@ -28,12 +28,11 @@ static uint64_t run(const char *data, size_t len, size_t step)
 	cu_http_parse_init(&parse, &limits);
 	while (at < len) {
 		size_t used = 0;
-		enum cu_http_parse_result result =
-			cu_http_parse_feed(&parse, data + at, CU_MIN(step, len - at), &used);
+		enum cu_http_parse_result result = cu_http_parse_feed(&parse, data + at, CU_MIN(step, len - at), &used);
 
 		CU_ASSERT(used <= CU_MIN(step, len - at));
 		CU_ASSERT(parse.target_len <= limits.url_max && parse.headers_bytes <= limits.headers_max &&
-		          parse.body.len <= limits.body_max);
+			  parse.body.len <= limits.body_max);
 		at += used;
 		if (result == CU_HTTP_PARSE_BAD) {
 			CU_ASSERT(parse.status >= 400 && parse.status <= 505 && parse.message);

@@ -63,9 +63,9 @@ struct cu_http_handlers {
 
 /* Zero means the default everywhere. */
 struct cu_http_opts {
-	const char *host;         /* numeric IPv4 or IPv6; NULL or "::" = every address, dual-stack */
-	uint16_t port;            /* 0 = the kernel picks: cu_http_server_port() */
-	unsigned loops;           /* 0 = one per core; at most CU_HTTP_LOOPS_MAX */
+	const char *host; /* numeric IPv4 or IPv6; NULL or "::" = every address, dual-stack */
+	uint16_t port;    /* 0 = the kernel picks: cu_http_server_port() */
+	unsigned loops;   /* 0 = one per core; at most CU_HTTP_LOOPS_MAX */
 	unsigned backlog;
 	unsigned connections_max; /* above: 503, close. 0 = from RLIMIT_NOFILE */
 	uint32_t url_max;         /* 0 = limits.h, here and below */
@@ -77,7 +77,7 @@ struct cu_http_opts {
 	uint32_t send_stall_ms;
 	uint32_t wake_slice;
 	struct cu_http_handlers handlers;
-	void *ctx;                /* borrowed until cu_http_server_free(); first argument of the handlers */
+	void *ctx; /* borrowed until cu_http_server_free(); first argument of the handlers */
 };
 
 /* Listens when it returns 0. CU_EBUSY: the port is taken by another process. CU_EINVAL: host is no numeric address.
@@ -95,30 +95,30 @@ void cu_http_server_free(cu_http_server **server);
 
 /* For metrics; a moment's value. */
 struct cu_http_stats {
-	uint64_t connections;      /* open now */
-	uint64_t parked;           /* waiting now */
-	uint64_t requests;         /* whole requests given to on_request since the start */
+	uint64_t connections; /* open now */
+	uint64_t parked;      /* waiting now */
+	uint64_t requests;    /* whole requests given to on_request since the start */
 	uint64_t accepted;
-	uint64_t refused;          /* connections over connections_max */
+	uint64_t refused; /* connections over connections_max */
 	uint64_t waves;
-	uint64_t woken;            /* on_wake calls */
+	uint64_t woken; /* on_wake calls */
 };
 void cu_http_server_stats(const cu_http_server *server, struct cu_http_stats *ret_stats);
 
 /* ---- A loop ---- */
 
-unsigned cu_http_loop_index(const cu_http_loop *loop);   /* bit of the mask for cu_http_wake() */
+unsigned cu_http_loop_index(const cu_http_loop *loop); /* bit of the mask for cu_http_wake() */
 size_t cu_http_loop_park_count(const cu_http_loop *loop);
-void **cu_http_loop_data(cu_http_loop *loop);            /* a pointer of the app's, per loop; NULL at first */
+void **cu_http_loop_data(cu_http_loop *loop); /* a pointer of the app's, per loop; NULL at first */
 
 /* ---- A request ---- */
 
 enum cu_http_method cu_http_request_method(const cu_http_request *req);
-struct cu_http_slice cu_http_request_path(const cu_http_request *req);   /* raw, not decoded; "*" for OPTIONS * */
-struct cu_http_slice cu_http_request_query(const cu_http_request *req);  /* raw, without '?'; data NULL: no '?' */
+struct cu_http_slice cu_http_request_path(const cu_http_request *req);  /* raw, not decoded; "*" for OPTIONS * */
+struct cu_http_slice cu_http_request_query(const cu_http_request *req); /* raw, without '?'; data NULL: no '?' */
 /* The first header of that name (any case), blanks trimmed. data NULL: absent. */
 struct cu_http_slice cu_http_request_header(const cu_http_request *req, const char *name);
-struct cu_http_slice cu_http_request_body(const cu_http_request *req);   /* data NULL: none */
+struct cu_http_slice cu_http_request_body(const cu_http_request *req); /* data NULL: none */
 /* The peer's address as text with its NUL, "" when it is gone; returns the length. One system call. */
 size_t cu_http_request_peer(const cu_http_request *req, char out[CU_HTTP_PEER_TEXT_MAX]);
 cu_http_loop *cu_http_request_loop(const cu_http_request *req);
@@ -130,7 +130,7 @@ int cu_http_body_new(const void *data, size_t len, cu_http_body **ret_body); /* 
 /* Takes the buffer (malloc'd) on success. */
 int cu_http_body_take(char *data, size_t len, cu_http_body **ret_body);
 cu_http_body *cu_http_body_ref(cu_http_body *body);
-void cu_http_body_unref(cu_http_body **body);            /* NULL is fine; clears the pointer */
+void cu_http_body_unref(cu_http_body **body); /* NULL is fine; clears the pointer */
 struct cu_http_slice cu_http_body_bytes(const cu_http_body *body);
 
 /* One piece of a pulled body: memory (data set; valid until the next call of next or close) or a range of a file
@@ -206,7 +206,7 @@ struct cu_http_waiter_ops {
  * before. ops is borrowed for as long as it waits (static). While the server drains, on_drain is called from the loop
  * soon after. A client that half-closes while it waits counts as gone. */
 void cu_http_park(cu_http_request *req, uint64_t key, uint32_t timeout_ms, const struct cu_http_waiter_ops *ops,
-                  void *app);
+		  void *app);
 /* Any thread: wakes every request parked under key in the loops of loop_mask (bit = loop index). Coalesces; costs one
  * mutex and at most one write(2) per loop. A request parked before the loop looks at the wake is woken, so: set
  * the loop's bit, check your condition, park; the waker changes the condition, reads the mask, wakes. */

@@ -53,15 +53,15 @@ struct http_parse_block {
 /* An answer that did not fit into the socket at once. */
 struct http_out {
 	struct http_out *next_free;
-	cu_buf text;       /* head and chunk framing, sent before the piece */
+	cu_buf text; /* head and chunk framing, sent before the piece */
 	size_t text_at;
 	struct cu_http_piece piece;
 	size_t piece_at;
 	cu_http_body *body;
 	struct cu_http_source *source;
-	uint64_t left;     /* of a known length: bytes the source still owes */
+	uint64_t left; /* of a known length: bytes the source still owes */
 	bool chunked;
-	bool ended;        /* nothing comes after text and piece */
+	bool ended; /* nothing comes after text and piece */
 };
 
 struct cu_http_request {
@@ -91,10 +91,10 @@ struct cu_http_request {
 	uint8_t method;
 	bool keep_alive : 1;
 	bool http10 : 1;
-	bool entered : 1;      /* somebody up the stack looks at the state afterwards */
+	bool entered : 1;       /* somebody up the stack looks at the state afterwards */
 	bool reading_timed : 1; /* CONN_READING: the deadline of the headers runs */
 	bool body_timed : 1;    /* … of the body */
-	bool refused : 1;      /* over connections_max */
+	bool refused : 1;       /* over connections_max */
 };
 typedef struct cu_http_request conn;
 
@@ -127,7 +127,7 @@ struct http_key {
 	uint64_t wave_limit; /* waiters up to this wait_seq belong to the wave */
 	bool in_wave;
 	bool began;
-	bool again;          /* woken during the wave */
+	bool again; /* woken during the wave */
 };
 
 struct http_post {
@@ -197,7 +197,7 @@ struct cu_http_server {
 	uint16_t port;
 	unsigned loops_len;
 	struct cu_http_loop *loops;
-	_Atomic uint64_t conns;   /* of all loops */
+	_Atomic uint64_t conns; /* of all loops */
 	_Atomic bool full_warned;
 
 	/* cu_http_server_drain() waits for empty loops */
@@ -237,7 +237,7 @@ void http_loop_stop(cu_http_loop *loop); /* asks, joins */
 void http_loop_fini(cu_http_loop *loop);
 void http_loop_ask_drain(cu_http_loop *loop);
 void http_loop_ask_cut(cu_http_loop *loop);
-void http_loop_turn(cu_http_loop *loop); /* there is sliced work */
+void http_loop_turn(cu_http_loop *loop);      /* there is sliced work */
 void http_loop_conn_gone(cu_http_loop *loop); /* counts it off */
 const char *http_loop_date(cu_http_loop *loop);
 
@@ -261,7 +261,7 @@ conn *http_conn_find(cu_http_loop *loop, uint32_t slot, uint32_t generation);
 
 /* send.c: answers. */
 void http_send_error(conn *c, int status, const char *message); /* then closes */
-void http_send_run(conn *c);   /* CONN_SENDING: the socket has room */
+void http_send_run(conn *c);                                    /* CONN_SENDING: the socket has room */
 void http_out_release(conn *c);
 
 #endif

@@ -78,8 +78,8 @@ static int failed(const cu_http_server *server, uint16_t port)
 	const char *host = server->opts.host ? server->opts.host : "::";
 
 	if (errno == EADDRINUSE) {
-		cu_error("the port is taken by another process: stop it, or choose another port",
-		         CU_KV("host", host), CU_KV_INT("port", port));
+		cu_error("the port is taken by another process: stop it, or choose another port", CU_KV("host", host),
+			 CU_KV_INT("port", port));
 		return CU_EBUSY;
 	}
 	cu_error("cannot listen", CU_KV("host", host), CU_KV_INT("port", port), CU_KV("error", strerror(errno)));
@@ -94,7 +94,7 @@ static int port_of(int fd, uint16_t *ret_port)
 	if (getsockname(fd, (struct sockaddr *)&store, &len) < 0)
 		return CU_EIO;
 	*ret_port = ntohs(store.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&store)->sin6_port
-	                                              : ((struct sockaddr_in *)&store)->sin_port);
+						      : ((struct sockaddr_in *)&store)->sin_port);
 	return 0;
 }
 
@@ -143,7 +143,7 @@ static void accept_pause(cu_http_loop *loop, int err)
 
 	if (loop->accept_warned_at == 0 || now - loop->accept_warned_at > 10000) {
 		cu_warn("cannot accept connections, they wait: raise the limit of open files (ulimit -n)",
-		        CU_KV("error", strerror(err)), CU_KV_U64("connections", loop->server->conns));
+			CU_KV("error", strerror(err)), CU_KV_U64("connections", loop->server->conns));
 		loop->accept_warned_at = now;
 	}
 	uv_poll_stop(&loop->listen_poll);
@@ -164,7 +164,7 @@ static void accept_one(cu_http_loop *loop, int fd)
 		atomic_fetch_add_explicit(&loop->refused, 1, memory_order_relaxed);
 		if (!atomic_exchange(&server->full_warned, true))
 			cu_warn("connections are refused with 503: the limit is reached",
-			        CU_KV_U64("connections_max", server->opts.connections_max));
+				CU_KV_U64("connections_max", server->opts.connections_max));
 		if (loop->refused_open >= CU_HTTP_REFUSED_MAX) {
 			close(fd);
 			http_loop_conn_gone(loop);

@@ -371,7 +371,7 @@ const char *http_loop_date(cu_http_loop *loop)
 {
 	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
 	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-		                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+					    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	uint64_t now_s = cu_wall_us() / 1000000u;
 	time_t now = (time_t)now_s;
 	struct tm tm;
@@ -379,8 +379,8 @@ const char *http_loop_date(cu_http_loop *loop)
 	if (now_s != loop->date_s) {
 		gmtime_r(&now, &tm);
 		snprintf(loop->date, sizeof loop->date, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[tm.tm_wday],
-		         (unsigned)tm.tm_mday % 100u, months[tm.tm_mon], (unsigned)(tm.tm_year + 1900) % 10000u,
-		         (unsigned)tm.tm_hour % 100u, (unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u);
+			 (unsigned)tm.tm_mday % 100u, months[tm.tm_mon], (unsigned)(tm.tm_year + 1900) % 10000u,
+			 (unsigned)tm.tm_hour % 100u, (unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u);
 		loop->date_s = now_s;
 	}
 	return loop->date;

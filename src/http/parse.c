@@ -120,7 +120,7 @@ static unsigned header_count(const struct cu_http_parse *parse, const char *name
 
 	for (size_t i = 0; i < n; i++)
 		count += headers[i].name_len == name_len &&
-		         !strncasecmp(parse->text.data + headers[i].name_at, name, name_len);
+			 !strncasecmp(parse->text.data + headers[i].name_at, name, name_len);
 	return count;
 }
 
@@ -192,7 +192,7 @@ static int headers_check(struct cu_http_parse *parse)
 		    !slice_is(cu_http_parse_header(parse, "transfer-encoding"), "chunked"))
 			return parse_fail(parse, 400, "Unsupported Transfer-Encoding");
 	} else if (parse->parser.content_length != UINT64_MAX &&
-	           parse->parser.content_length > parse->limits.body_max) {
+		   parse->parser.content_length > parse->limits.body_max) {
 		return parse_fail(parse, 413, "Request body too large");
 	}
 	return 0;
@@ -297,7 +297,7 @@ void cu_http_parse_fini(struct cu_http_parse *parse)
 }
 
 enum cu_http_parse_result cu_http_parse_feed(struct cu_http_parse *parse, const char *data, size_t len,
-                                             size_t *ret_used)
+					     size_t *ret_used)
 {
 	enum http_errno err;
 	size_t used;

@@ -54,7 +54,7 @@ void cu_http_parse_init(struct cu_http_parse *parse, const struct cu_http_parse_
 void cu_http_parse_fini(struct cu_http_parse *parse);
 void cu_http_parse_reset(struct cu_http_parse *parse); /* ready for the next request; keeps small buffers */
 enum cu_http_parse_result cu_http_parse_feed(struct cu_http_parse *parse, const char *data, size_t len,
-                                             size_t *ret_used);
+					     size_t *ret_used);
 /* After the headers. Borrowed until reset or fini. */
 struct cu_http_slice cu_http_parse_path(const struct cu_http_parse *parse);
 struct cu_http_slice cu_http_parse_query(const struct cu_http_parse *parse);

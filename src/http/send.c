@@ -291,8 +291,7 @@ void cu_http_respond(cu_http_request *req, const struct cu_http_response *respon
 	CU_ASSERT(response->status >= 200 && response->status <= 599);
 	CU_ASSERT(!response->headers_len || response->headers[response->headers_len - 1] == '\n');
 	loop->slots[c->slot].generation++; /* tickets of it are over */
-	if (response->close || loop->draining ||
-	    (c->http10 && length == CU_HTTP_LENGTH_UNKNOWN && send_body))
+	if (response->close || loop->draining || (c->http10 && length == CU_HTTP_LENGTH_UNKNOWN && send_body))
 		c->keep_alive = false;
 	head_build(c, response, length);
 	http_conn_block_release(c); /* not before: the headers may lie in it */

@@ -57,8 +57,8 @@ int cu_http_server_start(const struct cu_http_opts *opts, cu_http_server **ret_s
 	CU_ASSERT(opts->handlers.on_request);
 	server->opts = *opts;
 	opts_fill(&server->opts);
-	server->limits = (struct cu_http_parse_limits){ server->opts.url_max, server->opts.headers_max,
-		                                        server->opts.body_max };
+	server->limits =
+		(struct cu_http_parse_limits){ server->opts.url_max, server->opts.headers_max, server->opts.body_max };
 	pthread_mutex_init(&server->mtx, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -118,7 +118,7 @@ void cu_http_server_drain(cu_http_server *server, uint32_t grace_ms)
 	if (rc != ETIMEDOUT)
 		return;
 	cu_info("connections are cut off at the end of the grace period",
-	        CU_KV_U64("connections", atomic_load(&server->conns)));
+		CU_KV_U64("connections", atomic_load(&server->conns)));
 	for (unsigned i = 0; i < server->loops_len; i++)
 		http_loop_ask_cut(&server->loops[i]);
 	pthread_mutex_lock(&server->mtx);

@@ -31,8 +31,9 @@ static void assert_slice(struct cu_http_slice slice, const char *text)
 
 static void any_split_of_the_bytes_gives_the_same_request(void **state)
 {
-	const char *text = "POST /a/b?x=1&y=%20 HTTP/1.1\r\nHost: h\r\nX-Empty:\r\nX-Val:  two words \r\n"
-			   "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;ext=1\r\nde\r\n0\r\nTrailer: t\r\n\r\nGET /next";
+	const char *text =
+		"POST /a/b?x=1&y=%20 HTTP/1.1\r\nHost: h\r\nX-Empty:\r\nX-Val:  two words \r\n"
+		"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;ext=1\r\nde\r\n0\r\nTrailer: t\r\n\r\nGET /next";
 	struct cu_http_parse parse;
 	size_t used;
 
@@ -119,9 +120,10 @@ static void bad_requests_are_refused_with_their_status(void **state)
 		{ 0, "GET / HTTP/1.1\r\n" HOST "a: " FIFTY FIFTY FIFTY "\r\n\r\n" },
 		{ 431, "GET / HTTP/1.1\r\n" HOST "a: " FIFTY FIFTY FIFTY FIFTY "\r\n\r\n" },
 		{ 431, "GET / HTTP/1.1\r\n" HOST FIFTY FIFTY FIFTY FIFTY ": 1\r\n\r\n" },
-		{ 431, "GET / HTTP/1.1\r\n" HOST "a:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\n"
-		       "a:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\n"
-		       "a:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\n" },
+		{ 431,
+		  "GET / HTTP/1.1\r\n" HOST "a:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\n"
+		  "a:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\n"
+		  "a:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\n" },
 		{ 0, "POST / HTTP/1.1\r\n" HOST "Content-Length: 50\r\n\r\n" FIFTY },
 		{ 413, "POST / HTTP/1.1\r\n" HOST "Content-Length: 51\r\n\r\n" },
 		{ 413, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n32\r\n" FIFTY "\r\n1\r\nx" },
@@ -158,7 +160,8 @@ static void bad_requests_are_refused_with_their_status(void **state)
 			enum cu_http_parse_result result = feed(&parse, rows[i].text, step, &used);
 
 			if ((result == CU_HTTP_PARSE_BAD ? parse.status : 0) != rows[i].status)
-				fail_msg("row %zu (step %zu): result %d, status %d", i, step, (int)result, parse.status);
+				fail_msg("row %zu (step %zu): result %d, status %d", i, step, (int)result,
+					 parse.status);
 			cu_http_parse_reset(&parse);
 		}
 	}

@@ -71,8 +71,7 @@ static int file_next(struct cu_http_source *source, struct cu_http_piece *ret_pi
 		ret_piece->offset = file->at;
 		ret_piece->len = (size_t)(file->end - file->at);
 		return 1;
-	default:
-		return 0;
+	default: return 0;
 	}
 }
 
@@ -89,7 +88,7 @@ static void respond_file(cu_http_request *req, uint64_t extra, bool known)
 
 	sources_open++;
 	file->source = (struct cu_http_source){ file_next, file_close,
-		                                known ? file_size + extra + 2 : CU_HTTP_LENGTH_UNKNOWN };
+						known ? file_size + extra + 2 : CU_HTTP_LENGTH_UNKNOWN };
 	file->fd = file_fd;
 	file->end = (off_t)(file_size + extra);
 	response.source = &file->source;
@@ -106,8 +105,8 @@ static void respond_echo(cu_http_request *req)
 
 	cu_http_request_peer(req, peer);
 	cu_buf_printf(&buf, "%s %.*s ?%.*s t=%.*s body=%.*s from %s", methods[cu_http_request_method(req)],
-	              (int)path.len, path.data, (int)query.len, query.data ? query.data : "", (int)header.len,
-	              header.data ? header.data : "", (int)body.len, body.data ? body.data : "", peer);
+		      (int)path.len, path.data, (int)query.len, query.data ? query.data : "", (int)header.len,
+		      header.data ? header.data : "", (int)body.len, body.data ? body.data : "", peer);
 	kit_respond(req, 200, cu_buf_str(&buf));
 	cu_buf_fini(&buf);
 }
@@ -355,7 +354,7 @@ static void pulled_bodies_arrive_whole(void **state)
 {
 	cu_http_server *server = start((struct cu_http_opts){ 0 });
 	static const char *const targets[] = { "/chunked?0", "/chunked?1", "/chunked?50000",
-		                               "/known?0", "/known?1", "/known?50000" };
+					       "/known?0",   "/known?1",   "/known?50000" };
 	struct kit_client client;
 
 	(void)state;
@@ -466,7 +465,8 @@ static void the_servers_own_answers_say_why(void **state)
 		int status;
 	} rows[] = {
 		{ "GET /01234567890123456789 HTTP/1.1\r\n", 414 },
-		{ "GET / HTTP/1.1\r\na: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n", 431 },
+		{ "GET / HTTP/1.1\r\na: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n",
+		  431 },
 		{ "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 11\r\n\r\n", 413 },
 		{ "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400 },
 		{ "rubbish\r\n\r\n", 400 },
@@ -529,8 +529,8 @@ static void expect_continue_is_answered(void **state)
 
 static void deadlines_end_slow_and_idle_clients(void **state)
 {
-	cu_http_server *server = start((struct cu_http_opts){ .header_deadline_ms = 60, .body_deadline_ms = 80,
-	                                                      .idle_ms = 300 });
+	cu_http_server *server =
+		start((struct cu_http_opts){ .header_deadline_ms = 60, .body_deadline_ms = 80, .idle_ms = 300 });
 	struct kit_client client;
 	uint64_t start_ms;
 
@@ -711,8 +711,10 @@ static void a_deferred_request_of_a_client_that_went_away_gets_null(void **state
 static void a_taken_port_is_busy(void **state)
 {
 	cu_http_server *server = start((struct cu_http_opts){ 0 }), *second = NULL;
-	struct cu_http_opts opts = { .host = "127.0.0.1", .port = cu_http_server_port(server), .loops = 1,
-		                     .handlers = { .on_request = on_request } };
+	struct cu_http_opts opts = { .host = "127.0.0.1",
+				     .port = cu_http_server_port(server),
+				     .loops = 1,
+				     .handlers = { .on_request = on_request } };
 
 	(void)state;
 	assert_int_equal(cu_http_server_start(&opts, &second), CU_EBUSY);
@@ -805,7 +807,7 @@ static void a_connection_costs_little(void **state)
 {
 	(void)state;
 	print_message("sizeof connection %zu (uv_poll_t %zu), slot %zu, key %zu\n", sizeof(struct cu_http_request),
-	              sizeof(uv_poll_t), sizeof(struct http_slot), sizeof(struct http_key));
+		      sizeof(uv_poll_t), sizeof(struct http_slot), sizeof(struct http_key));
 	assert_true(sizeof(struct cu_http_request) <= 336);
 	assert_true(sizeof(struct http_slot) <= 16);
 }

@@ -4,8 +4,8 @@
 
 struct app {
 	cu_http_server *server;
-	_Atomic uint64_t mask;     /* loops with somebody parked */
-	_Atomic int version;       /* what the waiters wait for */
+	_Atomic uint64_t mask; /* loops with somebody parked */
+	_Atomic int version;   /* what the waiters wait for */
 	_Atomic int answered, timed_out, gone, drained, reparked;
 	_Atomic int begins, ends;
 };

@@ -30,14 +30,14 @@
 #define KIT_DEADLINE_MS 20000u
 
 /* Spins politely: there is nothing to wait on for another thread's counters. */
-#define kit_until(cond) \
-	do { \
-		uint64_t kit_end_ = cu_now_ms() + KIT_DEADLINE_MS; \
-		while (!(cond)) { \
-			if (cu_now_ms() > kit_end_) \
+#define kit_until(cond)                                                 \
+	do {                                                            \
+		uint64_t kit_end_ = cu_now_ms() + KIT_DEADLINE_MS;      \
+		while (!(cond)) {                                       \
+			if (cu_now_ms() > kit_end_)                     \
 				fail_msg("never came true: %s", #cond); \
-			sched_yield(); \
-		} \
+			sched_yield();                                  \
+		}                                                       \
 	} while (0)
 
 struct kit_client {
@@ -54,8 +54,9 @@ struct kit_reply {
 
 static inline void kit_connect_rcvbuf(struct kit_client *client, uint16_t port, int rcvbuf)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port),
-		                    .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons(port),
+				    .sin_addr = { htonl(INADDR_LOOPBACK) } };
 
 	cu_buf_init(&client->in);
 	client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -234,8 +235,9 @@ static inline struct cu_http_response kit_response(int status, cu_http_body *bod
 {
 	static const char headers[] = "content-type: text/plain\r\n";
 
-	return (struct cu_http_response){ .status = status, .headers = headers, .headers_len = sizeof headers - 1,
-		                          .body = body };
+	return (struct cu_http_response){
+		.status = status, .headers = headers, .headers_len = sizeof headers - 1, .body = body
+	};
 }
 
 static inline void kit_respond(cu_http_request *req, int status, const char *text)

@@ -291,7 +291,7 @@ void http_wave_run(cu_http_loop *loop, unsigned *budget)
 }
 
 void cu_http_park(cu_http_request *req, uint64_t key, uint32_t timeout_ms, const struct cu_http_waiter_ops *ops,
-                  void *app)
+		  void *app)
 {
 	conn *c = req;
 	cu_http_loop *loop = conn_loop(c);

@@ -46,15 +46,10 @@ static void msg_check(const uint8_t *data, size_t len, const struct cu_pgoutput_
 		inside(data, len, msg->u.message.data, msg->u.message.len);
 		inside(data, len, msg->u.message.prefix, strlen(msg->u.message.prefix) + 1);
 		break;
-	case CU_PGOUTPUT_ORIGIN:
-		inside(data, len, msg->u.origin.name, strlen(msg->u.origin.name) + 1);
-		break;
-	case CU_PGOUTPUT_TYPE:
-		inside(data, len, msg->u.type.name, strlen(msg->u.type.name) + 1);
-		break;
+	case CU_PGOUTPUT_ORIGIN: inside(data, len, msg->u.origin.name, strlen(msg->u.origin.name) + 1); break;
+	case CU_PGOUTPUT_TYPE: inside(data, len, msg->u.type.name, strlen(msg->u.type.name) + 1); break;
 	case CU_PGOUTPUT_BEGIN:
-	case CU_PGOUTPUT_COMMIT:
-		break;
+	case CU_PGOUTPUT_COMMIT: break;
 	}
 }
 

@@ -249,8 +249,7 @@ static int body_decode(struct cu_pgoutput_decoder *dec, struct reader *in, uint8
 	switch (kind) {
 	case CU_PGOUTPUT_INSERT:
 	case CU_PGOUTPUT_UPDATE:
-	case CU_PGOUTPUT_DELETE:
-		return change_decode(dec, in, kind, &msg->u.change);
+	case CU_PGOUTPUT_DELETE: return change_decode(dec, in, kind, &msg->u.change);
 	case CU_PGOUTPUT_BEGIN:
 		msg->u.begin.final_lsn = take_u64(in);
 		msg->u.begin.commit_time = (int64_t)take_u64(in);
@@ -262,12 +261,9 @@ static int body_decode(struct cu_pgoutput_decoder *dec, struct reader *in, uint8
 		msg->u.commit.end_lsn = take_u64(in);
 		msg->u.commit.commit_time = (int64_t)take_u64(in);
 		return 0;
-	case CU_PGOUTPUT_RELATION:
-		return relation_decode(dec, in, &msg->u.relation);
-	case CU_PGOUTPUT_TYPE:
-		return type_decode(in, msg);
-	case CU_PGOUTPUT_TRUNCATE:
-		return truncate_decode(dec, in, msg);
+	case CU_PGOUTPUT_RELATION: return relation_decode(dec, in, &msg->u.relation);
+	case CU_PGOUTPUT_TYPE: return type_decode(in, msg);
+	case CU_PGOUTPUT_TRUNCATE: return truncate_decode(dec, in, msg);
 	case CU_PGOUTPUT_ORIGIN:
 		msg->u.origin.lsn = take_u64(in);
 		msg->u.origin.name = take_cstr(in);
@@ -279,9 +275,7 @@ static int body_decode(struct cu_pgoutput_decoder *dec, struct reader *in, uint8
 		msg->u.message.len = take_u32(in);
 		msg->u.message.data = (const char *)take(in, msg->u.message.len);
 		return 0;
-	default:
-		dec->reason = "a message of a kind that protocol version 1 does not have";
-		return CU_EUNSUPPORTED;
+	default: dec->reason = "a message of a kind that protocol version 1 does not have"; return CU_EUNSUPPORTED;
 	}
 }
 

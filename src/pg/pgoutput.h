@@ -19,13 +19,13 @@ enum cu_pg_value_kind {
 	CU_PG_NULL = 'n',
 	CU_PG_UNCHANGED = 'u', /* a TOASTed value that the update did not touch and the stream does not carry */
 	CU_PG_TEXT = 't',
-	CU_PG_BINARY = 'b',    /* only when asked for with the option binary; we never do */
+	CU_PG_BINARY = 'b', /* only when asked for with the option binary; we never do */
 };
 
 /* One column of one row. Also what a COPY row becomes (copy_row.h). */
 struct cu_pg_value {
-	uint8_t kind; /* enum cu_pg_value_kind */
-	uint32_t len; /* 0 without data */
+	uint8_t kind;     /* enum cu_pg_value_kind */
+	uint32_t len;     /* 0 without data */
 	const char *data; /* not terminated; NULL for null and unchanged */
 };
 
@@ -57,15 +57,15 @@ enum cu_pgoutput_kind {
 
 /* What an Update or a Delete says about the row before it. */
 enum cu_pgoutput_old {
-	CU_PGOUTPUT_OLD_NONE = 0,  /* replica identity is not FULL and no key column changed */
-	CU_PGOUTPUT_OLD_KEY = 'K', /* the columns of the identity index; the others are null */
-	CU_PGOUTPUT_OLD_FULL = 'O',/* the whole row: REPLICA IDENTITY FULL */
+	CU_PGOUTPUT_OLD_NONE = 0,   /* replica identity is not FULL and no key column changed */
+	CU_PGOUTPUT_OLD_KEY = 'K',  /* the columns of the identity index; the others are null */
+	CU_PGOUTPUT_OLD_FULL = 'O', /* the whole row: REPLICA IDENTITY FULL */
 };
 
 #define CU_PG_EPOCH_US INT64_C(946684800000000) /* Postgres times count from 2000-01-01: add for Unix time */
 
 struct cu_pgoutput_column {
-	bool is_key; /* part of the replica identity; with FULL, every column */
+	bool is_key;      /* part of the replica identity; with FULL, every column */
 	const char *name; /* terminated */
 	uint32_t type_oid;
 	int32_t typmod;
@@ -95,7 +95,7 @@ struct cu_pgoutput_msg {
 	enum cu_pgoutput_kind kind;
 	union {
 		struct {
-			uint64_t final_lsn; /* the tx of every offset in this transaction */
+			uint64_t final_lsn;  /* the tx of every offset in this transaction */
 			int64_t commit_time; /* microseconds since 2000-01-01 */
 			uint32_t xid;
 		} begin;

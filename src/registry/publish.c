@@ -20,8 +20,8 @@
 
 const char *cu_delivery_status_name(enum cu_delivery_status status)
 {
-	static const char *const names[] = { "delivered", "suspended", "skipped", "no shape", "shape removed", "crashed",
-		"start failed" };
+	static const char *const names[] = { "delivered",     "suspended", "skipped",     "no shape",
+					     "shape removed", "crashed",   "start failed" };
 
 	return (size_t)status < CU_ARRAY_LEN(names) ? names[status] : "unknown";
 }
@@ -40,7 +40,7 @@ static enum cu_delivery_status missed_status(cu_consumer_registry *reg, const st
 
 /* Sends to the pending ones among these and waits; at most `room` of them, from *at on. Returns how many suspended. */
 static size_t slice_deliver(cu_actor_system *sys, cu_consumer_registry *reg, struct cu_delivery *deliveries,
-	size_t count, size_t *at, struct cu_actor_call *calls, size_t room)
+			    size_t count, size_t *at, struct cu_actor_call *calls, size_t room)
 {
 	size_t suspended = 0;
 	size_t from = *at;

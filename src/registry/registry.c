@@ -28,8 +28,8 @@ static cu_consumer_registry *registry_ref(const char *stack_id)
 	reg = registry_find(stack_id);
 	if (reg) {
 		refs = atomic_load_explicit(&reg->refs, memory_order_relaxed);
-		while (refs && !atomic_compare_exchange_weak_explicit(&reg->refs, &refs, refs + 1,
-			memory_order_acquire, memory_order_relaxed))
+		while (refs && !atomic_compare_exchange_weak_explicit(&reg->refs, &refs, refs + 1, memory_order_acquire,
+								      memory_order_relaxed))
 			;
 		if (!refs)
 			reg = NULL;
@@ -48,7 +48,7 @@ static void registry_unref(cu_consumer_registry *reg)
 }
 
 int cu_consumer_registry_new(const char *stack_id, const struct cu_consumer_registry_opts *opts,
-	cu_consumer_registry **ret_reg)
+			     cu_consumer_registry **ret_reg)
 {
 	cu_consumer_registry *reg;
 	uint64_t there;
@@ -227,7 +227,7 @@ bool cu_consumer_remove_if(const char *stack_id, const char *handle, cu_actor_id
 }
 
 int64_t cu_consumer_registry_foreach(cu_consumer_registry *reg,
-	void (*fn)(void *arg, const char *handle, cu_actor_id id), void *arg)
+				     void (*fn)(void *arg, const char *handle, cu_actor_id id), void *arg)
 {
 	struct table_entry **list = cu_table_snapshot(&reg->table);
 	int64_t count = 0;
@@ -310,7 +310,7 @@ static void suspend_order_give(void *arg, const char *handle, cu_actor_id id)
 }
 
 int64_t cu_consumer_enable_suspend_after(const char *stack_id, uint32_t hibernate_after, uint32_t suspend_after,
-	uint32_t jitter_period)
+					 uint32_t jitter_period)
 {
 	struct suspend_order order = {
 		.seed = cu_now_ns(),

@@ -61,7 +61,7 @@ void cu_table_fini(struct cu_consumer_table *table)
 
 /* The slot that holds the key, or -1. */
 static ptrdiff_t slot_of(struct table_slots *slots, uint32_t hash, const char *key, size_t len,
-	struct table_entry **ret_entry)
+			 struct table_entry **ret_entry)
 {
 	size_t at = hash & slots->mask;
 	struct table_entry *entry;

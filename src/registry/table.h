@@ -35,7 +35,10 @@ struct cu_consumer_table {
 	unsigned retired_count;
 };
 
-#define TABLE_INIT { .mtx = PTHREAD_MUTEX_INITIALIZER }
+#define TABLE_INIT                               \
+	{                                        \
+		.mtx = PTHREAD_MUTEX_INITIALIZER \
+	}
 
 void cu_table_init(struct cu_consumer_table *table);
 void cu_table_fini(struct cu_consumer_table *table); /* nobody uses it any more */

@@ -71,17 +71,11 @@ static enum cu_verdict consumer_on_message(struct cu_actor_ctx *ctx, void *state
 	if (world->in_message)
 		world->in_message(consumer, cu_actor_self(ctx));
 	switch (consumer->mood) {
-	case MOOD_SUSPEND:
-		return cu_actor_end(ctx, CU_EXIT_SUSPEND, 0, NULL);
-	case MOOD_CRASH:
-		return cu_actor_end(ctx, CU_EXIT_ERROR, -77, "boom");
-	case MOOD_CLEANUP:
-		return cu_actor_end(ctx, CU_EXIT_CLEANUP, 0, "shape removed");
-	case MOOD_REPLY_THEN_END:
-		cu_actor_reply(ctx);
-		return CU_VERDICT_EXIT;
-	default:
-		return CU_VERDICT_CONTINUE;
+	case MOOD_SUSPEND: return cu_actor_end(ctx, CU_EXIT_SUSPEND, 0, NULL);
+	case MOOD_CRASH: return cu_actor_end(ctx, CU_EXIT_ERROR, -77, "boom");
+	case MOOD_CLEANUP: return cu_actor_end(ctx, CU_EXIT_CLEANUP, 0, "shape removed");
+	case MOOD_REPLY_THEN_END: cu_actor_reply(ctx); return CU_VERDICT_EXIT;
+	default: return CU_VERDICT_CONTINUE;
 	}
 }
 
@@ -355,8 +349,9 @@ static void a_dead_id_is_noproc_not_restarted_and_keeps_its_entry(void **state)
 static void a_crash_is_its_reason_and_leaves_the_others_alone(void **state)
 {
 	struct world *world = *state;
-	struct cu_delivery all[3] = { { .handle = "crash", .event = &event_1 }, { .handle = "ok", .event = &event_1 },
-		{ .handle = "suspend", .event = &event_1 } };
+	struct cu_delivery all[3] = { { .handle = "crash", .event = &event_1 },
+				      { .handle = "ok", .event = &event_1 },
+				      { .handle = "suspend", .event = &event_1 } };
 
 	consumer_run(world, "crash", MOOD_CRASH);
 	consumer_run(world, "ok", MOOD_HANDLE);
@@ -552,7 +547,9 @@ static void an_unknown_stack_has_nothing_and_does_no_harm(void **state)
 static void a_stack_id_has_one_registry_and_is_free_again_afterwards(void **state)
 {
 	struct world *world = *state;
-	struct cu_consumer_registry_opts opts = { .system = world->sys, .start_consumer = start_consumer, .ctx = world };
+	struct cu_consumer_registry_opts opts = { .system = world->sys,
+						  .start_consumer = start_consumer,
+						  .ctx = world };
 	cu_consumer_registry *other = NULL;
 
 	assert_int_equal(cu_consumer_registry_new(STACK, &opts, &other), CU_EEXIST);
@@ -570,9 +567,11 @@ static void a_stack_id_has_one_registry_and_is_free_again_afterwards(void **stat
 static void broadcast_skips_missing_ids_and_sorts_the_rest(void **state)
 {
 	struct world *world = *state;
-	struct cu_delivery all[5] = { { .handle = "ok", .event = &event_1 }, { .handle = "none", .event = &event_1 },
-		{ .handle = "suspend", .event = &event_2 }, { .handle = "crash", .event = &event_1 },
-		{ .handle = "dead", .event = &event_1 } };
+	struct cu_delivery all[5] = { { .handle = "ok", .event = &event_1 },
+				      { .handle = "none", .event = &event_1 },
+				      { .handle = "suspend", .event = &event_2 },
+				      { .handle = "crash", .event = &event_1 },
+				      { .handle = "dead", .event = &event_1 } };
 
 	all[0].id = consumer_run(world, "ok", MOOD_HANDLE);
 	all[2].id = consumer_run(world, "suspend", MOOD_SUSPEND);
@@ -605,7 +604,7 @@ static void every_one_of_a_large_fan_out_is_delivered(void **state)
 	struct world *world = *state;
 	enum { COUNT = 3000 };
 	struct cu_delivery *all = calloc(COUNT, sizeof *all);
-	char (*handles)[16] = calloc(COUNT, sizeof *handles);
+	char(*handles)[16] = calloc(COUNT, sizeof *handles);
 	unsigned round;
 	size_t i;
 
@@ -647,7 +646,7 @@ static void an_event_that_waits_in_the_mailbox_survives_the_suspension(void **st
 {
 	struct world *world = *state;
 	struct cu_delivery both[2] = { { .handle = "first", .event = &event_1 },
-		{ .handle = "second", .event = &event_2 } };
+				       { .handle = "second", .event = &event_2 } };
 
 	consumer_run(world, "first", MOOD_HANDLE);
 	suspends_meanwhile = consumer_run(world, "second", MOOD_HANDLE);
@@ -672,9 +671,11 @@ static int start_and_suspend(void *ctx, const char *handle, cu_actor_id *ret_id)
 static void a_consumer_that_suspends_right_after_the_look_up_is_retried(void **state)
 {
 	struct world *world = *state;
-	struct cu_consumer_registry_opts opts = { .system = world->sys, .start_consumer = start_and_suspend,
-		.ctx = world };
-	struct cu_delivery both[2] = { { .handle = "early", .event = &event_1 }, { .handle = "late", .event = &event_2 } };
+	struct cu_consumer_registry_opts opts = { .system = world->sys,
+						  .start_consumer = start_and_suspend,
+						  .ctx = world };
+	struct cu_delivery both[2] = { { .handle = "early", .event = &event_1 },
+				       { .handle = "late", .event = &event_2 } };
 
 	cu_consumer_registry_free(&world->reg);
 	assert_int_equal(cu_consumer_registry_new(STACK, &opts, &world->reg), 0);

@@ -199,7 +199,7 @@ static void *publish_all(void *arg)
 			atomic_fetch_add(&arena->delivered, all[i].status == CU_DELIVERED);
 			atomic_fetch_add(&arena->crashed, all[i].status == CU_CRASHED);
 			assert_true(all[i].status == CU_DELIVERED || all[i].status == CU_SHAPE_REMOVED ||
-				all[i].status == CU_CRASHED);
+				    all[i].status == CU_CRASHED);
 		}
 		assert_int_equal(missed, 0);
 	}
@@ -271,7 +271,9 @@ static void *look_up(void *arg)
 static void calls_by_stack_id_are_safe_while_the_registry_comes_and_goes(void **state)
 {
 	struct arena *arena = arena_new(1);
-	struct cu_consumer_registry_opts opts = { .system = arena->sys, .start_consumer = start_consumer, .ctx = arena };
+	struct cu_consumer_registry_opts opts = { .system = arena->sys,
+						  .start_consumer = start_consumer,
+						  .ctx = arena };
 	pthread_t threads[2];
 	unsigned i;
 

@@ -35,7 +35,7 @@ struct cu_touch {
 };
 
 struct cu_event {
-	cu_shape *shape;          /* a reference */
+	cu_shape *shape; /* a reference */
 	uint32_t xid;
 	uint64_t tx;              /* final LSN */
 	uint32_t first, last;     /* its touches */

@@ -39,7 +39,8 @@ static void name_list_add(struct name_list *list, const char *name)
 
 static int check_columns(const struct cu_table *table, const struct cu_definition_request *request, cu_buf *message)
 {
-	struct name_list list = { message, "The list of columns must include all primary key columns, missing: ", false };
+	struct name_list list = { message,
+				  "The list of columns must include all primary key columns, missing: ", false };
 
 	for (unsigned i = 0; i < table->pk_len; i++) {
 		const char *name = table->columns[table->pk[i]].name;
@@ -62,8 +63,9 @@ static int check_columns(const struct cu_table *table, const struct cu_definitio
 			name_list_add(&list, table->columns[i].name);
 	}
 	if (list.any && !request->columns)
-		cu_buf_puts(message, ". You can exclude them from the shape by explicitly listing which columns to fetch in the "
-				     "'columns' query param");
+		cu_buf_puts(message,
+			    ". You can exclude them from the shape by explicitly listing which columns to fetch in the "
+			    "'columns' query param");
 	return list.any ? CU_EINVAL : 0;
 }
 
@@ -72,7 +74,10 @@ static int finish(cu_definition *def)
 {
 	struct cu_item_column_spec *columns = cu_xzalloc(def->columns_len * sizeof *columns);
 	struct cu_item_layout_spec spec = {
-		.schema = def->schema, .table = def->name, .columns = columns, .columns_n = def->columns_len,
+		.schema = def->schema,
+		.table = def->name,
+		.columns = columns,
+		.columns_n = def->columns_len,
 	};
 	cu_buf key = CU_BUF_INIT;
 	int rc;
@@ -80,12 +85,15 @@ static int finish(cu_definition *def)
 	cu_buf_printf(&key, "%" PRIu32 " ", def->oid);
 	cu_buf_put_json(&key, def->schema, strlen(def->schema));
 	cu_buf_put_json(&key, def->name, strlen(def->name));
-	cu_buf_printf(&key, " %s %s", def->replica_full ? "full" : "default", def->changes_only ? "changes_only" : "full");
+	cu_buf_printf(&key, " %s %s", def->replica_full ? "full" : "default",
+		      def->changes_only ? "changes_only" : "full");
 	for (unsigned i = 0; i < def->columns_len; i++) {
 		const struct cu_definition_column *column = &def->columns[i];
 
 		columns[i] = (struct cu_item_column_spec){
-			.name = column->name, .selected = column->selected, .pk_index = column->pk_index,
+			.name = column->name,
+			.selected = column->selected,
+			.pk_index = column->pk_index,
 		};
 		cu_buf_printf(&key, " %s%" PRIu32 ",%" PRId32 ",%d", column->selected ? "+" : "-", column->type_oid,
 			      column->typmod, column->pk_index);
@@ -134,8 +142,11 @@ int cu_definition_new(const struct cu_table *table, const struct cu_definition_r
 		if (wanted)
 			selected[selected_len++] = (uint16_t)i;
 		def->columns[def->columns_len++] = (struct cu_definition_column){
-			.name = cu_xstrdup(column->name), .type_oid = column->type_oid, .typmod = column->typmod,
-			.pk_index = column->pk_index, .selected = wanted,
+			.name = cu_xstrdup(column->name),
+			.type_oid = column->type_oid,
+			.typmod = column->typmod,
+			.pk_index = column->pk_index,
+			.selected = wanted,
 		};
 	}
 	cu_catalog_put_schema_json(&schema_json, table, selected, selected_len);
@@ -235,9 +246,10 @@ int cu_definition_put_json(const cu_definition *def, cu_buf *out)
 	for (unsigned i = 0; i < def->columns_len; i++) {
 		const struct cu_definition_column *column = &def->columns[i];
 
-		json_array_append_new(columns, json_pack("{s:s, s:I, s:i, s:i, s:b}", "name", column->name, "type",
-							 (json_int_t)column->type_oid, "typmod", (int)column->typmod,
-							 "pk", (int)column->pk_index, "selected", (int)column->selected));
+		json_array_append_new(columns,
+				      json_pack("{s:s, s:I, s:i, s:i, s:b}", "name", column->name, "type",
+						(json_int_t)column->type_oid, "typmod", (int)column->typmod, "pk",
+						(int)column->pk_index, "selected", (int)column->selected));
 	}
 	root = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:o, s:s%}", "schema", def->schema, "table", def->name, "oid",
 			 (json_int_t)def->oid, "partitioned", (int)def->partitioned, "replica_full",
@@ -272,7 +284,10 @@ static int parse_columns(cu_definition *def, json_t *columns)
 		if (type < 0 || type > UINT32_MAX || pk < -1 || pk >= (int)len)
 			return CU_ECORRUPT;
 		def->columns[def->columns_len++] = (struct cu_definition_column){
-			.name = cu_xstrdup(name), .type_oid = (uint32_t)type, .typmod = typmod, .pk_index = (int16_t)pk,
+			.name = cu_xstrdup(name),
+			.type_oid = (uint32_t)type,
+			.typmod = typmod,
+			.pk_index = (int16_t)pk,
 			.selected = selected != 0,
 		};
 	}
@@ -289,10 +304,11 @@ int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def)
 	size_t schema_json_len;
 	cu_definition *def = NULL;
 
-	if (!root || json_unpack(root, "{s:s, s:s, s:I, s:b, s:b, s:b, s:o, s:s%}", "schema", &schema, "table", &name,
-				 "oid", &oid, "partitioned", &partitioned, "replica_full", &replica_full,
-				 "changes_only", &changes_only, "columns", &columns, "electric_schema", &schema_json,
-				 &schema_json_len) != 0 || oid < 0 || oid > UINT32_MAX)
+	if (!root ||
+	    json_unpack(root, "{s:s, s:s, s:I, s:b, s:b, s:b, s:o, s:s%}", "schema", &schema, "table", &name, "oid",
+			&oid, "partitioned", &partitioned, "replica_full", &replica_full, "changes_only", &changes_only,
+			"columns", &columns, "electric_schema", &schema_json, &schema_json_len) != 0 ||
+	    oid < 0 || oid > UINT32_MAX)
 		goto out;
 	def = cu_xzalloc(sizeof *def);
 	atomic_init(&def->refs, 1);

@@ -16,7 +16,7 @@ struct cu_definition_column {
 	char *name;
 	uint32_t type_oid;
 	int32_t typmod;
-	int16_t pk_index;  /* -1: not in the primary key */
+	int16_t pk_index; /* -1: not in the primary key */
 	bool selected;
 };
 
@@ -25,15 +25,15 @@ typedef struct cu_definition {
 	char *schema;
 	char *name;
 	uint32_t oid;
-	bool partitioned;          /* changes arrive under the oids of its partitions */
+	bool partitioned; /* changes arrive under the oids of its partitions */
 	bool replica_full;
-	bool changes_only;         /* log=changes_only: the snapshot has no rows */
+	bool changes_only;                    /* log=changes_only: the snapshot has no rows */
 	struct cu_definition_column *columns; /* by attnum; generated ones are not in the stream and not here */
 	unsigned columns_len;
-	char *schema_json;         /* the electric-schema header */
+	char *schema_json; /* the electric-schema header */
 	size_t schema_json_len;
 	cu_item_layout *layout;
-	char *key;                 /* canonical text of all of the above that makes a shape */
+	char *key; /* canonical text of all of the above that makes a shape */
 	uint64_t key_hash;
 } cu_definition;
 
@@ -43,7 +43,7 @@ struct cu_definition_request {
 	size_t columns_len;
 	bool replica_full;
 	bool changes_only;
-	bool generated_in_stream;   /* Postgres 18 and newer */
+	bool generated_in_stream; /* Postgres 18 and newer */
 };
 
 /* Checks the request against the table. CU_EINVAL: `ret_message` (appended) is what the client is told about its

@@ -32,7 +32,7 @@ struct cu_item_column_spec {
 struct cu_item_layout_spec {
 	const char *schema;
 	const char *table;
-	unsigned columns_n; /* <= CU_COLUMNS_MAX */
+	unsigned columns_n;                        /* <= CU_COLUMNS_MAX */
 	const struct cu_item_column_spec *columns; /* in the order of the rows */
 };
 

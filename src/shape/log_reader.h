@@ -15,13 +15,13 @@
 #define CU_LOG_READER_PIECE ((size_t)64 * 1024) /* aimed at; one item may be larger */
 
 typedef struct cu_log_reader {
-	cu_shape *shape;   /* a reference */
+	cu_shape *shape; /* a reference */
 	cu_changelog *log;
-	cu_offset at;      /* last item given out */
-	cu_offset end;     /* last item to give out */
-	uint64_t resume;   /* position of the record behind `at` when a piece ended inside a run; 0: at a run's start */
-	bool any;          /* an item has been given out: a comma comes before the next */
-	char *window;      /* bytes of the change log */
+	cu_offset at;    /* last item given out */
+	cu_offset end;   /* last item to give out */
+	uint64_t resume; /* position of the record behind `at` when a piece ended inside a run; 0: at a run's start */
+	bool any;        /* an item has been given out: a comma comes before the next */
+	char *window;    /* bytes of the change log */
 	size_t window_cap;
 	uint64_t window_pos;
 	size_t window_len;

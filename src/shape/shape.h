@@ -24,13 +24,13 @@ enum cu_shape_state {
 	CU_SHAPE_CREATING,
 	CU_SHAPE_LIVE,
 	CU_SHAPE_REMOVING, /* no longer served anew; its removal is not durable yet, so nobody is told */
-	CU_SHAPE_GONE,  /* durably gone: 409, or the failure if it has one */
+	CU_SHAPE_GONE,     /* durably gone: 409, or the failure if it has one */
 };
 
 /* Why a shape could not be created: what its first readers are told. */
 struct cu_shape_failure {
-	int status;        /* HTTP: 400, 409, 500 or 503 */
-	char *message;     /* owned */
+	int status;    /* HTTP: 400, 409, 500 or 503 */
+	char *message; /* owned */
 };
 
 struct cu_snapshot_chunk {
@@ -45,19 +45,19 @@ typedef struct cu_shape {
 	atomic_uint refs;
 
 	/* set once */
-	uint64_t id;              /* names it on disk and in fan-out records; never reused */
+	uint64_t id; /* names it on disk and in fan-out records; never reused */
 	char *handle;
 	cu_definition *def;
 
 	/* any thread, under lock */
 	pthread_mutex_t lock;
 	enum cu_shape_state state;
-	bool durable;             /* its record is committed: the handle may be given out */
+	bool durable; /* its record is committed: the handle may be given out */
 	bool range_known;
-	cu_snapshot_range range;  /* immutable once range_known */
+	cu_snapshot_range range; /* immutable once range_known */
 	struct cu_snapshot_chunk *chunks;
-	size_t chunks_len;        /* complete ones, ready to be read */
-	bool snapshot_complete;   /* no further chunk will come */
+	size_t chunks_len;      /* complete ones, ready to be read */
+	bool snapshot_complete; /* no further chunk will come */
 	cu_tail tail;
 	struct cu_shape_failure failure; /* message NULL: none */
 
@@ -66,10 +66,10 @@ typedef struct cu_shape {
 	_Atomic uint64_t waiting_loops;
 
 	/* collector thread only */
-	uint32_t event;           /* index + 1 of its event in the fragment being put together; 0: none */
-	bool touched;             /* has items in the open transaction */
-	bool dirty;               /* has committed runs that are not shown yet */
-	bool doomed;              /* is removed when the fragment being put together goes through */
+	uint32_t event;              /* index + 1 of its event in the fragment being put together; 0: none */
+	bool touched;                /* has items in the open transaction */
+	bool dirty;                  /* has committed runs that are not shown yet */
+	bool doomed;                 /* is removed when the fragment being put together goes through */
 	struct cu_shape_view *views; /* how each relation's columns map to the definition's */
 
 	/* shape set only */
@@ -91,7 +91,7 @@ struct cu_shape_status {
 	bool durable;
 	bool snapshot_complete;
 	size_t chunks_len;
-	cu_offset latest;         /* 0_inf when nothing has changed since the snapshot */
+	cu_offset latest; /* 0_inf when nothing has changed since the snapshot */
 };
 struct cu_shape_status cu_shape_status(cu_shape *shape);
 

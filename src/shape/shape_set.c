@@ -18,7 +18,7 @@ struct cu_shape_set {
 	cu_map by_key;    /* hash of the definition's key → chain by next_same_hash_key; not those being removed */
 	cu_map by_id;
 	uint64_t last_handle_us; /* handles never repeat, whatever the clock does */
-	uint64_t *unremoved; /* ids of shapes whose removal could not be stored */
+	uint64_t *unremoved;     /* ids of shapes whose removal could not be stored */
 	size_t unremoved_len, unremoved_cap;
 	size_t removals_retried; /* … that are being tried again */
 };
@@ -257,7 +257,8 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 	shape->chunks_len = row->snapshot.chunks_len;
 	shape->chunks = cu_xzalloc(shape->chunks_len * sizeof *shape->chunks);
 	for (size_t i = 0; i < shape->chunks_len; i++)
-		shape->chunks[i] = (struct cu_snapshot_chunk){ row->snapshot.chunks[i].bytes, row->snapshot.chunks[i].crc };
+		shape->chunks[i] =
+			(struct cu_snapshot_chunk){ row->snapshot.chunks[i].bytes, row->snapshot.chunks[i].crc };
 	pthread_mutex_lock(&set->lock);
 	set->last_handle_us = CU_MAX(set->last_handle_us, handle_us(shape->handle));
 	insert(set, shape);
@@ -359,7 +360,10 @@ cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def)
 	rc = cu_definition_put_json(def, &json);
 	if (rc == 0) {
 		struct cu_shape_row row = {
-			.id = shape->id, .handle = shape->handle, .definition = json.data, .definition_len = json.len,
+			.id = shape->id,
+			.handle = shape->handle,
+			.definition = json.data,
+			.definition_len = json.len,
 			.created_us = cu_wall_us(),
 		};
 		struct pending *pending = pending_new(set, shape);
@@ -393,10 +397,11 @@ static void unstored(void *ctx, int rc)
 	struct pending *pending = ctx;
 
 	if (rc < 0) {
-		cu_error("a removed shape's record could not be deleted; its readers are told all the same, and it is tried again "
-			 "before the next checkpoint",
-			 CU_KV("handle", pending->shape->handle), CU_KV("error", cu_strerror(rc)),
-			 CU_KV("next", "check the storage directory's disk"));
+		cu_error(
+			"a removed shape's record could not be deleted; its readers are told all the same, and it is tried again "
+			"before the next checkpoint",
+			CU_KV("handle", pending->shape->handle), CU_KV("error", cu_strerror(rc)),
+			CU_KV("next", "check the storage directory's disk"));
 		pthread_mutex_lock(&pending->set->lock);
 		keep_unremoved(pending->set, pending->shape->id);
 		pthread_mutex_unlock(&pending->set->lock);

@@ -16,8 +16,8 @@
 typedef struct cu_shape_set cu_shape_set;
 
 struct cu_shape_set_opts {
-	cu_store *store;         /* borrowed; may be set later with cu_shape_set_use_store() */
-	uint64_t chunk_bytes;    /* size at which an answer ends */
+	cu_store *store;      /* borrowed; may be set later with cu_shape_set_use_store() */
+	uint64_t chunk_bytes; /* size at which an answer ends */
 	/* A new shape: take its snapshot. Borrowed; keep a reference. */
 	void (*create)(void *ctx, cu_shape *shape);
 	/* A shape is being removed: out of the router and the registry with it. */

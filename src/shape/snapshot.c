@@ -107,7 +107,8 @@ static void find_namesakes(void *ctx, uint32_t oid, struct cu_router_targets tar
 	for (size_t i = 0; i < targets.len; i++) {
 		cu_shape *shape = targets.list[i];
 
-		if (strcmp(shape->def->name, found->def->name) != 0 || strcmp(shape->def->schema, found->def->schema) != 0)
+		if (strcmp(shape->def->name, found->def->name) != 0 ||
+		    strcmp(shape->def->schema, found->def->schema) != 0)
 			continue;
 		found->list = cu_xrealloc(found->list, (found->len + 1) * sizeof(*found->list));
 		found->list[found->len++] = cu_shape_ref(shape);
@@ -158,15 +159,18 @@ static int current_snapshot(struct job *job, cu_snapshot_range *ret_range)
 
 	/* The lock comes before the snapshot: a TRUNCATE, or an ALTER that rewrites the table, between snapshot and COPY would
 	 * show an empty table to the COPY, and a rewrite leaves no trace in the stream. */
-	cu_buf_printf(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " CU_PG_DISPLAY_SETTINGS_LOCAL
-		      " SET LOCAL lock_timeout = '%ums'; LOCK TABLE ", CU_SNAPSHOT_LOCK_WAIT_MS);
+	cu_buf_printf(&sql,
+		      "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " CU_PG_DISPLAY_SETTINGS_LOCAL
+		      " SET LOCAL lock_timeout = '%ums'; LOCK TABLE ",
+		      CU_SNAPSHOT_LOCK_WAIT_MS);
 	cu_pg_put_relation(&sql, job->shape->def->schema, job->shape->def->name);
 	cu_buf_puts(&sql, " IN ACCESS SHARE MODE; SELECT pg_catalog.pg_current_snapshot()::text, "
-			 "pg_catalog.pg_current_wal_insert_lsn()::text");
+			  "pg_catalog.pg_current_wal_insert_lsn()::text");
 	rc = cu_buf_failed(&sql) ? CU_ENOMEM : cu_pg_exec(job->conn, cu_buf_str(&sql), &result, &job->err);
 	cu_buf_fini(&sql);
 	if (rc == 0)
-		rc = PQntuples(result) == 1 ? cu_snapshot_range_parse(PQgetvalue(result, 0, 0), ret_range) : CU_ECORRUPT;
+		rc = PQntuples(result) == 1 ? cu_snapshot_range_parse(PQgetvalue(result, 0, 0), ret_range)
+					    : CU_ECORRUPT;
 	if (rc == 0)
 		rc = cu_lsn_parse(PQgetvalue(result, 0, 1), &ret_range->lsn);
 	PQclear(result);
@@ -241,7 +245,8 @@ static int add_row(struct job *job, const char *line, size_t len)
 		rc = chunk_end(job, false);
 		if (rc < 0)
 			return rc;
-		rc = cu_chunk_writer_new(cu_store_chunks(job->env->store), job->shape->id, job->chunks_len, &job->writer);
+		rc = cu_chunk_writer_new(cu_store_chunks(job->env->store), job->shape->id, job->chunks_len,
+					 &job->writer);
 		if (rc < 0)
 			return rc;
 	}
@@ -322,7 +327,11 @@ static int complete(struct job *job)
 	const cu_snapshot_range *range = &job->shape->range;
 	struct completion *completion;
 	struct cu_snapshot_info info = {
-		.xmin = range->xmin, .xmax = range->xmax, .lsn = range->lsn, .chunks = job->chunks, .chunks_len = job->chunks_len,
+		.xmin = range->xmin,
+		.xmax = range->xmax,
+		.lsn = range->lsn,
+		.chunks = job->chunks,
+		.chunks_len = job->chunks_len,
 	};
 	cu_buf xip = CU_BUF_INIT;
 	int rc;

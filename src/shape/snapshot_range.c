@@ -84,8 +84,10 @@ bool cu_snapshot_range_holds_xid(const cu_snapshot_range *range, uint32_t xid)
 
 void cu_snapshot_range_put_message(const cu_snapshot_range *range, cu_buf *out)
 {
-	cu_buf_printf(out, "{\"headers\":{\"control\":\"snapshot-end\",\"xmin\":\"%" PRIu64 "\",\"xmax\":\"%" PRIu64
-		      "\",\"xip_list\":[", range->xmin, range->xmax);
+	cu_buf_printf(out,
+		      "{\"headers\":{\"control\":\"snapshot-end\",\"xmin\":\"%" PRIu64 "\",\"xmax\":\"%" PRIu64
+		      "\",\"xip_list\":[",
+		      range->xmin, range->xmax);
 	for (size_t i = 0; i < range->xip_len; i++)
 		cu_buf_printf(out, "%s\"%" PRIu64 "\"", i ? "," : "", range->xip[i]);
 	cu_buf_puts(out, "]}}");

@@ -9,9 +9,9 @@
 #include "base/buf.h"
 
 typedef struct cu_snapshot_range {
-	uint64_t xmin;     /* everything below is visible */
-	uint64_t xmax;     /* nothing from here on is visible */
-	uint64_t *xip;     /* sorted: still running in between, not visible */
+	uint64_t xmin; /* everything below is visible */
+	uint64_t xmax; /* nothing from here on is visible */
+	uint64_t *xip; /* sorted: still running in between, not visible */
 	size_t xip_len;
 	/* The server's WAL position after the snapshot was taken: a transaction that committed at or behind it is not held,
 	 * whatever its number. Without this, numbers that come around after 2^31 transactions would look old. */

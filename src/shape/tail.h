@@ -22,9 +22,9 @@ struct cu_tail_run {
 	uint64_t pos;      /* change log position of the first item's payload */
 	uint32_t span;     /* bytes from there to the end of the last payload, record headers in between included */
 	uint32_t items;
-	uint32_t bytes;    /* payload bytes alone */
+	uint32_t bytes; /* payload bytes alone */
 	uint32_t xid;
-	bool last;         /* its last item is the transaction's last in this shape */
+	bool last; /* its last item is the transaction's last in this shape */
 };
 
 /* Makes the item part of the run if it is its next neighbour in the change log, or the first (run->items == 0; tx and

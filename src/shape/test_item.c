@@ -55,7 +55,9 @@ static cu_item_layout *layout_from(const char *schema, const char *table, unsign
 static cu_item_layout *items_layout(void)
 {
 	static const struct cu_item_column_spec columns[] = {
-		{ "id", true, 0 }, { "title", true, -1 }, { "n", true, -1 },
+		{ "id", true, 0 },
+		{ "title", true, -1 },
+		{ "n", true, -1 },
 	};
 
 	return layout_from("public", "items", 3, columns);
@@ -89,23 +91,52 @@ static void keys_double_slashes_and_dots_and_mark_nulls(void **state)
 		const char *json;
 	} cases[] = {
 		/* In the order of the key, not of the table. */
-		{ "hello", "world", 2, pk_ab, { "second", "first" }, "\"hello\".\"world\"/\"first\"/\"second\"",
+		{ "hello",
+		  "world",
+		  2,
+		  pk_ab,
+		  { "second", "first" },
+		  "\"hello\".\"world\"/\"first\"/\"second\"",
 		  "\"\\\"hello\\\".\\\"world\\\"/\\\"first\\\"/\\\"second\\\"\"" },
 		/* Slashes in values are doubled, dots are not. */
-		{ "s", "t", 2, pk_ab, { "/", "a/b//c.d/" }, "\"s\".\"t\"/\"a//b////c.d//\"/\"//\"",
+		{ "s",
+		  "t",
+		  2,
+		  pk_ab,
+		  { "/", "a/b//c.d/" },
+		  "\"s\".\"t\"/\"a//b////c.d//\"/\"//\"",
 		  "\"\\\"s\\\".\\\"t\\\"/\\\"a//b////c.d//\\\"/\\\"//\\\"\"" },
 		/* No primary key: all columns by name, bytewise; null is _, empty is "". */
-		{ "s", "t", 3, no_pk, { "3", NIL, "" }, "\"s\".\"t\"/_/\"\"/\"3\"",
+		{ "s",
+		  "t",
+		  3,
+		  no_pk,
+		  { "3", NIL, "" },
+		  "\"s\".\"t\"/_/\"\"/\"3\"",
 		  "\"\\\"s\\\".\\\"t\\\"/_/\\\"\\\"/\\\"3\\\"\"" },
 		/* A text that looks like null is quoted. */
 		{ "s", "t", 1, only, { "_" }, "\"s\".\"t\"/\"_\"", "\"\\\"s\\\".\\\"t\\\"/\\\"_\\\"\"" },
 		/* Names: slashes and dots doubled, quotes as they are. */
-		{ "a\".\"b", "c", 1, only, { "" }, "\"a\"..\"b\".\"c\"/\"\"",
+		{ "a\".\"b",
+		  "c",
+		  1,
+		  only,
+		  { "" },
+		  "\"a\"..\"b\".\"c\"/\"\"",
 		  "\"\\\"a\\\"..\\\"b\\\".\\\"c\\\"/\\\"\\\"\"" },
-		{ "odd/", "na.me", 1, only, { "x" }, "\"odd//\".\"na..me\"/\"x\"",
+		{ "odd/",
+		  "na.me",
+		  1,
+		  only,
+		  { "x" },
+		  "\"odd//\".\"na..me\"/\"x\"",
 		  "\"\\\"odd//\\\".\\\"na..me\\\"/\\\"x\\\"\"" },
 		/* Quotes, backslashes, control characters and non-ASCII: raw in the key, escaped in JSON. */
-		{ "\xc3\xbc", "t", 1, only, { "q\"\\\n\x01/\xe2\x82\xac" },
+		{ "\xc3\xbc",
+		  "t",
+		  1,
+		  only,
+		  { "q\"\\\n\x01/\xe2\x82\xac" },
 		  "\"\xc3\xbc\".\"t\"/\"q\"\\\n\x01//\xe2\x82\xac\"",
 		  "\"\\\"\xc3\xbc\\\".\\\"t\\\"/\\\"q\\\"\\\\\\n\\u0001//\xe2\x82\xac\\\"\"" },
 	};
@@ -113,8 +144,7 @@ static void keys_double_slashes_and_dots_and_mark_nulls(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < CU_ARRAY_LEN(cases); i++) {
-		cu_item_layout *layout =
-			layout_from(cases[i].schema, cases[i].table, cases[i].n, cases[i].columns);
+		cu_item_layout *layout = layout_from(cases[i].schema, cases[i].table, cases[i].n, cases[i].columns);
 		struct row row = row_from(cases[i].row);
 
 		cu_item_put_key(&out, layout, row.values);
@@ -149,8 +179,8 @@ static void insert_writes_all_selected_columns(void **state)
 	(void)state;
 	cu_item_put_insert(&out, layout, &op, ROW("4", "\"four\"\t\xc3\xbc\\", "40"));
 	cu_buf_puts(&out, CU_ITEM_END_LAST);
-	assert_text(&out, KEY("4") "{\"id\":\"4\",\"n\":\"40\",\"title\":\"\\\"four\\\"\\t\xc3\xbc\\\\\"}"
-		    HEADERS("insert") OP ",\"last\":true}}");
+	assert_text(&out, KEY("4") "{\"id\":\"4\",\"n\":\"40\",\"title\":\"\\\"four\\\"\\t\xc3\xbc\\\\\"}" HEADERS(
+				  "insert") OP ",\"last\":true}}");
 	cu_item_put_insert(&out, layout, &op_full, ROW("4", NIL, ""));
 	cu_buf_puts(&out, CU_ITEM_END);
 	assert_text(&out, KEY("4") "{\"id\":\"4\",\"n\":\"\",\"title\":null}" HEADERS("insert") OP_FULL "}}");
@@ -197,11 +227,11 @@ static void full_replica_update_writes_all_and_old_values_of_the_changed(void **
 
 	(void)state;
 	cu_item_put_update(&out, layout, &op_full, ROW("4", "large", NIL), ROW("4", SAME, "41"));
-	assert_text(&out, KEY("4") "{\"id\":\"4\",\"n\":\"41\",\"title\":\"large\"},\"old_value\":{\"n\":null}"
-		    HEADERS("update") OP_FULL);
+	assert_text(&out, KEY("4") "{\"id\":\"4\",\"n\":\"41\",\"title\":\"large\"},\"old_value\":{\"n\":null}" HEADERS(
+				  "update") OP_FULL);
 	cu_item_put_update(&out, layout, &op_full, ROW("4", "a", "1"), ROW("4", "a", "1"));
-	assert_text(&out, KEY("4") "{\"id\":\"4\",\"n\":\"1\",\"title\":\"a\"},\"old_value\":{}"
-		    HEADERS("update") OP_FULL);
+	assert_text(&out,
+		    KEY("4") "{\"id\":\"4\",\"n\":\"1\",\"title\":\"a\"},\"old_value\":{}" HEADERS("update") OP_FULL);
 	cu_buf_fini(&out);
 	cu_item_layout_free(&layout);
 }
@@ -260,8 +290,9 @@ static void table_without_a_key_deletes_with_all_columns(void **state)
 	assert_false(cu_item_layout_has_pk(layout));
 	assert_true(cu_item_key_changed(layout, ROW("1", NIL), ROW("1", "")));
 	cu_item_put_delete_key_change(&out, layout, &op, ROW("1", NIL), ROW("1", "x"));
-	assert_text(&out, "{\"key\":\"\\\"public\\\".\\\"items\\\"/_/\\\"1\\\"\",\"value\":{\"a\":null,\"b\":\"1\"}"
-		    HEADERS("delete") OP ",\"key_change_to\":\"\\\"public\\\".\\\"items\\\"/\\\"x\\\"/\\\"1\\\"\"");
+	assert_text(&out,
+		    "{\"key\":\"\\\"public\\\".\\\"items\\\"/_/\\\"1\\\"\",\"value\":{\"a\":null,\"b\":\"1\"}" HEADERS(
+			    "delete") OP ",\"key_change_to\":\"\\\"public\\\".\\\"items\\\"/\\\"x\\\"/\\\"1\\\"\"");
 	cu_buf_fini(&out);
 	cu_item_layout_free(&layout);
 }
@@ -269,7 +300,9 @@ static void table_without_a_key_deletes_with_all_columns(void **state)
 static void only_selected_columns_count_and_are_written(void **state)
 {
 	static const struct cu_item_column_spec columns[] = {
-		{ "id", true, 0 }, { "hidden", false, -1 }, { "we\"ird\xc3\xbc", true, -1 },
+		{ "id", true, 0 },
+		{ "hidden", false, -1 },
+		{ "we\"ird\xc3\xbc", true, -1 },
 	};
 	cu_item_layout *layout = layout_from("public", "items", 3, columns);
 	cu_buf out = CU_BUF_INIT;
@@ -311,7 +344,8 @@ static void bad_specs_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < CU_ARRAY_LEN(cases); i++) {
 		struct cu_item_column_spec columns[] = {
-			{ "a", true, cases[i].pk_index[0] }, { "b", true, cases[i].pk_index[1] },
+			{ "a", true, cases[i].pk_index[0] },
+			{ "b", true, cases[i].pk_index[1] },
 		};
 		struct cu_item_layout_spec spec = { "s", "t", 2, columns };
 

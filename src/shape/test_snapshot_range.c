@@ -224,7 +224,8 @@ static void numbers_that_have_come_around_are_not_held(void **state)
 	cu_snapshot_range range;
 
 	(void)state;
-	assert_int_equal(cu_snapshot_range_parse("4294967396:4294967406:4294967401", &range), 0); /* 2^32 + 100, 110, 105 */
+	assert_int_equal(cu_snapshot_range_parse("4294967396:4294967406:4294967401", &range),
+			 0); /* 2^32 + 100, 110, 105 */
 	range.lsn = 5000;
 	assert_true(cu_snapshot_range_holds(&range, 104, 4999));
 	assert_false(cu_snapshot_range_holds(&range, 105, 4999));

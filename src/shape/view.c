@@ -37,8 +37,8 @@ static cu_shape_view *view_new(const cu_definition *def, const struct cu_relatio
 {
 	cu_shape_view *view;
 
-	if (relation->oid == def->oid && (strcmp(relation->schema, def->schema) != 0 ||
-					  strcmp(relation->name, def->name) != 0)) {
+	if (relation->oid == def->oid &&
+	    (strcmp(relation->schema, def->schema) != 0 || strcmp(relation->name, def->name) != 0)) {
 		*ret_why = "the table was renamed";
 		return NULL;
 	}

@@ -15,7 +15,7 @@
 /* A relation as the stream described it last. */
 struct cu_relation {
 	uint32_t oid;
-	uint32_t generation;         /* grows with each description that differs, over all relations */
+	uint32_t generation; /* grows with each description that differs, over all relations */
 	char replica_identity;
 	char *schema;
 	char *name;
@@ -24,7 +24,7 @@ struct cu_relation {
 		char *name;
 		uint32_t type_oid;
 		int32_t typmod;
-	} *columns;
+	} * columns;
 	/* The relation itself, then its partitioned ancestors: whose shapes its changes belong to. */
 	uint32_t *route_oids;
 	unsigned route_len;

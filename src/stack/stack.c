@@ -96,8 +96,8 @@ static int load_shape(void *ctx, const struct cu_shape_row *row)
 		rc = cu_shape_set_restore(stack->shapes, row);
 	if (rc == 0)
 		return 0;
-	cu_warn(rc == CU_EAGAIN ? "a stored shape's snapshot was interrupted; it is made anew when asked for" :
-				  "a stored shape cannot be read; it is made anew when asked for",
+	cu_warn(rc == CU_EAGAIN ? "a stored shape's snapshot was interrupted; it is made anew when asked for"
+				: "a stored shape cannot be read; it is made anew when asked for",
 		CU_KV("handle", row->handle), CU_KV("error", cu_strerror(rc)));
 	stack->broken = cu_xrealloc(stack->broken, (stack->broken_len + 1) * sizeof *stack->broken);
 	stack->broken[stack->broken_len++] = row->id;
@@ -214,8 +214,13 @@ static int ancestors_of(void *ctx, uint32_t oid, uint32_t xid, uint32_t *ret_oid
 {
 	struct cu_stack *stack = ctx;
 	struct ancestors ask = {
-		.stack = stack, .oid = oid, .xid = xid, .oids = ret_oids, .max = max,
-		.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER,
+		.stack = stack,
+		.oid = oid,
+		.xid = xid,
+		.oids = ret_oids,
+		.max = max,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.cond = PTHREAD_COND_INITIALIZER,
 	};
 	int rc = cu_pool_submit(stack->pool, CU_POOL_SHORT, run_ancestors, &ask);
 
@@ -264,7 +269,9 @@ static bool generated_in_stream(void *ctx)
 static int start_consumers(struct cu_stack *stack)
 {
 	struct cu_consumer_registry_opts opts = {
-		.start_consumer = cu_consumers_start, .remove_shapes = cu_consumers_remove_shapes, .ctx = &stack->consumers,
+		.start_consumer = cu_consumers_start,
+		.remove_shapes = cu_consumers_remove_shapes,
+		.ctx = &stack->consumers,
 	};
 	int rc = cu_actor_system_new(NULL, &stack->actors);
 
@@ -322,8 +329,13 @@ static int start_postgres(struct cu_stack *stack)
 	if (rc < 0)
 		return rc;
 	stack->snapshots = (struct cu_snapshot_env){
-		.shapes = stack->shapes, .store = stack->store, .router = stack->router, .publication = stack->publication,
-		.catalog = stack->catalog, .recent = stack->recent, .pool = stack->pool,
+		.shapes = stack->shapes,
+		.store = stack->store,
+		.router = stack->router,
+		.publication = stack->publication,
+		.catalog = stack->catalog,
+		.recent = stack->recent,
+		.pool = stack->pool,
 		.chunk_bytes = stack->opts.chunk_bytes,
 	};
 	collector.replication = stack->replication;
@@ -343,16 +355,27 @@ static int start_http(struct cu_stack *stack)
 {
 	const struct cu_stack_opts *opts = &stack->opts;
 	struct cu_api_opts api = {
-		.shapes = stack->shapes, .store = stack->store, .catalog = stack->catalog, .pool = stack->pool,
-		.collector = stack->collector, .health = health, .generated_in_stream = generated_in_stream, .ctx = stack,
+		.shapes = stack->shapes,
+		.store = stack->store,
+		.catalog = stack->catalog,
+		.pool = stack->pool,
+		.collector = stack->collector,
+		.health = health,
+		.generated_in_stream = generated_in_stream,
+		.ctx = stack,
 		.headers = { opts->cache_max_age_s, opts->cache_stale_age_s, opts->long_poll_ms, opts->sse_timeout_ms },
-		.secret = opts->secret, .allow_shape_deletion = opts->allow_shape_deletion,
-		.long_poll_ms = opts->long_poll_ms, .max_requests_initial = opts->max_requests_initial,
+		.secret = opts->secret,
+		.allow_shape_deletion = opts->allow_shape_deletion,
+		.long_poll_ms = opts->long_poll_ms,
+		.max_requests_initial = opts->max_requests_initial,
 		.max_requests_existing = opts->max_requests_existing,
 	};
 	struct cu_http_opts http = {
-		.host = opts->host, .port = (uint16_t)opts->port, .loops = opts->http_loops,
-		.idle_ms = opts->idle_timeout_ms, .send_stall_ms = opts->send_timeout_ms,
+		.host = opts->host,
+		.port = (uint16_t)opts->port,
+		.loops = opts->http_loops,
+		.idle_ms = opts->idle_timeout_ms,
+		.send_stall_ms = opts->send_timeout_ms,
 		.handlers = { .on_request = cu_api_on_request, .on_wave_end = cu_api_on_wave_end },
 	};
 	cu_http_server *server = NULL;
@@ -373,7 +396,10 @@ int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 {
 	struct cu_stack *stack = cu_xzalloc(sizeof *stack);
 	struct cu_shape_set_opts shapes = {
-		.chunk_bytes = opts->chunk_bytes, .create = shape_created, .forget = shape_forgotten, .wake = shape_woken,
+		.chunk_bytes = opts->chunk_bytes,
+		.create = shape_created,
+		.forget = shape_forgotten,
+		.wake = shape_woken,
 		.ctx = stack,
 	};
 	struct cu_pg_error err;

@@ -131,7 +131,7 @@ int cu_changelog_flush(cu_changelog *cl)
 	if (cl->buffer_len == 0)
 		return 0;
 	rc = cu_file_write_at(cl->ops, cl->last->fd, cl->buffer, cl->buffer_len,
-	                      cl->end - cl->buffer_len - cl->last->base);
+			      cl->end - cl->buffer_len - cl->last->base);
 	if (rc < 0)
 		return rc;
 	cl->buffer_len = 0;
@@ -186,7 +186,7 @@ out:
 
 /* Appends one record of two parts; `head` begins with the record header, whose crc is filled in here. */
 static int record_append(struct cu_changelog *cl, uint8_t *head, size_t head_len, const void *payload,
-                         size_t payload_len)
+			 size_t payload_len)
 {
 	size_t total = head_len + payload_len;
 	uint32_t crc;
@@ -194,8 +194,8 @@ static int record_append(struct cu_changelog *cl, uint8_t *head, size_t head_len
 
 	if (atomic_load_explicit(&cl->broken, memory_order_relaxed))
 		return CU_EIO;
-	if (!cl->last || (cl->end - cl->last->base + total > cl->segment_bytes &&
-	                  cl->end - cl->last->base > CU_SEGMENT_HEADER)) {
+	if (!cl->last ||
+	    (cl->end - cl->last->base + total > cl->segment_bytes && cl->end - cl->last->base > CU_SEGMENT_HEADER)) {
 		rc = segment_start(cl);
 		if (rc < 0)
 			return rc;
@@ -234,7 +234,7 @@ static int record_append(struct cu_changelog *cl, uint8_t *head, size_t head_len
 }
 
 int cu_changelog_append_item(cu_changelog *cl, uint64_t tx, uint64_t op, const void *payload, size_t len,
-                             uint64_t *ret_pos)
+			     uint64_t *ret_pos)
 {
 	uint8_t prefix[CU_RECORD_ITEM_PREFIX_MAX];
 	size_t prefix_len;
@@ -341,7 +341,7 @@ int cu_changelog_read(cu_changelog *cl, uint64_t pos, size_t len, void *out)
 	rc = cu_file_read_at(cl->ops, segment->fd, out, len, pos - segment->base, &got);
 	if (rc == 0 && got < len) {
 		cu_error("the change log is shorter than what was written to it; was a file truncated?",
-		         CU_KV("dir", cl->dir), CU_KV_U64("position", pos));
+			 CU_KV("dir", cl->dir), CU_KV_U64("position", pos));
 		rc = CU_EIO;
 	}
 	segment_unref(cl, segment);
@@ -393,7 +393,7 @@ static int changelog_sync_locked(struct cu_changelog *cl, uint64_t upto)
 	if (rc < 0) {
 		atomic_store(&cl->broken, true);
 		cu_error("the change log is not safe on the disk; it is closed for writing until a restart",
-		         CU_KV("dir", cl->dir), CU_KV_U64("position", upto));
+			 CU_KV("dir", cl->dir), CU_KV_U64("position", upto));
 		return CU_EIO;
 	}
 	cl->synced = upto;

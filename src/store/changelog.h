@@ -48,12 +48,12 @@ enum cu_fanout_flags {
 
 /* Which shapes see which items of a fragment: the items appended since the fan-out record before it. */
 struct cu_fanout {
-	uint64_t tx;       /* final LSN of the transaction, as in its items */
-	uint64_t end_lsn;  /* of the commit record; 0 unless COMMIT */
+	uint64_t tx;      /* final LSN of the transaction, as in its items */
+	uint64_t end_lsn; /* of the commit record; 0 unless COMMIT */
 	uint32_t xid;
-	uint32_t fragment; /* 0, 1, 2 … in the transaction */
-	uint32_t flags;    /* enum cu_fanout_flags */
-	uint32_t items_len; /* set by replay; append counts itself */
+	uint32_t fragment;                    /* 0, 1, 2 … in the transaction */
+	uint32_t flags;                       /* enum cu_fanout_flags */
+	uint32_t items_len;                   /* set by replay; append counts itself */
 	const struct cu_fanout_shape *shapes; /* any order; ascending ids are smallest on disk */
 	const struct cu_fanout_run *runs;     /* of one shape: ascending, not overlapping */
 	uint32_t shapes_len;
@@ -65,13 +65,13 @@ struct cu_fanout {
 typedef int cu_changelog_replay(void *ctx, const struct cu_fanout *fanout, const struct cu_changelog_item *items);
 
 struct cu_changelog_opts {
-	const char *dir;                 /* exists; nothing else lives in it */
-	const struct cu_file_ops *ops;   /* NULL: the system; borrowed while the log lives */
-	uint64_t end_pos;                /* from the checkpoint; everything behind it is cut */
-	cu_changelog_replay *replay;     /* may be NULL */
+	const char *dir;               /* exists; nothing else lives in it */
+	const struct cu_file_ops *ops; /* NULL: the system; borrowed while the log lives */
+	uint64_t end_pos;              /* from the checkpoint; everything behind it is cut */
+	cu_changelog_replay *replay;   /* may be NULL */
 	void *replay_ctx;
-	size_t segment_bytes;            /* 0: CU_SEGMENT_BYTES */
-	size_t buffer_bytes;             /* 0: CU_CHANGELOG_BUFFER */
+	size_t segment_bytes; /* 0: CU_SEGMENT_BYTES */
+	size_t buffer_bytes;  /* 0: CU_CHANGELOG_BUFFER */
 };
 
 /* CU_ECORRUPT (position logged): a record below end_pos is not whole, or the log ends before it. Nothing is cut
@@ -82,15 +82,15 @@ void cu_changelog_free(cu_changelog **cl); /* does not flush; NULL is fine */
 /* *ret_pos (may be NULL): where the payload will be; readable once flushed() is beyond its end. An item lies in one
  * segment. CU_ETOOBIG: over CU_CHANGELOG_RECORD_MAX. */
 int cu_changelog_append_item(cu_changelog *cl, uint64_t tx, uint64_t op, const void *payload, size_t len,
-                             uint64_t *ret_pos);
+			     uint64_t *ret_pos);
 /* CU_EINVAL: a run beyond the fragment's items, or an id over its limit. */
 int cu_changelog_append_fanout(cu_changelog *cl, const struct cu_fanout *fanout);
-int cu_changelog_flush(cu_changelog *cl);  /* to the page cache: readers see everything appended */
-void cu_changelog_idle(cu_changelog *cl);  /* gives the empty write buffer's memory back until the next append */
-uint64_t cu_changelog_end(const cu_changelog *cl);     /* behind the last record appended; after a commit's fan-out:
+int cu_changelog_flush(cu_changelog *cl); /* to the page cache: readers see everything appended */
+void cu_changelog_idle(cu_changelog *cl); /* gives the empty write buffer's memory back until the next append */
+uint64_t cu_changelog_end(const cu_changelog *cl); /* behind the last record appended; after a commit's fan-out:
                                                           the log_pos of a checkpoint */
 uint64_t cu_changelog_flushed(const cu_changelog *cl);
-uint64_t cu_changelog_start(cu_changelog *cl);         /* the oldest position kept */
+uint64_t cu_changelog_start(cu_changelog *cl); /* the oldest position kept */
 
 /* Payload bytes, or a span over neighbouring records of one segment. CU_ENOTFOUND: dropped. CU_EINVAL: not flushed
  * yet, or not within one segment. CU_EIO. */

@@ -39,12 +39,12 @@ struct cu_changelog {
 	uint64_t synced; /* everything below is on the disk */
 
 	/* the writer only */
-	uint64_t end;             /* flushed + buffer_len, outside of an append */
-	struct cu_segment *last;  /* NULL: none yet */
-	uint8_t *buffer;          /* NULL while idle */
+	uint64_t end;            /* flushed + buffer_len, outside of an append */
+	struct cu_segment *last; /* NULL: none yet */
+	uint8_t *buffer;         /* NULL while idle */
 	size_t buffer_len;
-	uint32_t fragment_items;  /* since the last fan-out record */
-	cu_buf scratch;           /* a fan-out record being made */
+	uint32_t fragment_items; /* since the last fan-out record */
+	cu_buf scratch;          /* a fan-out record being made */
 };
 
 /* Returns owned. */

@@ -26,7 +26,7 @@ struct scan {
 	/* the segment being read */
 	int fd;
 	uint64_t base;
-	uint64_t limit; /* offset in the file */
+	uint64_t limit;  /* offset in the file */
 	uint8_t *window; /* bytes [window_at, window_at + window_len) of the file */
 	size_t window_cap;
 	size_t window_len;
@@ -36,17 +36,18 @@ struct scan {
 	struct cu_changelog_item *items;
 	size_t items_len;
 	size_t items_cap;
-	bool open_tx;      /* fragments without their commit */
+	bool open_tx; /* fragments without their commit */
 	bool fanout_seen;
 	struct cu_fanout_decoded fanout;
 };
 
 static int corrupt(const struct scan *scan, uint64_t offset, const char *what)
 {
-	cu_error("the change log is damaged below the checkpoint; restore the directory, or remove it to start over with "
-	         "new shapes",
-	         CU_KV("what", what), CU_KV("dir", scan->cl->dir), CU_KV_U64("segment", scan->base),
-	         CU_KV_U64("position", scan->base + offset));
+	cu_error(
+		"the change log is damaged below the checkpoint; restore the directory, or remove it to start over with "
+		"new shapes",
+		CU_KV("what", what), CU_KV("dir", scan->cl->dir), CU_KV_U64("segment", scan->base),
+		CU_KV_U64("position", scan->base + offset));
 	return CU_ECORRUPT;
 }
 
@@ -85,7 +86,7 @@ static int bases_list(struct scan *scan)
 
 	if (!dir) {
 		cu_error("the change log's directory cannot be read", CU_KV("dir", scan->cl->dir),
-		         CU_KV("error", strerror(errno)));
+			 CU_KV("error", strerror(errno)));
 		return CU_EIO;
 	}
 	while (rc == 0 && (errno = 0, entry = readdir(dir))) {

@@ -278,9 +278,8 @@ int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, uint32_t n, const stru
 		}
 	}
 	if (rc == 0 && (at != info->bytes || crc != info->crc)) {
-		cu_error("a snapshot chunk is not what was written; its shape must go",
-		         CU_KV_U64("shape_id", shape_id), CU_KV_U64("chunk", n), CU_KV_U64("bytes", at),
-		         CU_KV_U64("bytes_expected", info->bytes));
+		cu_error("a snapshot chunk is not what was written; its shape must go", CU_KV_U64("shape_id", shape_id),
+			 CU_KV_U64("chunk", n), CU_KV_U64("bytes", at), CU_KV_U64("bytes_expected", info->bytes));
 		rc = CU_ECORRUPT;
 	}
 	cu_file_close(chunks->ops, &fd);

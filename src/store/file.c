@@ -106,11 +106,11 @@ static int failed(const char *what, const char *path)
 	if (saved == EEXIST)
 		return CU_EEXIST;
 	if (path)
-		cu_error("a file operation failed; look at the disk and the directory's rights", CU_KV("operation", what),
-		         CU_KV("path", path), CU_KV("error", strerror(saved)));
+		cu_error("a file operation failed; look at the disk and the directory's rights",
+			 CU_KV("operation", what), CU_KV("path", path), CU_KV("error", strerror(saved)));
 	else
 		cu_error("a file operation failed; look at the disk", CU_KV("operation", what),
-		         CU_KV("error", strerror(saved)));
+			 CU_KV("error", strerror(saved)));
 	return CU_EIO;
 }
 

@@ -253,7 +253,7 @@ int cu_metadata_put_shape(cu_metadata *md, const struct cu_shape_row *row, cu_st
 }
 
 int cu_metadata_set_snapshot(cu_metadata *md, uint64_t shape_id, const struct cu_snapshot_info *info,
-                             cu_store_done *done, void *ctx)
+			     cu_store_done *done, void *ctx)
 {
 	struct cu_metadata_op *op = op_new(CU_METADATA_SET_SNAPSHOT);
 	int rc;
@@ -286,7 +286,7 @@ int cu_metadata_remove_shape(cu_metadata *md, uint64_t shape_id, cu_store_done *
 }
 
 int cu_metadata_put_relation(cu_metadata *md, uint32_t oid, const void *blob, size_t len, cu_store_done *done,
-                             void *ctx)
+			     void *ctx)
 {
 	struct cu_metadata_op *op = op_new(CU_METADATA_PUT_RELATION);
 	int rc;

@@ -22,8 +22,8 @@ typedef void cu_store_done(void *ctx, int rc);
 struct cu_snapshot_info {
 	uint64_t xmin;
 	uint64_t xmax;
-	uint64_t lsn;         /* WAL position after the snapshot */
-	const char *xip;      /* text as the caller formats it; never NULL when loaded */
+	uint64_t lsn;    /* WAL position after the snapshot */
+	const char *xip; /* text as the caller formats it; never NULL when loaded */
 	uint32_t chunks_len;
 	const struct cu_chunk_info *chunks; /* chunk n = 0, 1 … */
 };
@@ -34,7 +34,7 @@ struct cu_shape_row {
 	const void *definition; /* opaque to storage; binary-safe */
 	size_t definition_len;
 	uint64_t created_us;
-	bool snapshot_complete; /* false: the caller removes the shape (a crash interrupted its snapshot) */
+	bool snapshot_complete;           /* false: the caller removes the shape (a crash interrupted its snapshot) */
 	struct cu_snapshot_info snapshot; /* when complete */
 };
 
@@ -63,10 +63,10 @@ void cu_metadata_free(cu_metadata **md);
 /* `done` may be NULL everywhere below. Only id, handle, definition and created_us of the row are read. */
 int cu_metadata_put_shape(cu_metadata *md, const struct cu_shape_row *row, cu_store_done *done, void *ctx);
 int cu_metadata_set_snapshot(cu_metadata *md, uint64_t shape_id, const struct cu_snapshot_info *info,
-                             cu_store_done *done, void *ctx); /* also marks it complete */
+			     cu_store_done *done, void *ctx); /* also marks it complete */
 int cu_metadata_remove_shape(cu_metadata *md, uint64_t shape_id, cu_store_done *done, void *ctx); /* idempotent */
 int cu_metadata_put_relation(cu_metadata *md, uint32_t oid, const void *blob, size_t len, cu_store_done *done,
-                             void *ctx);
+			     void *ctx);
 int cu_metadata_remove_relation(cu_metadata *md, uint32_t oid, cu_store_done *done, void *ctx);
 int cu_metadata_put_checkpoint(cu_metadata *md, const struct cu_checkpoint *cp, cu_store_done *done, void *ctx);
 int cu_metadata_set(cu_metadata *md, const char *key, const void *value, size_t len, cu_store_done *done, void *ctx);

@@ -25,12 +25,12 @@ struct cu_metadata_op {
 	struct cu_metadata_op *next;
 	enum cu_metadata_kind kind;
 	uint64_t num[5];
-	char *text;                   /* handle, xip, key */
+	char *text; /* handle, xip, key */
 	void *blob;
 	size_t blob_len;
 	struct cu_chunk_info *chunks;
 	uint32_t chunks_len;
-	cu_buf *ret_value;            /* GET; borrowed from the waiting thread */
+	cu_buf *ret_value; /* GET; borrowed from the waiting thread */
 	cu_store_done *done;
 	void *ctx;
 	int rc;
@@ -38,8 +38,7 @@ struct cu_metadata_op {
 
 int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db);
 void cu_metadata_db_close(struct cu_metadata_db **db);
-int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader,
-                        uint64_t *ret_shape_id_max);
+int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, uint64_t *ret_shape_id_max);
 int cu_metadata_db_begin(struct cu_metadata_db *db);
 /* CU_EEXIST and CU_ENOTFOUND have changed nothing; after anything else the transaction must be rolled back. */
 int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op);

@@ -120,7 +120,7 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 		return rc;
 	if (version > SCHEMA_VERSION) {
 		cu_error("the metadata was written by a newer copper; use that version, or another storage directory",
-		         CU_KV("path", path), CU_KV_U64("version", version), CU_KV_U64("supported", SCHEMA_VERSION));
+			 CU_KV("path", path), CU_KV_U64("version", version), CU_KV_U64("supported", SCHEMA_VERSION));
 		return CU_EUNSUPPORTED;
 	}
 	if (version == 0 && tables > 0) {
@@ -129,9 +129,10 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	}
 	/* Pragmas that write come after the check: a file that is refused is not touched. The cache is small because
 	 * nothing here is read twice. */
-	rc = exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -256;"
-	              "PRAGMA journal_size_limit = 4194304; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY",
-	          "settings");
+	rc = exec(db,
+		  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -256;"
+		  "PRAGMA journal_size_limit = 4194304; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY",
+		  "settings");
 	if (rc == 0 && version == 0)
 		rc = exec(db, schema_sql, "create tables");
 	return rc;
@@ -142,10 +143,10 @@ int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db)
 	struct cu_metadata_db *db = cu_xzalloc(sizeof *db);
 	int rc;
 
-	if (sqlite3_open_v2(path, &db->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) !=
-	    SQLITE_OK) {
+	if (sqlite3_open_v2(path, &db->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+			    NULL) != SQLITE_OK) {
 		cu_error("the metadata file cannot be opened", CU_KV("path", path),
-		         CU_KV("error", db->sqlite ? sqlite3_errmsg(db->sqlite) : "out of memory"));
+			 CU_KV("error", db->sqlite ? sqlite3_errmsg(db->sqlite) : "out of memory"));
 		rc = CU_EIO;
 		goto out;
 	}
@@ -306,24 +307,17 @@ int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op)
 	int rc = 0;
 
 	switch (op->kind) {
-	case CU_METADATA_PUT_SHAPE:
-		return run_put_shape(db, op);
-	case CU_METADATA_SET_SNAPSHOT:
-		return run_set_snapshot(db, op);
+	case CU_METADATA_PUT_SHAPE: return run_put_shape(db, op);
+	case CU_METADATA_SET_SNAPSHOT: return run_set_snapshot(db, op);
 	case CU_METADATA_REMOVE_SHAPE:
 		rc = run_simple(db, STMT_CLEAR_CHUNKS, op->num, 1);
 		return rc < 0 ? rc : run_simple(db, STMT_REMOVE_SHAPE, op->num, 1);
 	case CU_METADATA_PUT_RELATION:
-	case CU_METADATA_SET:
-		return run_blob(db, op);
-	case CU_METADATA_REMOVE_RELATION:
-		return run_simple(db, STMT_REMOVE_RELATION, op->num, 1);
-	case CU_METADATA_PUT_CHECKPOINT:
-		return run_simple(db, STMT_PUT_CHECKPOINT, op->num, 5);
-	case CU_METADATA_GET:
-		return run_get(db, op);
-	case CU_METADATA_SYNC:
-		return 0;
+	case CU_METADATA_SET: return run_blob(db, op);
+	case CU_METADATA_REMOVE_RELATION: return run_simple(db, STMT_REMOVE_RELATION, op->num, 1);
+	case CU_METADATA_PUT_CHECKPOINT: return run_simple(db, STMT_PUT_CHECKPOINT, op->num, 5);
+	case CU_METADATA_GET: return run_get(db, op);
+	case CU_METADATA_SYNC: return 0;
 	}
 	return CU_EINVAL;
 }
@@ -376,8 +370,8 @@ static int load_relations(struct cu_metadata_db *db, const struct cu_metadata_lo
 
 	rc = prepare(db, "SELECT oid, blob FROM relation ORDER BY oid", &stmt);
 	while (rc >= 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW)
-		rc = loader->relation(loader->ctx, (uint32_t)sqlite3_column_int64(stmt, 0), sqlite3_column_blob(stmt, 1),
-		                      (size_t)sqlite3_column_bytes(stmt, 1));
+		rc = loader->relation(loader->ctx, (uint32_t)sqlite3_column_int64(stmt, 0),
+				      sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1));
 	if (rc >= 0 && step != SQLITE_DONE)
 		rc = failed(db, "load relations");
 	sqlite3_finalize(stmt);
@@ -409,7 +403,8 @@ static int load_chunks(struct cu_metadata_db *db, sqlite3_stmt *stmt, uint64_t s
 			list->cap = cap;
 		}
 		if (sqlite3_column_int64(stmt, 0) != list->len) {
-			cu_error("metadata: a shape's chunks are not numbered one by one", CU_KV_U64("shape_id", shape_id));
+			cu_error("metadata: a shape's chunks are not numbered one by one",
+				 CU_KV_U64("shape_id", shape_id));
 			rc = CU_ECORRUPT;
 			break;
 		}
@@ -426,7 +421,7 @@ static int load_chunks(struct cu_metadata_db *db, sqlite3_stmt *stmt, uint64_t s
 }
 
 static int load_shape(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, sqlite3_stmt *stmt,
-                      sqlite3_stmt *chunk_stmt, struct chunk_list *list)
+		      sqlite3_stmt *chunk_stmt, struct chunk_list *list)
 {
 	struct cu_shape_row row = { 0 };
 	int rc;
@@ -457,8 +452,11 @@ static int load_shapes(struct cu_metadata_db *db, const struct cu_metadata_loade
 	struct chunk_list list = { 0 };
 	int rc, step = SQLITE_ROW;
 
-	rc = prepare(db, "SELECT id, handle, definition, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, xip FROM shape "
-	                 "ORDER BY id", &stmt);
+	rc = prepare(
+		db,
+		"SELECT id, handle, definition, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, xip FROM shape "
+		"ORDER BY id",
+		&stmt);
 	if (rc == 0)
 		rc = prepare(db, "SELECT n, bytes, items, crc FROM chunk WHERE shape_id = ?1 ORDER BY n", &chunk_stmt);
 	while (rc >= 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW)
@@ -471,8 +469,7 @@ static int load_shapes(struct cu_metadata_db *db, const struct cu_metadata_loade
 	return rc < 0 ? rc : 0;
 }
 
-int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader,
-                        uint64_t *ret_shape_id_max)
+int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, uint64_t *ret_shape_id_max)
 {
 	int rc = 0;
 

@@ -57,8 +57,7 @@ static int64_t unzigzag(uint64_t value)
 	return (int64_t)(value >> 1 ^ -(value & 1));
 }
 
-static bool runs_same(const struct cu_fanout *fanout, const struct cu_fanout_shape *a,
-                      const struct cu_fanout_shape *b)
+static bool runs_same(const struct cu_fanout *fanout, const struct cu_fanout_shape *a, const struct cu_fanout_shape *b)
 {
 	if (a->runs_len != b->runs_len)
 		return false;
@@ -67,7 +66,7 @@ static bool runs_same(const struct cu_fanout *fanout, const struct cu_fanout_sha
 }
 
 static int runs_encode(const struct cu_fanout *fanout, const struct cu_fanout_shape *shape, uint32_t items_len,
-                       cu_buf *out)
+		       cu_buf *out)
 {
 	uint64_t end = 0;
 

@@ -10,8 +10,8 @@
 
 #define CU_SEGMENT_MAGIC "CUCHLOG1"
 #define CU_SEGMENT_HEADER 24u
-#define CU_RECORD_HEADER 8u              /* len, crc */
-#define CU_RECORD_ITEM_PREFIX_MAX 27u    /* header, kind, tx, op */
+#define CU_RECORD_HEADER 8u           /* len, crc */
+#define CU_RECORD_ITEM_PREFIX_MAX 27u /* header, kind, tx, op */
 
 enum cu_record_kind { CU_RECORD_ITEM = 1, CU_RECORD_FANOUT = 2 };
 

@@ -30,9 +30,9 @@ struct cu_store {
 	pthread_mutex_t mtx;
 	pthread_cond_t work;
 	bool stopping;
-	bool trash;              /* there may be something in it */
-	bool checkpoint_queued;  /* the worker has not begun it */
-	bool checkpoint_busy;    /* from cu_store_checkpoint until just before its done */
+	bool trash;             /* there may be something in it */
+	bool checkpoint_queued; /* the worker has not begun it */
+	bool checkpoint_busy;   /* from cu_store_checkpoint until just before its done */
 	struct cu_checkpoint checkpoint;
 	cu_store_done *checkpoint_done;
 	void *checkpoint_ctx;
@@ -279,9 +279,11 @@ static int store_lock(struct cu_store *store)
 
 	if (rc == 0 && flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		rc = errno == EWOULDBLOCK ? CU_EBUSY : CU_EIO;
-		cu_error(rc == CU_EBUSY ? "the storage directory is in use by another copper; stop it, or use another directory"
-		                        : "the storage directory cannot be locked",
-		         CU_KV("dir", store->dir), CU_KV("error", strerror(errno)));
+		cu_error(
+			rc == CU_EBUSY
+				? "the storage directory is in use by another copper; stop it, or use another directory"
+				: "the storage directory cannot be locked",
+			CU_KV("dir", store->dir), CU_KV("error", strerror(errno)));
 	}
 	free(path);
 	return rc;
@@ -323,8 +325,9 @@ static int format_check(struct cu_store *store)
 	if (rc == 0)
 		rc = cu_file_read_at(store->ops, fd, text, sizeof text, 0, &len);
 	if (rc == 0 && (len != strlen(FORMAT_TEXT) || memcmp(text, FORMAT_TEXT, len) != 0)) {
-		cu_error("the storage directory has another format; use the version that wrote it, or another directory",
-		         CU_KV("dir", store->dir), CU_KV_N("format", text, len), CU_KV("supported", FORMAT_TEXT));
+		cu_error(
+			"the storage directory has another format; use the version that wrote it, or another directory",
+			CU_KV("dir", store->dir), CU_KV_N("format", text, len), CU_KV("supported", FORMAT_TEXT));
 		rc = CU_EUNSUPPORTED;
 	}
 out:
@@ -389,7 +392,7 @@ static int worker_start(struct cu_store *store)
 }
 
 int cu_store_open(const char *dir, const struct cu_file_ops *ops, const struct cu_store_loader *loader,
-                  cu_store **ret_store)
+		  cu_store **ret_store)
 {
 	struct cu_store *store = cu_xzalloc(sizeof *store);
 	struct load load = { .loader = loader, .store = store };

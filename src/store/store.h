@@ -26,7 +26,7 @@ struct cu_store_loader {
 /* Makes the directory and its parents when missing. ops NULL: the system. loader may be NULL. Directories of shapes
  * that metadata does not know are removed. */
 int cu_store_open(const char *dir, const struct cu_file_ops *ops, const struct cu_store_loader *loader,
-                  cu_store **ret_store);
+		  cu_store **ret_store);
 /* Finishes a checkpoint under way and what metadata has queued. Does not make a checkpoint. NULL is fine. */
 void cu_store_free(cu_store **store);
 

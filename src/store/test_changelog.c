@@ -29,10 +29,10 @@ static int seen_replay(void *ctx, const struct cu_fanout *f, const struct cu_cha
 	seen->fanouts++;
 	seen->items += f->items_len;
 	cu_buf_printf(&seen->text, "%" PRIu64 "/%u f%u x%u l%" PRIu64 " [", f->tx, f->fragment, f->flags, f->xid,
-	              f->end_lsn);
+		      f->end_lsn);
 	for (uint32_t i = 0; i < f->items_len; i++)
 		cu_buf_printf(&seen->text, "%s%" PRIu64 "+%u%s", i ? " " : "", items[i].op, items[i].len,
-		              items[i].pos ? "" : "?");
+			      items[i].pos ? "" : "?");
 	cu_buf_puts(&seen->text, "]");
 	for (uint32_t i = 0; i < f->shapes_len; i++) {
 		cu_buf_printf(&seen->text, " %" PRIu64 ":", f->shapes[i].shape_id);
@@ -49,7 +49,10 @@ static int seen_replay(void *ctx, const struct cu_fanout *f, const struct cu_cha
 static int open_log(const char *dir, uint64_t end, size_t segment_bytes, struct seen *seen, cu_changelog **ret)
 {
 	struct cu_changelog_opts opts = {
-		.dir = dir, .end_pos = end, .segment_bytes = segment_bytes, .buffer_bytes = 4096,
+		.dir = dir,
+		.end_pos = end,
+		.segment_bytes = segment_bytes,
+		.buffer_bytes = 4096,
 	};
 
 	if (seen) {
@@ -64,8 +67,14 @@ static void append_tx(cu_changelog *cl, uint64_t tx, unsigned items, size_t len)
 {
 	struct cu_fanout_run run = { 0, items };
 	struct cu_fanout_shape shape = { 7, 0, 1 };
-	struct cu_fanout f = { .tx = tx, .end_lsn = tx + 8, .xid = (uint32_t)tx, .flags = CU_FANOUT_COMMIT,
-		               .shapes = &shape, .shapes_len = 1, .runs = &run, .runs_len = 1 };
+	struct cu_fanout f = { .tx = tx,
+			       .end_lsn = tx + 8,
+			       .xid = (uint32_t)tx,
+			       .flags = CU_FANOUT_COMMIT,
+			       .shapes = &shape,
+			       .shapes_len = 1,
+			       .runs = &run,
+			       .runs_len = 1 };
 	char *payload = cu_xmalloc(len + 1);
 
 	memset(payload, 'a' + (int)(tx % 26), len);
@@ -95,10 +104,17 @@ static void crc32c_is_the_published_one_with_and_without_hardware(void **state)
 static void what_is_appended_is_read_and_replayed(void **state)
 {
 	struct cu_fanout_run runs[] = { { 0, 1 }, { 1, 1 }, { 0, 1 }, { 2, 1 } };
-	struct cu_fanout_shape shapes[] = { { 12, 0, 1 }, { 3, 1, 1 }, { 4, 1, 1 }, { CU_SHAPE_ID_LIMIT - 1, 2, 2 },
-		                            { 9, 0, 0 } };
-	struct cu_fanout f = { .tx = UINT64_MAX, .end_lsn = UINT64_MAX - 1, .xid = UINT32_MAX, .fragment = 0,
-		               .shapes = shapes, .shapes_len = 5, .runs = runs, .runs_len = 4 };
+	struct cu_fanout_shape shapes[] = {
+		{ 12, 0, 1 }, { 3, 1, 1 }, { 4, 1, 1 }, { CU_SHAPE_ID_LIMIT - 1, 2, 2 }, { 9, 0, 0 }
+	};
+	struct cu_fanout f = { .tx = UINT64_MAX,
+			       .end_lsn = UINT64_MAX - 1,
+			       .xid = UINT32_MAX,
+			       .fragment = 0,
+			       .shapes = shapes,
+			       .shapes_len = 5,
+			       .runs = runs,
+			       .runs_len = 4 };
 	char *dir = *state, out[16];
 	uint64_t pos[3], end;
 	cu_changelog *cl = NULL;
@@ -132,9 +148,9 @@ static void what_is_appended_is_read_and_replayed(void **state)
 
 	assert_int_equal(open_log(dir, end, 0, &seen, &cl), 0);
 	assert_string_equal(cu_buf_str(&seen.text),
-	                    "18446744073709551615/0 f0 x4294967295 l18446744073709551614 "
-	                    "[0+3 18446744073709551615+0 300+5] 12:0+1 3:1+1 4:1+1 1152921504606846975:0+1,2+1 9:;"
-	                    "18446744073709551615/1 f1 x4294967295 l18446744073709551614 [];");
+			    "18446744073709551615/0 f0 x4294967295 l18446744073709551614 "
+			    "[0+3 18446744073709551615+0 300+5] 12:0+1 3:1+1 4:1+1 1152921504606846975:0+1,2+1 9:;"
+			    "18446744073709551615/1 f1 x4294967295 l18446744073709551614 [];");
 	assert_int_equal(cu_changelog_read(cl, pos[2], 5, out), 0);
 	assert_memory_equal(out, "three", 5);
 	assert_int_equal(cu_changelog_end(cl), end);
@@ -452,8 +468,14 @@ static void fanout_is_small_for_many_shapes_and_for_many_items(void **state)
 {
 	struct cu_fanout_shape *shapes = cu_xzalloc(10000 * sizeof *shapes);
 	struct cu_fanout_run *runs = cu_xzalloc(10000 * sizeof *runs);
-	struct cu_fanout f = { .tx = 1, .end_lsn = 2, .xid = 3, .flags = CU_FANOUT_COMMIT, .shapes = shapes,
-		               .runs = runs, .shapes_len = 10000, .runs_len = 10000 };
+	struct cu_fanout f = { .tx = 1,
+			       .end_lsn = 2,
+			       .xid = 3,
+			       .flags = CU_FANOUT_COMMIT,
+			       .shapes = shapes,
+			       .runs = runs,
+			       .shapes_len = 10000,
+			       .runs_len = 10000 };
 	uint64_t size;
 
 	(void)state;

@@ -26,7 +26,7 @@ struct seen {
 static int seen_checkpoint(void *ctx, const struct cu_checkpoint *cp)
 {
 	cu_buf_printf(&((struct seen *)ctx)->text, "cp %" PRIu64 " %" PRIu64 " %" PRIu64 " %u;", cp->lsn, cp->last_tx,
-	              cp->system_id, cp->timeline);
+		      cp->system_id, cp->timeline);
 	return 0;
 }
 
@@ -41,13 +41,14 @@ static int seen_shape(void *ctx, const struct cu_shape_row *row)
 	cu_buf *text = &((struct seen *)ctx)->text;
 
 	cu_buf_printf(text, "shape %" PRIu64 " %s %.*s %" PRIu64 " %s", row->id, row->handle, (int)row->definition_len,
-	              (const char *)row->definition, row->created_us, row->snapshot_complete ? "complete" : "incomplete");
+		      (const char *)row->definition, row->created_us,
+		      row->snapshot_complete ? "complete" : "incomplete");
 	if (row->snapshot_complete)
 		cu_buf_printf(text, " %" PRIu64 " %" PRIu64 " %" PRIu64 " (%s)", row->snapshot.xmin, row->snapshot.xmax,
-		              row->snapshot.lsn, row->snapshot.xip);
+			      row->snapshot.lsn, row->snapshot.xip);
 	for (uint32_t n = 0; n < row->snapshot.chunks_len; n++)
 		cu_buf_printf(text, " %" PRIu64 "/%" PRIu64 "/%x", row->snapshot.chunks[n].bytes,
-		              row->snapshot.chunks[n].items, row->snapshot.chunks[n].crc);
+			      row->snapshot.chunks[n].items, row->snapshot.chunks[n].crc);
 	cu_buf_puts(text, ";");
 	return 0;
 }
@@ -109,8 +110,11 @@ static int commit_tx(cu_store *store, uint64_t tx, struct cu_checkpoint *cp)
 		rc = cu_changelog_append_fanout(cl, &f);
 	if (rc == 0)
 		rc = cu_changelog_flush(cl);
-	*cp = (struct cu_checkpoint){ .lsn = tx + 8, .log_pos = cu_changelog_end(cl), .last_tx = tx,
-		                      .system_id = UINT64_MAX - 3, .timeline = UINT32_MAX };
+	*cp = (struct cu_checkpoint){ .lsn = tx + 8,
+				      .log_pos = cu_changelog_end(cl),
+				      .last_tx = tx,
+				      .system_id = UINT64_MAX - 3,
+				      .timeline = UINT32_MAX };
 	return rc;
 }
 
@@ -187,7 +191,9 @@ static void what_is_stored_is_loaded_after_a_restart(void **state)
 {
 	struct cu_chunk_info infos[] = { { UINT64_MAX, 3, UINT32_MAX }, { 20, 2, 7 } };
 	struct cu_snapshot_info snapshot = { 10, UINT64_MAX, UINT64_MAX - 1, "11,12", 2, infos };
-	struct cu_shape_row one = { .id = 1, .handle = "1-1", .definition = "{}", .definition_len = 2, .created_us = 9 };
+	struct cu_shape_row one = {
+		.id = 1, .handle = "1-1", .definition = "{}", .definition_len = 2, .created_us = 9
+	};
 	struct cu_shape_row two = { .id = 2, .handle = "2-2", .definition = "", .definition_len = 0 };
 	struct cu_checkpoint cp;
 	struct done done;
@@ -227,11 +233,11 @@ static void what_is_stored_is_loaded_after_a_restart(void **state)
 
 	assert_int_equal(open_store(*state, &seen, &store), 0);
 	assert_string_equal(cu_buf_str(&seen.text),
-	                    "cp 18446744073709551603 18446744073709551595 18446744073709551612 4294967295;"
-	                    "rel 4000000000 relation;"
-	                    "shape 1 1-1 {} 9 complete 10 18446744073709551615 18446744073709551614 (11,12) "
-	                    "18446744073709551615/3/ffffffff 20/2/7;"
-	                    "shape 2 2-2  0 incomplete;");
+			    "cp 18446744073709551603 18446744073709551595 18446744073709551612 4294967295;"
+			    "rel 4000000000 relation;"
+			    "shape 1 1-1 {} 9 complete 10 18446744073709551615 18446744073709551614 (11,12) "
+			    "18446744073709551615/3/ffffffff 20/2/7;"
+			    "shape 2 2-2  0 incomplete;");
 	assert_int_equal(seen.fanouts, 1);
 	cu_buf_fini(&seen.text);
 	md = cu_store_metadata(store);
@@ -290,7 +296,8 @@ static void a_killed_process_keeps_what_it_called_durable(void **state)
 	kill(child, SIGKILL);
 	assert_int_equal(waitpid(child, NULL, 0), child);
 	assert_int_equal(open_store(*state, &seen, &store), 0);
-	assert_string_equal(cu_buf_str(&seen.text), "cp 9 1 18446744073709551612 4294967295;shape 1 1-1 d 0 incomplete;");
+	assert_string_equal(cu_buf_str(&seen.text),
+			    "cp 9 1 18446744073709551612 4294967295;shape 1 1-1 d 0 incomplete;");
 	assert_int_equal(seen.fanouts, 1);
 	cu_buf_fini(&seen.text);
 	cu_store_free(&store);
@@ -327,7 +334,8 @@ static void removing_a_shape_takes_row_and_files(void **state)
 	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), 0);
 	assert_int_equal(cu_chunk_writer_new(cu_store_chunks(store), 3, 0, &writer), 0);
 	assert_int_equal(cu_chunk_writer_finish(&writer, true, &info), 0);
-	assert_int_equal(cu_chunk_writer_new(cu_store_chunks(store), 8, 0, &writer), 0); /* no row: a crash's leftover */
+	assert_int_equal(cu_chunk_writer_new(cu_store_chunks(store), 8, 0, &writer),
+			 0); /* no row: a crash's leftover */
 	assert_int_equal(cu_chunk_writer_finish(&writer, true, &info), 0);
 	cu_store_free(&store);
 	assert_int_equal(open_store(*state, &seen, &store), 0);
@@ -415,7 +423,8 @@ static void newer_foreign_and_broken_metadata_is_refused(void **state)
 	assert_int_equal(open_store(*state, NULL, &store), CU_ECORRUPT);
 	file = fopen(path, "w");
 	fputs("this is not a database, but it is long enough to be looked at as one; or so one would think, at least, "
-	      "and then some more bytes", file);
+	      "and then some more bytes",
+	      file);
 	fclose(file);
 	assert_int_equal(open_store(*state, NULL, &store), CU_ECORRUPT);
 	free(path);

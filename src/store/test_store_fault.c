@@ -19,7 +19,7 @@
 #define TXS 12u
 
 struct model {
-	unsigned txs;     /* replayed so far */
+	unsigned txs;      /* replayed so far */
 	uint64_t pos[TXS]; /* of the first item */
 };
 
@@ -74,8 +74,13 @@ struct outcome {
 static void changelog_run(const char *dir, const struct cu_file_ops *ops, struct outcome *out)
 {
 	struct model model = { 0 };
-	struct cu_changelog_opts opts = { .dir = dir, .ops = ops, .end_pos = out->checkpoint, .replay = model_replay,
-		                          .replay_ctx = &model, .segment_bytes = 900, .buffer_bytes = 256 };
+	struct cu_changelog_opts opts = { .dir = dir,
+					  .ops = ops,
+					  .end_pos = out->checkpoint,
+					  .replay = model_replay,
+					  .replay_ctx = &model,
+					  .segment_bytes = 900,
+					  .buffer_bytes = 256 };
 	cu_changelog *cl = NULL;
 	char *data = cu_xmalloc(4096);
 	int rc;
@@ -145,7 +150,9 @@ static void changelog_faults(bool syncs_only, bool allocs)
 	}
 	assert_true(n > 3);
 	print_message("%ld %s failed one at a time\n", n - 1,
-	              allocs ? "allocations" : syncs_only ? "fsyncs" : "file operations");
+		      allocs       ? "allocations"
+		      : syncs_only ? "fsyncs"
+				   : "file operations");
 }
 
 static void change_log_survives_every_failing_file_operation(void **state)
@@ -233,13 +240,13 @@ static int sql_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file,
 
 /* What was told to the outside; indices are shape numbers. */
 struct told {
-	bool put[SHAPES];      /* durable */
+	bool put[SHAPES]; /* durable */
 	bool put_asked[SHAPES];
 	bool complete[SHAPES];
 	bool removed[SHAPES];
 	bool remove_asked[SHAPES];
 	struct cu_chunk_info info[SHAPES];
-	uint64_t lsn;          /* of the newest checkpoint reported */
+	uint64_t lsn; /* of the newest checkpoint reported */
 	uint64_t lsn_asked;
 	/* loaded */
 	bool there[SHAPES];
@@ -295,7 +302,9 @@ static int told_replay(void *ctx, const struct cu_fanout *f, const struct cu_cha
 static int store_open(const char *dir, const struct cu_file_ops *ops, struct told *told, cu_store **ret)
 {
 	struct cu_store_loader loader = {
-		.metadata = { told, told_checkpoint, NULL, told_shape }, .replay = told_replay, .replay_ctx = told,
+		.metadata = { told, told_checkpoint, NULL, told_shape },
+		.replay = told_replay,
+		.replay_ctx = told,
 	};
 
 	memset(told->there, 0, sizeof told->there);
@@ -412,7 +421,8 @@ static void store_check(const char *dir, struct told *told)
 		if (told->there[i] && told->there_complete[i])
 			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, 0, &told->info[i]), 0);
 		else if (!told->there[i])
-			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, 0, &told->info[i]), CU_ENOTFOUND);
+			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, 0, &told->info[i]),
+					 CU_ENOTFOUND);
 	}
 	cu_store_free(&store);
 }

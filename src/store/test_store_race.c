@@ -128,7 +128,9 @@ static void *putter_main(void *arg)
 	char handle[32];
 
 	for (unsigned i = 0; i < PUTS / 2; i++) {
-		struct cu_shape_row row = { .id = cu_metadata_next_shape_id(md), .definition = "d", .definition_len = 1 };
+		struct cu_shape_row row = { .id = cu_metadata_next_shape_id(md),
+					    .definition = "d",
+					    .definition_len = 1 };
 
 		snprintf(handle, sizeof handle, "%" PRIu64 "-x", row.id);
 		row.handle = handle;
@@ -177,9 +179,10 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(readers_see_whole_items_while_the_log_grows_syncs_and_drops, setup, teardown),
-		cmocka_unit_test_setup_teardown(many_threads_put_and_remove_beyond_the_queue_and_every_done_runs_once, setup,
-		                                teardown),
+		cmocka_unit_test_setup_teardown(readers_see_whole_items_while_the_log_grows_syncs_and_drops, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(many_threads_put_and_remove_beyond_the_queue_and_every_done_runs_once,
+						setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
