@@ -32,6 +32,7 @@
 #define CU_FRAGMENT_CHANGES_MAX 8192u            /* … or this many changes */
 
 #define CU_FRAGMENT_TOUCHES_MAX (256u * 1024) /* … or this many (change, shape) pairs */
+#define CU_SHOW_INTERVAL_NS 1000000u          /* a busy stream's commits are shown together, at most this often */
 #define CU_DISK_RETRY_MS 1000u                /* a write to the change log failed: stop the stream, try again */
 
 /* Storage. */

@@ -218,9 +218,29 @@ static int wait_time_ms(const struct cu_collector *c)
 {
 	uint64_t now = cu_now_ms();
 
+	if (c->unshown)
+		return (int)(CU_SHOW_INTERVAL_NS / 1000000);
 	if (c->tx.open || !c->saved.system_id)
 		return (int)c->opts.checkpoint_ms;
 	return c->checkpoint_due_ms > now ? (int)(c->checkpoint_due_ms - now) : 0;
+}
+
+/* The first commits after a pause are shown at once. Of a busy stream each show would wake the readers again, and their answers
+ * would take the processor from the stream: those are shown together, at most once in CU_SHOW_INTERVAL_NS. */
+static int show_when_due(struct cu_collector *c)
+{
+	uint64_t now = cu_now_ns();
+	int rc;
+
+	if (!c->unshown || now < c->show_due_ns)
+		return 0;
+	rc = cu_collector_show(c);
+	if (rc < 0)
+		return rc;
+	c->unshown = false;
+	c->show_due_ns = now + CU_SHOW_INTERVAL_NS;
+	note_caught_up(c);
+	return 0;
 }
 
 static void *run(void *arg)
@@ -235,11 +255,12 @@ static void *run(void *arg)
 		if (rc == 0) {
 			rc = on_batch(c, &batch, &lost);
 			cu_replication_release(c->opts.replication, &batch);
-			if (rc == 0)
-				rc = cu_collector_show(c);
-			note_caught_up(c);
+			c->unshown = true;
 		}
-		checkpoint_tick(c);
+		if (rc != CU_ECLOSED)
+			rc = show_when_due(c);
+		if (!c->unshown)
+			checkpoint_tick(c);
 	}
 	cu_collector_abort(c);
 	if (cu_collector_show(c) == 0 && c->saved.system_id && cu_shape_set_retry_removals(c->opts.shapes) == 0) {

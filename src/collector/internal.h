@@ -64,6 +64,8 @@ struct cu_collector {
 	uint64_t safe_lsn;            /* everything before it is in the change log, flushed or not */
 	uint64_t catch_up_lsn;        /* the server's flush position when we connected; 0: not connected yet */
 	struct cu_checkpoint saved;   /* the last checkpoint asked for */
+	bool unshown;                 /* something was taken in since the last show */
+	uint64_t show_due_ns;
 	uint64_t checkpoint_due_ms;
 	uint64_t checkpoint_log_pos; /* log position of the last checkpoint asked for */
 
