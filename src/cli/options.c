@@ -56,7 +56,7 @@ static const struct option options[] = {
 	  "REPLICATION" },
 	{ "database-use-ipv6", "ELECTRIC_DATABASE_USE_IPV6", TYPE_BOOL, GROUP_DATABASE, AT(database_ipv6), 0, 0,
 	  "false", false, "accepted for Electric's sake: every address of the database's host is tried anyway" },
-	{ "db-pool-size", "ELECTRIC_DB_POOL_SIZE", TYPE_UNSIGNED, GROUP_DATABASE, AT(db_pool_size), 1, 1000, "20",
+	{ "db-pool-size", "ELECTRIC_DB_POOL_SIZE", TYPE_UNSIGNED, GROUP_DATABASE, AT(db_pool_size), 2, 1000, "20",
 	  false, "connections for snapshots and catalog queries, at most" },
 	{ "replication-stream-id", "ELECTRIC_REPLICATION_STREAM_ID", TYPE_STREAM_ID, GROUP_DATABASE,
 	  AT(replication_stream_id), 0, 0, "default", false,

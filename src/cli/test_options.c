@@ -132,7 +132,7 @@ static void errors_name_their_source_and_never_a_secret(void **state)
 		{ "COPPER_PORT=abc", "COPPER_PORT: \"abc\" is not a number between 0 and 65535" },
 		{ "ELECTRIC_PORT=65536", "ELECTRIC_PORT: \"65536\" is not a number between 0 and 65535" },
 		{ "ELECTRIC_PORT=-1", "ELECTRIC_PORT: \"-1\" is not a number between 0 and 65535" },
-		{ "ELECTRIC_DB_POOL_SIZE=0", "ELECTRIC_DB_POOL_SIZE: \"0\" is not a number between 1 and 1000" },
+		{ "ELECTRIC_DB_POOL_SIZE=0", "ELECTRIC_DB_POOL_SIZE: \"0\" is not a number between 2 and 1000" },
 		{ "ELECTRIC_INSECURE=maybe", "ELECTRIC_INSECURE: \"maybe\" is not true or false" },
 		{ "ELECTRIC_SHAPE_HIBERNATE_AFTER=5x",
 		  "ELECTRIC_SHAPE_HIBERNATE_AFTER: \"5x\" is not a time between 1 ms and 604800 s, like 500ms, "

@@ -37,6 +37,9 @@ struct cu_collector_opts {
 	cu_catalog *catalog;
 	unsigned checkpoint_ms;
 	struct cu_checkpoint checkpoint; /* as loaded; all zero on a new store */
+	/* The storage can only be used again by a new process (an fsync failed). Must not return in the server, which leaves
+	 * by then; a collector whose callback returns is to be stopped. */
+	void (*storage_lost)(void *ctx);
 	/* The partitioned ancestors of a table, nearest first, as a snapshot sees them that holds transaction xid; from the
 	 * database; blocks. Returns their number (at most max), negative when the database cannot be asked. */
 	int (*ancestors)(void *ctx, uint32_t oid, uint32_t xid, uint32_t *ret_oids, unsigned max);

@@ -17,6 +17,10 @@ struct cu_placing {
 
 bool cu_collector_wait_for_disk(struct cu_collector *c)
 {
+	if (cu_changelog_is_broken(c->log)) {
+		c->opts.storage_lost(c->opts.ctx);
+		return false;
+	}
 	cu_error("the change log cannot be written; replication pauses and tries again",
 		 CU_KV("stack", c->opts.stack_id), CU_KV_LSN("transaction", c->tx.tx),
 		 CU_KV("next", "make room on the storage directory's disk, or repair it"));

@@ -30,6 +30,16 @@ static ssize_t full_pwrite(void *ctx, int fd, const void *data, size_t len, off_
 }
 
 static struct cu_file_ops full_disk;
+static bool fail_sync;
+
+static int failing_fdatasync(void *ctx, int fd)
+{
+	(void)ctx;
+	if (!fail_sync)
+		return cu_file_system.fdatasync(NULL, fd);
+	errno = EIO;
+	return -1;
+}
 
 static void send_items(struct world *w, unsigned from, unsigned to, int *ret_rc)
 {
@@ -114,14 +124,53 @@ static void stopping_does_not_wait_for_the_disk_and_shows_nothing_half(void **st
 	world_free(w);
 }
 
+static unsigned storage_lost_calls;
+
+static void note_storage_lost(void *ctx)
+{
+	(void)ctx;
+	storage_lost_calls++;
+}
+
+/* After a failed fsync nobody knows what the disk holds: the log takes nothing more until it is opened again. */
+static void a_failed_sync_asks_for_a_new_process_and_confirms_nothing(void **state)
+{
+	struct world *w = world_new(&full_disk);
+	cu_shape *shape = world_shape(w, help_definition(HELP_OID, false), "1:1:");
+	int rc = 0;
+
+	(void)state;
+	w->c->opts.storage_lost = note_storage_lost;
+	BEGIN(w, 700);
+	assert_int_equal(send_relation(w, HELP_OID), 0);
+	send_items(w, 0, 10, &rc);
+	COMMIT(w);
+	assert_int_equal(cu_collector_show(w->c), 0);
+	fail_sync = true;
+	assert_int_equal(cu_changelog_sync(w->c->log, cu_changelog_flushed(w->c->log)), CU_EIO);
+	fail_sync = false;
+	assert_true(cu_changelog_is_broken(w->c->log));
+	BEGIN(w, 701);
+	send_items(w, 10, 20, &rc);
+	assert_int_equal(rc, 0);
+	assert_int_equal(send_commit(w), CU_ECLOSED);
+	assert_int_equal(storage_lost_calls, 1);
+	assert_whole(w, shape, 10); /* what was shown stays readable */
+	cu_collector_abort(w->c);
+	cu_shape_unref(&shape);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_full_disk_makes_the_stream_wait_and_loses_nothing),
+		cmocka_unit_test(a_failed_sync_asks_for_a_new_process_and_confirms_nothing),
 		cmocka_unit_test(stopping_does_not_wait_for_the_disk_and_shows_nothing_half),
 	};
 
 	full_disk = cu_file_system;
 	full_disk.pwrite = full_pwrite;
+	full_disk.fdatasync = failing_fdatasync;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

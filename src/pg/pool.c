@@ -88,21 +88,21 @@ int cu_pool_new(const struct cu_pool_opts *opts, cu_pool **ret_pool)
 }
 
 /* Under mtx. The next job that may run now, and its class. */
-static struct job *job_take(cu_pool *pool, int *ret_class)
+static struct job *job_take(cu_pool *pool, int *ret_kind)
 {
-	for (int class = CU_POOL_SHORT; class <= CU_POOL_LONG; class ++) {
-		struct job_list *list = &pool->jobs[class];
+	for (int kind = CU_POOL_SHORT; kind <= CU_POOL_LONG; kind++) {
+		struct job_list *list = &pool->jobs[kind];
 		struct job *job = list->head;
 
-		if (!job || (class == CU_POOL_LONG && pool->long_running >= pool->long_max && !pool->stopping))
+		if (!job || (kind == CU_POOL_LONG && pool->long_running >= pool->long_max && !pool->stopping))
 			continue;
 		list->head = job->next;
 		if (!list->head)
 			list->tail = NULL;
 		list->len--;
-		if (class == CU_POOL_LONG)
+		if (kind == CU_POOL_LONG)
 			pool->long_running++;
-		*ret_class = class;
+		*ret_kind = kind;
 		return job;
 	}
 	return NULL;

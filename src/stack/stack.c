@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define STACK_ID "default"
 #define DRAIN_GRACE_MS 5000u
@@ -235,6 +236,18 @@ static int ancestors_of(void *ctx, uint32_t oid, uint32_t xid, uint32_t *ret_oid
 	return ask.result;
 }
 
+/* What the disk holds is unknown: going on would mean confirming WAL that may be gone. A start recovers from the last
+ * checkpoint, so leaving at once loses nothing. */
+static void storage_lost(void *ctx)
+{
+	struct cu_stack *stack = ctx;
+
+	cu_error("the storage failed while it was made durable; copper leaves and recovers at its next start",
+		 CU_KV("directory", stack->opts.storage_dir),
+		 CU_KV("next", "check the disk, then start copper again (a supervisor does)"));
+	_exit(EXIT_FAILURE);
+}
+
 /* ---- health ---- */
 
 static void replication_state(void *arg, enum cu_replication_state state)
@@ -310,6 +323,7 @@ static int start_postgres(struct cu_stack *stack)
 		.catalog = stack->catalog,
 		.checkpoint_ms = stack->opts.checkpoint_ms,
 		.checkpoint = stack->checkpoint,
+		.storage_lost = storage_lost,
 		.ancestors = ancestors_of,
 		.ctx = stack,
 	};

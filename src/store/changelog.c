@@ -453,3 +453,8 @@ int cu_changelog_drop_before(cu_changelog *cl, uint64_t pos)
 	pthread_mutex_unlock(&cl->sync_mtx);
 	return rc;
 }
+
+bool cu_changelog_is_broken(const cu_changelog *cl)
+{
+	return atomic_load(&cl->broken);
+}
