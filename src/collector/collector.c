@@ -149,6 +149,7 @@ static int on_connected(struct cu_collector *c, const struct cu_replication_conn
 	}
 	if (!atomic_load(&c->last_tx))
 		atomic_store(&c->last_tx, CU_MAX(c->saved.last_tx, c->safe_lsn));
+	atomic_store(&c->server_version, now->ident.version_num);
 	c->catch_up_lsn = now->ident.flush_lsn;
 	return 0;
 }
@@ -350,4 +351,9 @@ void cu_collector_stats_get(const cu_collector *c, struct cu_collector_stats *re
 		.checkpoints = atomic_load_explicit(&c->stat_checkpoints, memory_order_relaxed),
 		.checkpoint_lsn = atomic_load(&c->checkpoint_lsn),
 	};
+}
+
+int cu_collector_server_version(const cu_collector *c)
+{
+	return atomic_load_explicit(&c->server_version, memory_order_acquire);
 }

@@ -57,6 +57,10 @@ uint64_t cu_collector_last_tx(const cu_collector *collector);
  * be one that an earlier run of ours gave out. Wait-free. */
 bool cu_collector_caught_up(const cu_collector *collector);
 
+/* PQserverVersion() of the server that we follow; 0 until the first connection has been taken in, that is, until it is
+ * known whether the stored shapes can go on. Wait-free. */
+int cu_collector_server_version(const cu_collector *collector);
+
 struct cu_collector_stats {
 	uint64_t transactions;
 	uint64_t changes;

@@ -43,6 +43,7 @@ struct cu_collector {
 	_Atomic bool stopping;
 	_Atomic uint64_t last_tx;
 	_Atomic bool caught_up;
+	_Atomic int server_version;
 	_Atomic uint64_t stat_transactions, stat_changes, stat_items, stat_checkpoints;
 	_Atomic uint64_t checkpoint_lsn; /* of the last durable one */
 	pthread_mutex_t lock;            /* guards the next three */

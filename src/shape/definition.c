@@ -37,6 +37,12 @@ static void name_list_add(struct name_list *list, const char *name)
 	list->any = true;
 }
 
+/* Postgres 18 publishes stored generated columns; virtual ones are in no stream. */
+static bool in_stream(const struct cu_column *column, const struct cu_definition_request *request)
+{
+	return !column->generated || (column->generated == 's' && request->generated_in_stream);
+}
+
 static int check_columns(const struct cu_table *table, const struct cu_definition_request *request, cu_buf *message)
 {
 	struct name_list list = { message,
@@ -58,8 +64,8 @@ static int check_columns(const struct cu_table *table, const struct cu_definitio
 	if (list.any)
 		return CU_EINVAL;
 	list.prefix = "The following columns are generated and cannot be included in the shape: ";
-	for (unsigned i = 0; i < table->columns_len && !request->generated_in_stream; i++) {
-		if (table->columns[i].generated && requested(request, table->columns[i].name))
+	for (unsigned i = 0; i < table->columns_len; i++) {
+		if (!in_stream(&table->columns[i], request) && requested(request, table->columns[i].name))
 			name_list_add(&list, table->columns[i].name);
 	}
 	if (list.any && !request->columns)
@@ -137,7 +143,7 @@ int cu_definition_new(const struct cu_table *table, const struct cu_definition_r
 		const struct cu_column *column = &table->columns[i];
 		bool wanted = requested(request, column->name);
 
-		if (column->generated && !request->generated_in_stream)
+		if (!in_stream(column, request))
 			continue;
 		if (wanted)
 			selected[selected_len++] = (uint16_t)i;

@@ -43,7 +43,7 @@ struct cu_definition_request {
 	size_t columns_len;
 	bool replica_full;
 	bool changes_only;
-	bool generated_in_stream; /* Postgres 18 and newer */
+	bool generated_in_stream; /* stored ones are: Postgres 18 and newer */
 };
 
 /* Checks the request against the table. CU_EINVAL: `ret_message` (appended) is what the client is told about its

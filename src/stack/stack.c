@@ -42,7 +42,6 @@ struct cu_stack {
 	cu_api *api;
 	_Atomic(cu_http_server *) http; /* NULL until it listens: nobody waits before */
 
-	_Atomic int server_version; /* 0: not known yet */
 	_Atomic bool was_active;
 };
 
@@ -139,7 +138,6 @@ static int open_store(struct cu_stack *stack)
 /* ---- the partitioned tables above a table: the collector asks, the pool answers ---- */
 
 struct ancestors {
-	struct cu_stack *stack;
 	uint32_t oid;
 	uint32_t xid;
 	uint32_t *oids;
@@ -202,8 +200,6 @@ static void run_ancestors(PGconn *conn, const struct cu_pg_error *err, void *arg
 	int result = conn ? query_ancestors(ask, conn) : CU_EPG;
 
 	(void)err;
-	if (conn)
-		atomic_store(&ask->stack->server_version, PQserverVersion(conn));
 	pthread_mutex_lock(&ask->lock);
 	ask->result = result;
 	ask->done = true;
@@ -215,7 +211,6 @@ static int ancestors_of(void *ctx, uint32_t oid, uint32_t xid, uint32_t *ret_oid
 {
 	struct cu_stack *stack = ctx;
 	struct ancestors ask = {
-		.stack = stack,
 		.oid = oid,
 		.xid = xid,
 		.oids = ret_oids,
@@ -267,14 +262,15 @@ static enum cu_api_health health(void *ctx)
 	if (cu_replication_state_get(stack->replication) == CU_REPLICATION_WAITING_LOCK)
 		return CU_API_WAITING;
 	/* A connection that is being made again is not worth a load balancer's attention: reads go on. */
-	return atomic_load(&stack->was_active) ? CU_API_ACTIVE : CU_API_STARTING;
+	return atomic_load(&stack->was_active) && cu_collector_server_version(stack->collector) ? CU_API_ACTIVE
+												: CU_API_STARTING;
 }
 
 static bool generated_in_stream(void *ctx)
 {
 	struct cu_stack *stack = ctx;
 
-	return atomic_load(&stack->server_version) >= VERSION_WITH_GENERATED_COLUMNS;
+	return cu_collector_server_version(stack->collector) >= VERSION_WITH_GENERATED_COLUMNS;
 }
 
 /* ---- starting ---- */
