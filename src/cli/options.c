@@ -415,6 +415,7 @@ static void set_value(struct parse *parse, const struct option *option, const ch
 /* ---- sources ---- */
 
 #define VARIABLE_LEN_MAX 64u
+#define HELP_COLUMNS 80u
 
 static void copper_variable(const struct option *option, char *ret_name)
 {
@@ -673,14 +674,60 @@ void cu_options_fini(struct cu_options *out)
 
 /* ---- texts ---- */
 
-void cu_options_help(cu_buf *ret_text)
+/* Appends text with indent before each line, broken at spaces so that it fits a terminal of 80 columns. */
+static void put_wrapped(cu_buf *out, const char *indent, const char *text)
+{
+	size_t column = 0;
+
+	while (*text) {
+		size_t word = strcspn(text, " ");
+
+		if (column > 0 && column + 1 + word > HELP_COLUMNS) {
+			cu_buf_putc(out, '\n');
+			column = 0;
+		}
+		if (column == 0) {
+			cu_buf_puts(out, indent);
+			column = strlen(indent);
+		} else {
+			cu_buf_putc(out, ' ');
+			column++;
+		}
+		cu_buf_append(out, text, word);
+		column += word;
+		text += word;
+		text += strspn(text, " ");
+	}
+	cu_buf_putc(out, '\n');
+}
+
+static void put_help(cu_buf *out, const struct option *option)
 {
 	char variable[VARIABLE_LEN_MAX];
+	cu_buf text = CU_BUF_INIT;
 
+	copper_variable(option, variable);
+	cu_buf_printf(&text, "  --%s  (%s", option->name, variable);
+	if (option->electric)
+		cu_buf_printf(&text, ",%s%s",
+			      text.len + strlen(", )") + strlen(option->electric) <= HELP_COLUMNS ? " " : "\n      ",
+			      option->electric);
+	cu_buf_printf(out, "%s)\n", cu_buf_str(&text));
+	cu_buf_clear(&text);
+	cu_buf_puts(&text, option->help);
+	if (option->def)
+		cu_buf_printf(&text, " [%s]", option->def);
+	put_wrapped(out, "      ", cu_buf_str(&text));
+	cu_buf_fini(&text);
+}
+
+void cu_options_help(cu_buf *ret_text)
+{
 	cu_buf_puts(ret_text, "copper " COPPER_VERSION ": a sync engine for Postgres\n\n"
-			      "usage: copper --database-url postgresql://user:password@host/db --secret <secret>\n\n"
-			      "Each option is a flag (--name value or --name=value) or a variable. A flag comes before "
-			      "a\nCOPPER_ variable, that before Electric's.\n");
+			      "usage: DATABASE_URL=postgresql://user:password@host/db COPPER_SECRET=... copper\n\n"
+			      "Each option is a flag (--name value or --name=value) or a variable. A flag\n"
+			      "comes before a COPPER_ variable, that before Electric's. A flag can be seen by\n"
+			      "everyone who may list processes: give secrets as variables.\n");
 	for (int group = 0; group < GROUP_COUNT; group++) {
 		cu_buf_printf(ret_text, "\n%s\n", group_names[group]);
 		for (size_t i = 0; i < OPTIONS_LEN; i++) {
@@ -688,13 +735,7 @@ void cu_options_help(cu_buf *ret_text)
 
 			if ((int)option->group != group)
 				continue;
-			copper_variable(option, variable);
-			cu_buf_printf(ret_text, "  --%s  (%s%s%s)\n      %s", option->name, variable,
-				      option->electric ? ", " : "", option->electric ? option->electric : "",
-				      option->help);
-			if (option->def)
-				cu_buf_printf(ret_text, " [%s]", option->def);
-			cu_buf_putc(ret_text, '\n');
+			put_help(ret_text, option);
 		}
 	}
 	cu_buf_puts(ret_text, "\n  --help, --version\n");

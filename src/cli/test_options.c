@@ -282,6 +282,8 @@ static void help_and_version_win_over_errors(void **state)
 	cu_options_help(&help);
 	assert_non_null(strstr(cu_buf_str(&help), "--storage-dir  (COPPER_STORAGE_DIR, ELECTRIC_STORAGE_DIR)"));
 	assert_non_null(strstr(cu_buf_str(&help), "[3000]"));
+	for (const char *line = cu_buf_str(&help); *line; line += strcspn(line, "\n") + 1)
+		assert_in_range(strcspn(line, "\n"), 0, 80 + 2 /* an ellipsis is three bytes */);
 	cu_buf_fini(&help);
 }
 
