@@ -73,8 +73,13 @@ static int failed(struct cu_metadata_db *db, const char *what)
 {
 	int code = sqlite3_errcode(db->sqlite) & 0xff;
 
-	cu_error("metadata: SQLite failed", CU_KV("what", what), CU_KV("error", sqlite3_errmsg(db->sqlite)));
-	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? CU_ECORRUPT : CU_EIO;
+	bool damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+
+	cu_error("metadata: SQLite failed", CU_KV("path", sqlite3_db_filename(db->sqlite, NULL)), CU_KV("what", what),
+		 CU_KV("error", sqlite3_errmsg(db->sqlite)),
+		 CU_KV("next", damaged ? "stop copper and remove the storage directory; every shape starts anew"
+				       : "look at the disk and the directory's rights"));
+	return damaged ? CU_ECORRUPT : CU_EIO;
 }
 
 static int exec(struct cu_metadata_db *db, const char *sql, const char *what)
@@ -124,7 +129,7 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 		return CU_EUNSUPPORTED;
 	}
 	if (version == 0 && tables > 0) {
-		cu_error("the metadata file is not ours", CU_KV("path", path));
+		cu_error("the metadata file is not Copper's; use another storage directory", CU_KV("path", path));
 		return CU_ECORRUPT;
 	}
 	/* Pragmas that write come after the check: a file that is refused is not touched. The cache is small because
@@ -146,7 +151,8 @@ int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db)
 	if (sqlite3_open_v2(path, &db->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
 			    NULL) != SQLITE_OK) {
 		cu_error("the metadata file cannot be opened", CU_KV("path", path),
-			 CU_KV("error", db->sqlite ? sqlite3_errmsg(db->sqlite) : "out of memory"));
+			 CU_KV("error", db->sqlite ? sqlite3_errmsg(db->sqlite) : "out of memory"),
+			 CU_KV("next", "look at the disk and the directory's rights"));
 		rc = CU_EIO;
 		goto out;
 	}

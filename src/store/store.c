@@ -268,6 +268,8 @@ static int dirs_make(const struct cu_file_ops *ops, const char *dir)
 		if (was == '\0')
 			break;
 	}
+	if (rc == CU_ENOTFOUND) /* the one failure the file layer says nothing about; /proc and dangling links */
+		cu_error("the storage directory cannot be made there; use another one", CU_KV("dir", dir));
 	free(path);
 	return rc;
 }
