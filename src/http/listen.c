@@ -37,7 +37,8 @@ static int address_parse(const char *host, uint16_t port, struct address *ret)
 		ret->len = sizeof *in4;
 		return 0;
 	}
-	cu_error("the address to listen on is not a numeric IPv4 or IPv6 address", CU_KV("host", host));
+	cu_error("the address to listen on is not numeric; give an IPv4 or IPv6 address like 127.0.0.1 or ::1",
+		 CU_KV("host", host));
 	return CU_EINVAL;
 }
 

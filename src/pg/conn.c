@@ -140,6 +140,25 @@ static const char *config_value(const cu_pg_config *config, const char *key)
 	return "";
 }
 
+/* One port or a list of them, one a host; libpq looks at them only when it connects, and then again and again. */
+static bool ports_good(const char *ports)
+{
+	while (*ports) {
+		size_t len = strcspn(ports, ",");
+
+		if (len > 0) {
+			char *end;
+			unsigned long port = strtoul(ports, &end, 10);
+
+			if (*ports < '0' || *ports > '9' || end != ports + len || port == 0 || port > UINT16_MAX)
+				return false;
+		}
+		ports += len;
+		ports += *ports == ',';
+	}
+	return true;
+}
+
 int cu_pg_config_new(const char *url, cu_pg_config **ret_config, struct cu_pg_error *err)
 {
 	cu_pg_config *config = NULL;
@@ -177,6 +196,12 @@ int cu_pg_config_new(const char *url, cu_pg_config **ret_config, struct cu_pg_er
 		rc = cu_pg_error_set(
 			err, CU_EINVAL, CU_PG_CONFIG, NULL,
 			"the database URL must not set \"replication\": it is used for ordinary connections too");
+		goto out;
+	}
+	if (!ports_good(config_value(config, "port"))) {
+		/* Not shown: behind a password with a '/' or '@' that is not escaped, it may be a piece of that. */
+		rc = cu_pg_error_set(err, CU_EINVAL, CU_PG_CONFIG, NULL,
+				     "the database URL's port is not a number between 1 and 65535");
 		goto out;
 	}
 	cu_pg_error_clear(err);

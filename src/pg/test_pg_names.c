@@ -25,6 +25,8 @@ static void url_and_conninfo_are_both_read(void **state)
 	assert_int_equal(cu_pg_config_new("host=/tmp dbname='my db'", &config, &err), 0);
 	assert_string_equal(cu_pg_config_dbname(config), "my db");
 	cu_pg_config_free(&config);
+	assert_int_equal(cu_pg_config_new("postgresql://h,i:5433,j:65535/app", &config, &err), 0);
+	cu_pg_config_free(&config);
 }
 
 static void bad_url_is_refused_without_showing_the_password(void **state)
@@ -34,6 +36,9 @@ static void bad_url_is_refused_without_showing_the_password(void **state)
 					   "nonsense",
 					   "postgresql://u:geheim@h/db?nope=1",
 					   "host=h password=geheim nope=1",
+					   "postgresql://u:geheim@h:65536/app",
+					   "postgresql://u:geheim/more@h/app",
+					   "postgresql://h,i:5432,j:0/app",
 					   "postgresql://h/db?replication=database" };
 	cu_pg_config *config = NULL;
 	struct cu_pg_error err;

@@ -7,6 +7,7 @@
 #include "shape/consumer.h"
 #include "shape/replay.h"
 #include "shape/snapshot.h"
+#include "stack/dropped.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -39,6 +40,7 @@ struct cu_stack {
 	struct cu_snapshot_env snapshots;
 	cu_replication *replication;
 	cu_collector *collector;
+	cu_dropped *dropped;
 	cu_api *api;
 	_Atomic(cu_http_server *) http; /* NULL until it listens: nobody waits before */
 
@@ -354,6 +356,13 @@ static int start_postgres(struct cu_stack *stack)
 	return rc < 0 ? rc : cu_replication_start(stack->replication);
 }
 
+static int start_dropped(struct cu_stack *stack)
+{
+	struct cu_dropped_opts opts = { stack->pool, stack->shapes, stack->catalog, stack->publication };
+
+	return cu_dropped_start(&opts, &stack->dropped);
+}
+
 static void wake_everywhere(void *ctx, cu_shape *shape)
 {
 	struct cu_stack *stack = ctx;
@@ -418,7 +427,7 @@ int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 	stack->opts = *opts;
 	rc = cu_pg_config_new(opts->database_url, &stack->config, &err);
 	if (rc < 0) {
-		cu_error("the database URL cannot be read", CU_KV("error", err.message),
+		cu_error("DATABASE_URL is not right", CU_KV("error", err.message),
 			 CU_KV("next", "it looks like postgresql://user:password@host:5432/database"));
 		goto out;
 	}
@@ -432,6 +441,8 @@ int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 		rc = cu_catalog_new(0, &stack->catalog);
 	if (rc == 0)
 		rc = start_postgres(stack);
+	if (rc == 0)
+		rc = start_dropped(stack);
 	if (rc == 0)
 		rc = start_http(stack);
 	if (rc < 0)
@@ -462,6 +473,7 @@ void cu_stack_stop(cu_stack **ref)
 	/* Snapshots under way fail; their shapes are made anew when asked for. */
 	if (stack->pool)
 		cu_pool_stop(stack->pool);
+	cu_dropped_stop(&stack->dropped);
 	if (stack->collector)
 		cu_collector_stop(stack->collector);
 	if (stack->replication)
