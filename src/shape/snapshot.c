@@ -49,8 +49,11 @@ static void fail(struct job *job, int rc, const char *doing)
 	cu_buf text = CU_BUF_INIT;
 	char why[256];
 
+	/* The pool ends the connection of a COPY to stop. */
+	bool stopping = rc == CU_EPG && !cu_pg_thread_pause(0);
+
 	/* Its files go with it: then whatever failed did so because of that. */
-	if (!still_wanted(job))
+	if (!still_wanted(job) || stopping)
 		rc = CU_ECLOSED;
 	if (rc == CU_EPG && err->kind == CU_PG_QUERY && table_changed(err->sqlstate)) {
 		/* The table was dropped or altered since the request was checked: refetch finds out. */
@@ -58,12 +61,15 @@ static void fail(struct job *job, int rc, const char *doing)
 		cu_catalog_invalidate(job->env->catalog, job->shape->def->oid);
 		cu_buf_puts(&text, "Schema changed while creating snapshot");
 	} else if (rc == CU_EPG && err->kind == CU_PG_QUERY) {
-		failure.status = 500;
-		cu_buf_printf(&text, "Unexpected error while creating snapshot: %s", err->message);
+		/* 22023: a table that no publication takes, like a system table or an unlogged one. */
+		failure.status = strcmp(err->sqlstate, "22023") == 0 ? 400 : 500;
+		cu_buf_printf(&text, "Unexpected error while creating snapshot: %s%s%s", err->message,
+			      err->detail[0] ? ": " : "", err->detail);
 	} else if (rc == CU_EPG || rc == CU_EAGAIN) {
 		cu_buf_printf(&text, "Unable to create initial snapshot: %s", err->message);
 	} else if (rc == CU_ECLOSED) {
-		cu_buf_puts(&text, "The shape was removed while its snapshot was made");
+		cu_buf_puts(&text,
+			    stopping ? "Copper is stopping" : "The shape was removed while its snapshot was made");
 	} else {
 		failure.status = 500;
 		cu_buf_printf(&text, "Unexpected error while creating snapshot: %s", cu_strerror(rc));
@@ -71,7 +77,7 @@ static void fail(struct job *job, int rc, const char *doing)
 	if (rc != CU_ECLOSED)
 		cu_warn("a snapshot failed; its shape is removed", CU_KV("handle", job->shape->handle),
 			CU_KV("doing", doing), CU_KV("error", cu_buf_str(&text)), CU_KV("sqlstate", err->sqlstate));
-	snprintf(why, sizeof why, "its snapshot failed while %s", doing);
+	snprintf(why, sizeof why, stopping ? "copper stops while %s" : "its snapshot failed while %s", doing);
 	failure.message = cu_buf_steal(&text, NULL);
 	cu_shape_set_remove(job->env->shapes, job->shape, why, &failure);
 }
