@@ -61,6 +61,7 @@
 #define CU_RECONNECT_MS_MAX 10000u
 #define CU_CATALOG_TABLES_MAX 16384u    /* cached table descriptions: forget all */
 #define CU_CATALOG_TTL_MS 60000u        /* a cached table description is looked up again */
+#define CU_DROPPED_CHECK_MS 10000u      /* between two looks for shapes whose table was dropped or renamed */
 #define CU_TABLE_LOCK_TIMEOUT_MS 1000u  /* ALTER … REPLICA IDENTITY FULL: retry */
 #define CU_TABLE_WRITERS_WAIT_MS 20000u /* transactions already writing to a table that joins: then 503 */
 
