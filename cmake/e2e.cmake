@@ -3,7 +3,8 @@
 # (scripts/test sees to it), and run two at a time at most, the heavy ones alone.
 find_program(NODE_EXECUTABLE node)
 if(NODE_EXECUTABLE)
-  set(main_stories initial_sync changes restart database crowd http partitions columns recorded)
+  set(main_stories initial_sync changes restart database crowd http partitions columns recorded storm
+    edges)
   set(lone_stories million run crowd)
   file(GLOB stories CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/e2e/*.test.mjs)
   foreach(file ${stories})
