@@ -100,6 +100,15 @@ test("a table that may not be read is an error in Postgres' words, and works onc
   await other.stop()
 })
 
+test("a table that no publication takes is the client's mistake, in Postgres' words", async () => {
+  await sql("CREATE UNLOGGED TABLE volatile_items (id int PRIMARY KEY)")
+  for (const [table, words] of [["volatile_items", /unlogged tables/], ["pg_catalog.pg_class", /system tables/]]) {
+    const refused = await copper.get({ table, offset: "-1" })
+    assert.equal(refused.status, 400)
+    assert.match(refused.body.message, words)
+  }
+})
+
 const lsnValue = (text) => text.split("/").reduce((high, low) => (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`))
 
 async function confirmedReaches(goal, options) {
