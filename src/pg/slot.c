@@ -297,12 +297,10 @@ int cu_pg_slot_ensure(PGconn *conn, PGconn *replication, const char *slot, bool 
 		return rc;
 	if (row.exists && row.active_pid) {
 		/* We hold the lock, so this is a walsender whose client is gone and which has not noticed yet. */
-		cu_warn("replication slot is in use by another connection, perhaps a dead one: waiting",
-			CU_KV("slot", slot), CU_KV_INT("pid", row.active_pid),
-			CU_KV("next", "retrying; wal_sender_timeout ends a dead one"));
 		return cu_pg_error_set(
 			err, CU_EPG, CU_PG_BUSY, "55006",
-			"replication slot \"%s\" is in use by process %d; SELECT pg_terminate_backend(%d) frees it now",
+			"replication slot \"%s\" is in use by process %d; wal_sender_timeout ends it if it "
+			"is dead, SELECT pg_terminate_backend(%d) frees the slot now",
 			slot, row.active_pid, row.active_pid);
 	}
 	if (row.exists && row.lost) {
