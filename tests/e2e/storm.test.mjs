@@ -6,7 +6,7 @@ import { test } from "node:test"
 import { follow, rowsBecome, startBoth, waitFor, sleepUntilNextLook } from "./support.mjs"
 
 const seed = Number(process.env.STORM_SEED ?? Date.now() % 1_000_000)
-const seconds = Number(process.env.STORM_SECONDS ?? 36)
+const seconds = Number(process.env.STORM_SECONDS ?? 32)
 console.log(`STORM_SEED=${seed} STORM_SECONDS=${seconds}`)
 
 // mulberry32: each user of chance has its own, so that one's timing does not change another's decisions.
