@@ -176,7 +176,8 @@ static const char member_sql[] =
 	"t.schemaname JOIN pg_catalog.pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid WHERE t.pubname "
 	"= p.pubname AND c.oid = $2::oid), EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid "
 	"AND (r.prrelid = $2::oid OR r.prrelid IN (SELECT relid FROM pg_catalog.pg_partition_ancestors($2::oid))) AND "
-	"(to_jsonb(r) ->> 'prqual' IS NOT NULL OR to_jsonb(r) ->> 'prattrs' IS NOT NULL)) "
+	"(to_jsonb(r) ->> 'prqual' IS NOT NULL OR to_jsonb(r) ->> 'prattrs' IS NOT NULL)), "
+	"pubinsert AND pubupdate AND pubdelete AND pubtruncate "
 	"FROM pg_catalog.pg_publication p WHERE p.pubname = $1";
 
 static int relations_read(struct join *join)
@@ -244,6 +245,12 @@ static int member_read(struct join *join)
 			"publication \"%s\" has a row filter or a column list on table \"%s\".\"%s\": shapes would "
 			"miss changes. Drop the table from the publication and add it without one",
 			join->pub->name, join->table->schema, join->table->name);
+	else if (*PQgetvalue(res, 0, 2) != 't') /* altered since the stream started, which looks too */
+		rc = cu_pg_error_set(
+			join->err, CU_EPG, CU_PG_CONFIG, NULL,
+			"publication \"%s\" does not publish all operations: shapes would miss changes. Run: ALTER "
+			"PUBLICATION \"%s\" SET (publish = 'insert, update, delete, truncate')",
+			join->pub->name, join->pub->name);
 out:
 	PQclear(res);
 	return rc;

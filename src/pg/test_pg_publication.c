@@ -331,6 +331,24 @@ static void row_filter_and_column_list_are_refused(void **state)
 	PQfinish(conn);
 }
 
+static void publication_of_some_operations_is_refused(void **state)
+{
+	PGconn *conn = connect_as(NULL);
+	cu_publication *pub = publication(false, 0);
+	struct cu_table *table;
+
+	(void)state;
+	fresh_publication();
+	pg_cluster_sql(cluster,
+		       "CREATE TABLE jops (id int PRIMARY KEY); ALTER PUBLICATION pub SET (publish = 'insert')");
+	table = describe(conn, "jops");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EPG);
+	assert_non_null(strstr(err.message, "SET (publish = 'insert, update, delete, truncate')"));
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(conn);
+}
+
 static void dropped_table_is_named(void **state)
 {
 	PGconn *conn = connect_as(NULL);
@@ -376,6 +394,7 @@ int main(void)
 		cmocka_unit_test(manual_mode_says_what_to_run),
 		cmocka_unit_test(role_without_rights_is_told_what_an_owner_must_run),
 		cmocka_unit_test(row_filter_and_column_list_are_refused),
+		cmocka_unit_test(publication_of_some_operations_is_refused),
 		cmocka_unit_test(dropped_table_is_named),
 	};
 
