@@ -22,7 +22,7 @@ function chance(start) {
 }
 
 const { cluster, copper } = await startBoth({
-  settings: ["max_prepared_transactions=20", "deadlock_timeout=100ms", "lock_timeout=3s"],
+  settings: ["max_prepared_transactions=20", "deadlock_timeout=100ms", "lock_timeout=500ms"],
   env: {
     COPPER_SHAPE_CHUNK_BYTES_THRESHOLD: "20000",
     COPPER_ENABLE_INTEGRATION_TESTING: "true",
@@ -136,11 +136,21 @@ function transaction(rng, id) {
 let transactions = 0
 let writing = false
 
+// What a cut connection left prepared still holds its locks.
+async function decidePrepared(rng, pattern) {
+  for (const { gid } of await cluster.sql("SELECT gid FROM pg_prepared_xacts WHERE gid LIKE $1", [pattern])) {
+    await cluster.sql(`${rng.likely(0.5) ? "COMMIT" : "ROLLBACK"} PREPARED '${gid}'`)
+  }
+}
+
 async function writer(number, rng) {
   let client = null
   for (let i = 0; writing; i++) {
     try {
-      client ??= await cluster.connect()
+      if (!client) {
+        client = await cluster.connect()
+        await decidePrepared(rng, `${number}_%`)
+      }
     } catch {
       await sleepUntilNextLook()
       continue
@@ -228,10 +238,7 @@ async function gust(rng, events, told) {
     writing = false
     await Promise.all(writers)
   }
-  // What a cut connection left prepared still holds its locks, and is decided now.
-  for (const { gid } of await cluster.sql("SELECT gid FROM pg_prepared_xacts")) {
-    await cluster.sql(`${rng.likely(0.5) ? "COMMIT" : "ROLLBACK"} PREPARED '${gid}'`)
-  }
+  await decidePrepared(rng, "%")
   await everyoneIsRight()
 }
 
