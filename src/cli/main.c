@@ -62,6 +62,7 @@ static int serve(const struct cu_options *options)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	raise_file_limit();
@@ -71,9 +72,9 @@ static int serve(const struct cu_options *options)
 	}
 	cu_info("copper is ready", CU_KV("version", COPPER_VERSION), CU_KV("address", opts.host),
 		CU_KV_U64("port", cu_stack_port(stack)));
-	while (signal_number != SIGTERM && signal_number != SIGINT)
+	while (signal_number != SIGTERM && signal_number != SIGINT && signal_number != SIGHUP)
 		sigwait(&signals, &signal_number);
-	cu_info("stopping", CU_KV("signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT"));
+	cu_info("stopping", CU_KV("signal", sigdescr_np(signal_number)));
 	cu_stack_stop(&stack);
 	cu_info("stopped");
 	return EXIT_SUCCESS;
