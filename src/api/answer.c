@@ -155,19 +155,28 @@ static void respond(struct cu_reader *reader, cu_http_request *req, const struct
 	cu_buf_fini(&head);
 }
 
-/* Takes the text. */
-static void respond_text(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer, cu_buf *text)
+/* The text as a body; returns owned. NULL: no memory, and the request has been ended. */
+static cu_http_body *body_of(struct cu_reader *reader, cu_http_request *req, cu_buf *text)
 {
 	cu_http_body *body = NULL;
 	size_t len;
 	char *data = cu_buf_steal(text, &len);
 
-	if (!data || cu_http_body_take(data, len, &body) < 0) {
-		free(data);
-		cu_http_abort(req);
-		cu_reader_free(&reader);
+	if (data && cu_http_body_take(data, len, &body) == 0)
+		return body;
+	free(data);
+	cu_http_abort(req);
+	cu_reader_free(&reader);
+	return NULL;
+}
+
+/* Takes the text. */
+static void respond_text(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer, cu_buf *text)
+{
+	cu_http_body *body = body_of(reader, req, text);
+
+	if (!body)
 		return;
-	}
 	respond(reader, req, answer, body, NULL);
 	cu_http_body_unref(&body);
 }
@@ -407,17 +416,11 @@ static void respond_from_wave(struct cu_reader *reader, cu_http_request *req, st
 static void respond_small_log(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer,
 			      cu_offset end, cu_buf *text)
 {
-	cu_http_body *body = NULL;
+	cu_http_body *body = body_of(reader, req, text);
 	cu_buf head = CU_BUF_INIT;
-	size_t len;
-	char *data = cu_buf_steal(text, &len);
 
-	if (!data || cu_http_body_take(data, len, &body) < 0) {
-		free(data);
-		cu_http_abort(req);
-		cu_reader_free(&reader);
+	if (!body)
 		return;
-	}
 	cu_headers_put(reader->api->headers, answer, cu_wall_us() / 1000000, &head);
 	if (reader->parked && reader->wait == CU_WAIT_LIVE && !cu_buf_failed(&head))
 		remember_for_wave(reader, req, end, &head, body);

@@ -37,7 +37,6 @@
 
 /* Storage. */
 #define CU_SEGMENT_BYTES (64u * 1024 * 1024)          /* change log segment: start the next */
-#define CU_CHUNK_BYTES_DEFAULT (10u * 1024 * 1024)    /* snapshot chunk, and log piece of one answer: start the next */
 #define CU_CHANGELOG_BUFFER (256u * 1024)             /* appended bytes held back: written to the file */
 #define CU_CHANGELOG_RECORD_MAX (2047u * 1024 * 1024) /* one item or fan-out record: CU_ETOOBIG */
 #define CU_FRAGMENT_ITEMS_MAX (1u << 24) /* items between two fan-out records: CU_EFULL, end the fragment first */
@@ -45,7 +44,6 @@
 #define CU_METADATA_QUEUE_MAX 16384u     /* metadata operations not yet taken by the writer: the caller waits */
 #define CU_METADATA_BLOB_MAX (256u * 1024 * 1024) /* definition, relation, setting: CU_ETOOBIG */
 #define CU_STORE_TRASH_SLICE 64u /* trashed files unlinked before a checkpoint may go first: continue */
-#define CU_CHECKPOINT_MS 1000u
 #define CU_CHECKPOINT_BYTES (64u * 1024 * 1024)
 
 /* Shapes. */

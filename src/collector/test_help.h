@@ -215,8 +215,7 @@ __attribute__((unused)) static cu_shape *world_shape(struct world *w, cu_definit
 
 	CU_ASSERT(cu_snapshot_range_parse(snapshot, &range) == 0);
 	range.lsn = info.lsn = UINT64_MAX; /* the numbers alone decide */
-	for (size_t i = 0; i < range.xip_len; i++)
-		cu_buf_printf(&xip, "%s%" PRIu64, i ? "," : "", range.xip[i]);
+	cu_snapshot_range_put_xip(&range, &xip);
 	info.xmin = range.xmin;
 	info.xmax = range.xmax;
 	info.xip = cu_buf_str(&xip);

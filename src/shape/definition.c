@@ -168,12 +168,6 @@ out:
 	return rc;
 }
 
-cu_definition *cu_definition_ref(cu_definition *def)
-{
-	atomic_fetch_add_explicit(&def->refs, 1, memory_order_relaxed);
-	return def;
-}
-
 void cu_definition_unref(cu_definition **ref)
 {
 	cu_definition *def = *ref;

@@ -50,7 +50,6 @@ struct cu_definition_request {
  * `columns`. CU_ENOMEM. Returns owned, refs = 1. */
 int cu_definition_new(const struct cu_table *table, const struct cu_definition_request *request,
 		      cu_definition **ret_def, cu_buf *ret_message);
-cu_definition *cu_definition_ref(cu_definition *def);
 void cu_definition_unref(cu_definition **def);
 
 /* Could this request, by the names it uses, be for this definition? Without the catalog: for requests with a handle. */

@@ -352,8 +352,7 @@ static int complete(struct job *job)
 		rc = cu_chunks_sync_shape(cu_store_chunks(job->env->store), job->shape->id);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < range->xip_len; i++)
-		cu_buf_printf(&xip, "%s%" PRIu64, i ? "," : "", range->xip[i]);
+	cu_snapshot_range_put_xip(range, &xip);
 	info.xip = cu_buf_str(&xip);
 	completion = cu_xmalloc(sizeof *completion);
 	*completion = (struct completion){ job->env->shapes, cu_shape_ref(job->shape) };

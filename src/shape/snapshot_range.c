@@ -93,9 +93,14 @@ void cu_snapshot_range_put_message(const cu_snapshot_range *range, cu_buf *out)
 	cu_buf_puts(out, "]}}");
 }
 
+void cu_snapshot_range_put_xip(const cu_snapshot_range *range, cu_buf *out)
+{
+	for (size_t i = 0; i < range->xip_len; i++)
+		cu_buf_printf(out, "%s%" PRIu64, i ? "," : "", range->xip[i]);
+}
+
 void cu_snapshot_range_put_text(const cu_snapshot_range *range, cu_buf *out)
 {
 	cu_buf_printf(out, "%" PRIu64 ":%" PRIu64 ":", range->xmin, range->xmax);
-	for (size_t i = 0; i < range->xip_len; i++)
-		cu_buf_printf(out, "%s%" PRIu64, i ? "," : "", range->xip[i]);
+	cu_snapshot_range_put_xip(range, out);
 }

@@ -34,5 +34,7 @@ static inline bool cu_snapshot_range_holds(const cu_snapshot_range *range, uint3
 void cu_snapshot_range_put_message(const cu_snapshot_range *range, cu_buf *out);
 /* Back to Postgres' text form. */
 void cu_snapshot_range_put_text(const cu_snapshot_range *range, cu_buf *out);
+/* The list of running transactions alone, as metadata keeps it: "xip,xip…". */
+void cu_snapshot_range_put_xip(const cu_snapshot_range *range, cu_buf *out);
 
 #endif
