@@ -76,4 +76,10 @@
 #define CU_ACTOR_HELP_MIN 256u       /* idle actors in one call_many from which on workers help */
 #define CU_ACTOR_TICK_MS 100u        /* resolution of the idle timers */
 
+/* Where clauses: refused (400). */
+#define CU_WHERE_BYTES_MAX (1024u * 1024) /* text of a clause, and of its parameters together */
+#define CU_WHERE_NODES_MAX 65536u         /* nodes of its parse tree; constants of an IN list count as well */
+#define CU_WHERE_DEPTH_MAX 256u           /* levels of its parse tree */
+#define CU_VALUE_DEPTH_MAX 256u           /* levels of a json value; Postgres allows more, such a row fails */
+
 #endif
