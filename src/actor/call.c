@@ -33,6 +33,10 @@ void cu_call_finish(struct call_node *node, const struct cu_exit_reason *why_not
 	struct cu_actor_call *call = CU_CONTAINER_OF(node, struct cu_actor_call, priv);
 	struct call_group *group = node->group;
 
+#ifdef CU_DEBUG
+	CU_ASSERT(!node->finished); /* A10 */
+	node->finished = true;
+#endif
 	call->delivered = !why_not;
 	if (why_not && call->ret_reason)
 		*call->ret_reason = *why_not;
@@ -53,7 +57,7 @@ static void call_send(cu_actor_system *sys, struct cu_actor_call *call, struct c
 	struct call_node *node = call_node(call);
 	struct actor *actor;
 
-	*node = (struct call_node){ { NULL, call->type, NODE_CALL, call->payload }, group };
+	*node = (struct call_node){ { NULL, call->type, NODE_CALL, call->payload }, .group = group };
 	call->delivered = false;
 	actor = cu_actor_lock(sys, call->id);
 	if (!actor) {

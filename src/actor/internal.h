@@ -57,7 +57,14 @@ struct call_group;
 struct call_node { /* lives in cu_actor_call.priv */
 	struct node node;
 	struct call_group *group;
+#ifdef CU_DEBUG
+	bool finished;
+#endif
 };
+
+#ifdef CU_DEBUG
+enum monitor_stage { MONITOR_NEW, MONITOR_LISTED, MONITOR_SENT, MONITOR_TAKEN_BACK };
+#endif
 
 struct monitor {
 	struct node node;     /* the notice; sent without an allocation, so it cannot be refused */
@@ -65,6 +72,9 @@ struct monitor {
 	cu_actor_id watcher;  /* CU_ACTOR_NONE: fn */
 	void (*fn)(const struct cu_down *down);
 	struct cu_down down;
+#ifdef CU_DEBUG
+	enum monitor_stage stage;
+#endif
 };
 
 /* What few actors have. Under the stripe. */
@@ -97,8 +107,16 @@ struct actor {
 	uint32_t wheel_prev; /* slot + 1 */
 	uint32_t wheel_next; /* slot + 1; in a FREE slot the next free one (slot list's lock) */
 	uint32_t wheel_at;   /* tick */
+
+#ifdef CU_DEBUG
+	/* what check.c saw last, under the stripe */
+	uint32_t checked_generation;
+	uint8_t checked_phase;
+#endif
 };
+#ifndef CU_DEBUG
 _Static_assert(sizeof(struct actor) <= 80, "an idle actor stays small");
+#endif
 
 struct stripe {
 	_Alignas(64) pthread_mutex_t mtx;
@@ -178,8 +196,21 @@ static inline void stripe_lock(cu_actor_system *sys, uint32_t slot)
 	pthread_mutex_lock(&sys->stripes[slot % STRIPES].mtx);
 }
 
+/* check.c: the model and its invariants. */
+void cu_actor_system_check(cu_actor_system *sys); /* when nobody is inside; any build */
+#ifdef CU_DEBUG
+void cu_actor_check(cu_actor_system *sys, uint32_t slot); /* stripe held */
+#else
+static inline void cu_actor_check(cu_actor_system *sys, uint32_t slot)
+{
+	(void)sys;
+	(void)slot;
+}
+#endif
+
 static inline void stripe_unlock(cu_actor_system *sys, uint32_t slot)
 {
+	cu_actor_check(sys, slot);
 	pthread_mutex_unlock(&sys->stripes[slot % STRIPES].mtx);
 }
 
@@ -212,6 +243,8 @@ void cu_run_queue_stop(cu_actor_system *sys);
 
 /* wheel.c */
 uint32_t cu_wheel_now(const cu_actor_system *sys);
+/* How long it may stay as it is; 0: for ever. Stripe held. */
+uint32_t cu_wheel_period(const struct actor *actor);
 void cu_wheel_arm(cu_actor_system *sys, uint32_t slot, struct actor *actor); /* stripe held */
 void cu_wheel_disarm(cu_actor_system *sys, struct actor *actor);             /* stripe held */
 void *cu_wheel_thread(void *arg);

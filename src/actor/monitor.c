@@ -8,10 +8,18 @@
 
 #include <stdlib.h>
 
+/* Debug builds: each monitor is sent or taken back once, A10 of check.c. */
+#ifdef CU_DEBUG
+#define STAGE_MOVE(mon, to) (CU_ASSERT((mon)->stage < MONITOR_SENT), (mon)->stage = (to))
+#else
+#define STAGE_MOVE(mon, to) ((void)0)
+#endif
+
 static void monitor_send(cu_actor_system *sys, struct monitor *mon, const struct cu_exit_reason *reason)
 {
 	struct actor *watcher;
 
+	STAGE_MOVE(mon, MONITOR_SENT);
 	mon->down.reason = *reason;
 	if (mon->watcher == CU_ACTOR_NONE) {
 		mon->fn(&mon->down);
@@ -62,6 +70,7 @@ static int monitor_add(cu_actor_system *sys, cu_actor_id watcher, void (*fn)(con
 			actor->extra = cu_xzalloc(sizeof *actor->extra);
 		mon->next = actor->extra->monitors;
 		actor->extra->monitors = mon;
+		STAGE_MOVE(mon, MONITOR_LISTED);
 		stripe_unlock(sys, id_slot(target));
 		return 0;
 	}
@@ -96,8 +105,10 @@ bool cu_actor_demonitor(cu_actor_system *sys, cu_actor_id target, uint64_t ref)
 		for (link = &actor->extra->monitors; *link && (*link)->down.ref != ref; link = &(*link)->next)
 			;
 		mon = *link;
-		if (mon)
+		if (mon) {
 			*link = mon->next;
+			STAGE_MOVE(mon, MONITOR_TAKEN_BACK);
+		}
 	}
 	stripe_unlock(sys, id_slot(target));
 	found = mon != NULL;

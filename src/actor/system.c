@@ -139,6 +139,9 @@ void cu_actor_system_free(cu_actor_system **sys_at)
 		return;
 	*sys_at = NULL;
 	cu_actor_system_stop(sys);
+#ifdef CU_DEBUG
+	cu_actor_system_check(sys);
+#endif
 	for (i = 0; i < sys->slots_max / SLAB_SLOTS + 1; i++)
 		free(atomic_load_explicit(&sys->slabs[i], memory_order_relaxed));
 	free(sys->slabs);

@@ -65,8 +65,7 @@ static void unlink_locked(cu_actor_system *sys, struct actor *actor)
 	sys->wheel_count--;
 }
 
-/* How long it may stay as it is; 0: for ever. */
-static uint32_t period_of(const struct actor *actor)
+uint32_t cu_wheel_period(const struct actor *actor)
 {
 	if (!(actor->flags & ACTOR_HIBERNATED))
 		return actor->first_ticks;
@@ -77,7 +76,7 @@ static uint32_t period_of(const struct actor *actor)
 
 void cu_wheel_arm(cu_actor_system *sys, uint32_t slot, struct actor *actor)
 {
-	uint32_t period = period_of(actor);
+	uint32_t period = cu_wheel_period(actor);
 
 	if (actor->flags & ACTOR_ARMED || !period)
 		return;
@@ -153,7 +152,7 @@ static void fire(cu_actor_system *sys, cu_actor_id id)
 	if (!actor)
 		return;
 	cu_wheel_disarm(sys, actor);
-	period = period_of(actor);
+	period = cu_wheel_period(actor);
 	if (actor->phase != PHASE_IDLE || !period) {
 		stripe_unlock(sys, slot); /* going idle arms it again */
 		return;
