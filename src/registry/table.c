@@ -126,6 +126,56 @@ static int resize(struct cu_consumer_table *table, size_t live, struct table_slo
 	return 0;
 }
 
+/* The model of a table: a map from key to value. Debug builds assert at the end of every critical section:
+ *
+ *   T1  Every entry is found by its own key: none stands behind an empty slot of its walk, no key stands twice.
+ *   T2  count is the number of entries, used that of slots that are not empty: entries and tombstones.
+ *   T3  At least 3/8 of the slots are empty, so every walk ends.
+ *   T4  No value is 0, no entry stands in the table and among the retired at once.
+ *
+ * All of them for a small table; for a large one those that cost nothing, and every CHECK_EVERYth time the rest. */
+#ifdef CU_DEBUG
+#define CHECK_SLOTS_MAX 64u
+#define CHECK_EVERY 1024u
+
+static void table_check(struct cu_consumer_table *table)
+{
+	struct table_slots *slots = atomic_load_explicit(&table->slots, memory_order_relaxed);
+	size_t count = atomic_load_explicit(&table->count, memory_order_relaxed);
+	size_t entries = 0;
+	size_t used = 0;
+	size_t i;
+
+	if (!slots) {
+		CU_ASSERT(count == 0 && table->used == 0);
+		return;
+	}
+	CU_ASSERT(count <= table->used && table->used * 8 <= (slots->mask + 1) * 5); /* T3 */
+	if (slots->mask >= CHECK_SLOTS_MAX && table->checks++ % CHECK_EVERY)
+		return;
+	for (i = 0; i <= slots->mask; i++) {
+		struct table_entry *entry = atomic_load_explicit(&slots->at[i], memory_order_relaxed);
+		struct table_entry *found = NULL;
+		unsigned retired;
+
+		used += entry != NULL;
+		if (!entry || entry == &tombstone)
+			continue;
+		entries++;
+		CU_ASSERT(entry->value);                                                                /* T4 */
+		CU_ASSERT(slot_of(slots, entry->hash, entry->key, entry->len, &found) == (ptrdiff_t)i); /* T1 */
+		for (retired = 0; retired < table->retired_count; retired++)
+			CU_ASSERT(table->retired[retired] != entry);
+	}
+	CU_ASSERT(entries == count && used == table->used); /* T2 */
+}
+#else
+static void table_check(struct cu_consumer_table *table)
+{
+	(void)table;
+}
+#endif
+
 /* Frees an old array and a full batch of entries after a grace period. Not under the lock: a grace period may last. */
 static void unlock_and_reclaim(struct cu_consumer_table *table, struct table_slots *old)
 {
@@ -137,6 +187,7 @@ static void unlock_and_reclaim(struct cu_consumer_table *table, struct table_slo
 		memcpy(batch, table->retired, count * sizeof batch[0]);
 		table->retired_count = 0;
 	}
+	table_check(table);
 	pthread_mutex_unlock(&table->mtx);
 	if (!old && !count)
 		return;

@@ -33,6 +33,9 @@ struct cu_consumer_table {
 	size_t used; /* slots that are not empty: entries and tombstones */
 	void *retired[TABLE_RETIRED_MAX];
 	unsigned retired_count;
+#ifdef CU_DEBUG
+	unsigned checks;
+#endif
 };
 
 #define TABLE_INIT                               \
