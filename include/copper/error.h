@@ -9,10 +9,11 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* The world's failures, each with its text in cu_strerror(). 0 is success. */
 enum cu_err {
-	CU_OK = 0,
+	CU_OK = 0,             /* it worked */
 	CU_ENOMEM = -1,        /* out of memory for something a client or a file sizes */
 	CU_EINVAL = -2,        /* the argument or the request is malformed */
 	CU_EFULL = -3,         /* a bounded queue, table or buffer is full */
@@ -31,6 +32,7 @@ enum cu_err {
 /* The fixed English text of a CU_E… code; never NULL. */
 const char *cu_strerror(int code);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
