@@ -246,9 +246,10 @@ int cu_metadata_put_shape(cu_metadata *md, const struct cu_shape_row *row, cu_st
 
 	op->num[0] = row->id;
 	op->num[1] = row->created_us;
+	op->num[2] = row->definition_id;
 	rc = op_set_text(op, row->handle);
-	if (rc == 0)
-		rc = op_set_blob(op, row->definition, row->definition_len);
+	if (rc == 0 && row->where)
+		rc = op_set_blob(op, row->where, row->where_len);
 	return rc < 0 ? rc : op_queue(md, op, done, ctx);
 }
 
@@ -285,22 +286,22 @@ int cu_metadata_remove_shape(cu_metadata *md, uint64_t shape_id, cu_store_done *
 	return op_queue(md, op, done, ctx);
 }
 
-int cu_metadata_put_relation(cu_metadata *md, uint32_t oid, const void *blob, size_t len, cu_store_done *done,
-			     void *ctx)
+int cu_metadata_put_definition(cu_metadata *md, uint64_t id, const void *body, size_t len, cu_store_done *done,
+			       void *ctx)
 {
-	struct cu_metadata_op *op = op_new(CU_METADATA_PUT_RELATION);
+	struct cu_metadata_op *op = op_new(CU_METADATA_PUT_DEFINITION);
 	int rc;
 
-	op->num[0] = oid;
-	rc = op_set_blob(op, blob, len);
+	op->num[0] = id;
+	rc = op_set_blob(op, body, len);
 	return rc < 0 ? rc : op_queue(md, op, done, ctx);
 }
 
-int cu_metadata_remove_relation(cu_metadata *md, uint32_t oid, cu_store_done *done, void *ctx)
+int cu_metadata_remove_definition(cu_metadata *md, uint64_t id, cu_store_done *done, void *ctx)
 {
-	struct cu_metadata_op *op = op_new(CU_METADATA_REMOVE_RELATION);
+	struct cu_metadata_op *op = op_new(CU_METADATA_REMOVE_DEFINITION);
 
-	op->num[0] = oid;
+	op->num[0] = id;
 	return op_queue(md, op, done, ctx);
 }
 

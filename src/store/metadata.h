@@ -1,4 +1,4 @@
-/* metadata.h: the SQLite file of a stack: shapes, snapshots, relations, the checkpoint, keys
+/* metadata.h: the SQLite file of a stack: definitions, shapes, snapshots, the checkpoint, keys
  * (docs/storage-format.md, "Metadata").
  *
  * Threads: any; inside a `done` everything but get, sync and free, which wait.
@@ -31,8 +31,9 @@ struct cu_snapshot_info {
 struct cu_shape_row {
 	uint64_t id;
 	const char *handle;
-	const void *definition; /* opaque to storage; binary-safe */
-	size_t definition_len;
+	uint64_t definition_id; /* what it has in common with other shapes; see cu_metadata_put_definition() */
+	const char *where;      /* its where clause; NULL: none */
+	size_t where_len;
 	uint64_t created_us;
 	bool snapshot_complete;           /* false: the caller removes the shape (a crash interrupted its snapshot) */
 	struct cu_snapshot_info snapshot; /* when complete */
@@ -47,11 +48,11 @@ struct cu_checkpoint {
 };
 
 /* Rows at open; everything is borrowed until the callback returns; a negative answer stops the open. Order:
- * checkpoint (not called on a new store), relations, shapes by id. Any may be NULL. */
+ * checkpoint (not called on a new store), definitions by id, shapes by id. Any may be NULL. */
 struct cu_metadata_loader {
 	void *ctx;
 	int (*checkpoint)(void *ctx, const struct cu_checkpoint *cp);
-	int (*relation)(void *ctx, uint32_t oid, const void *blob, size_t len);
+	int (*definition)(void *ctx, uint64_t id, const void *body, size_t len);
 	int (*shape)(void *ctx, const struct cu_shape_row *row);
 };
 
@@ -60,14 +61,16 @@ int cu_metadata_open(const char *path, const struct cu_metadata_loader *loader, 
 /* Finishes what is queued, then ends the thread. NULL is fine. */
 void cu_metadata_free(cu_metadata **md);
 
-/* `done` may be NULL everywhere below. Only id, handle, definition and created_us of the row are read. */
+/* `done` may be NULL everywhere below. Only id, handle, definition_id, where and created_us of the row are read. */
 int cu_metadata_put_shape(cu_metadata *md, const struct cu_shape_row *row, cu_store_done *done, void *ctx);
 int cu_metadata_set_snapshot(cu_metadata *md, uint64_t shape_id, const struct cu_snapshot_info *info,
 			     cu_store_done *done, void *ctx); /* also marks it complete */
 int cu_metadata_remove_shape(cu_metadata *md, uint64_t shape_id, cu_store_done *done, void *ctx); /* idempotent */
-int cu_metadata_put_relation(cu_metadata *md, uint32_t oid, const void *blob, size_t len, cu_store_done *done,
-			     void *ctx);
-int cu_metadata_remove_relation(cu_metadata *md, uint32_t oid, cu_store_done *done, void *ctx);
+/* A definition: opaque to storage, binary-safe; ids are the caller's. Replaces. Shapes refer to it by id; storage does not
+ * check that it is there. */
+int cu_metadata_put_definition(cu_metadata *md, uint64_t id, const void *body, size_t len, cu_store_done *done,
+			       void *ctx);
+int cu_metadata_remove_definition(cu_metadata *md, uint64_t id, cu_store_done *done, void *ctx);
 int cu_metadata_put_checkpoint(cu_metadata *md, const struct cu_checkpoint *cp, cu_store_done *done, void *ctx);
 int cu_metadata_set(cu_metadata *md, const char *key, const void *value, size_t len, cu_store_done *done, void *ctx);
 

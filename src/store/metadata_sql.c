@@ -5,7 +5,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define BUSY_TIMEOUT_MS 5000 /* somebody looks inside with the sqlite3 shell and holds a lock */
 
 enum stmt {
@@ -16,8 +16,8 @@ enum stmt {
 	STMT_CLEAR_CHUNKS,
 	STMT_PUT_CHUNK,
 	STMT_REMOVE_SHAPE,
-	STMT_PUT_RELATION,
-	STMT_REMOVE_RELATION,
+	STMT_PUT_DEFINITION,
+	STMT_REMOVE_DEFINITION,
 	STMT_PUT_CHECKPOINT,
 	STMT_SET,
 	STMT_GET,
@@ -27,15 +27,15 @@ enum stmt {
 static const char *const stmt_sql[STMT_LEN] = {
 	[STMT_BEGIN] = "BEGIN IMMEDIATE",
 	[STMT_COMMIT] = "COMMIT",
-	[STMT_PUT_SHAPE] = "INSERT INTO shape (id, created_us, handle, definition) VALUES (?1, ?2, ?3, ?4)",
+	[STMT_PUT_SHAPE] = "INSERT INTO shape (id, created_us, definition_id, handle, where_clause) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[STMT_SET_SNAPSHOT] =
 		"UPDATE shape SET snapshot_complete = 1, xmin = ?2, xmax = ?3, snapshot_lsn = ?4, xip = ?5 WHERE id = ?1",
 	[STMT_CLEAR_CHUNKS] = "DELETE FROM chunk WHERE shape_id = ?1",
 	[STMT_PUT_CHUNK] = "INSERT INTO chunk (shape_id, n, bytes, items, crc) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[STMT_REMOVE_SHAPE] = "DELETE FROM shape WHERE id = ?1",
-	[STMT_PUT_RELATION] =
-		"INSERT INTO relation (oid, blob) VALUES (?1, ?2) ON CONFLICT (oid) DO UPDATE SET blob = excluded.blob",
-	[STMT_REMOVE_RELATION] = "DELETE FROM relation WHERE oid = ?1",
+	[STMT_PUT_DEFINITION] =
+		"INSERT INTO definition (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+	[STMT_REMOVE_DEFINITION] = "DELETE FROM definition WHERE id = ?1",
 	[STMT_PUT_CHECKPOINT] =
 		"INSERT INTO checkpoint (id, lsn, log_pos, last_tx, system_id, timeline) VALUES (1, ?1, ?2, ?3, ?4, ?5) "
 		"ON CONFLICT (id) DO UPDATE SET lsn = excluded.lsn, log_pos = excluded.log_pos, "
@@ -48,20 +48,20 @@ static const char *const stmt_sql[STMT_LEN] = {
 static const char schema_sql[] =
 	"BEGIN IMMEDIATE;"
 	"CREATE TABLE shape ("
-	" id INTEGER PRIMARY KEY AUTOINCREMENT, handle TEXT NOT NULL UNIQUE, definition BLOB NOT NULL,"
-	" created_us INTEGER NOT NULL, snapshot_complete INTEGER NOT NULL DEFAULT 0,"
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, handle TEXT NOT NULL UNIQUE,"
+	" definition_id INTEGER NOT NULL, where_clause TEXT, created_us INTEGER NOT NULL, snapshot_complete INTEGER NOT NULL DEFAULT 0,"
 	" xmin INTEGER NOT NULL DEFAULT 0, xmax INTEGER NOT NULL DEFAULT 0,"
 	" snapshot_lsn INTEGER NOT NULL DEFAULT 0, xip TEXT NOT NULL DEFAULT '') STRICT;"
 	"CREATE TABLE chunk ("
 	" shape_id INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL, items INTEGER NOT NULL,"
 	" crc INTEGER NOT NULL, PRIMARY KEY (shape_id, n)) STRICT, WITHOUT ROWID;"
-	"CREATE TABLE relation (oid INTEGER PRIMARY KEY, blob BLOB NOT NULL) STRICT;"
+	"CREATE TABLE definition (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"
 	"CREATE TABLE checkpoint ("
 	" id INTEGER PRIMARY KEY CHECK (id = 1), lsn INTEGER NOT NULL, log_pos INTEGER NOT NULL,"
 	" last_tx INTEGER NOT NULL, system_id INTEGER NOT NULL, timeline INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE setting (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
 	"PRAGMA application_id = 1131762548;" /* 0x43755374, "CuSt" */
-	"PRAGMA user_version = 1;"
+	"PRAGMA user_version = 2;"
 	"COMMIT;";
 
 struct cu_metadata_db {
@@ -138,7 +138,13 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 		  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -256;"
 		  "PRAGMA journal_size_limit = 4194304; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY",
 		  "settings");
-	if (rc == 0 && version == 0)
+	if (rc == 0 && version == 1) {
+		cu_warn("the storage was written by an older copper; every shape is made anew when asked for",
+			CU_KV("path", path), CU_KV_U64("version", version));
+		rc = exec(db, "DROP TABLE shape; DROP TABLE chunk; DROP TABLE relation; DROP TABLE checkpoint; DROP TABLE setting",
+			  "drop the older tables");
+	}
+	if (rc == 0 && version < SCHEMA_VERSION)
 		rc = exec(db, schema_sql, "create tables");
 	return rc;
 }
@@ -241,8 +247,10 @@ static int run_put_shape(struct cu_metadata_db *db, const struct cu_metadata_op 
 		return rc;
 	bind_num(stmt, 1, op->num[0]);
 	bind_num(stmt, 2, op->num[1]);
-	sqlite3_bind_text(stmt, 3, op->text, -1, SQLITE_STATIC);
-	bind_blob(stmt, 4, op->blob, op->blob_len);
+	bind_num(stmt, 3, op->num[2]);
+	sqlite3_bind_text(stmt, 4, op->text, -1, SQLITE_STATIC);
+	if (op->blob)
+		sqlite3_bind_text64(stmt, 5, op->blob, op->blob_len, SQLITE_STATIC, SQLITE_UTF8);
 	return stmt_run(db, stmt);
 }
 
@@ -273,13 +281,13 @@ static int run_set_snapshot(struct cu_metadata_db *db, const struct cu_metadata_
 
 static int run_blob(struct cu_metadata_db *db, const struct cu_metadata_op *op)
 {
-	bool relation = op->kind == CU_METADATA_PUT_RELATION;
+	bool definition = op->kind == CU_METADATA_PUT_DEFINITION;
 	sqlite3_stmt *stmt;
-	int rc = stmt_get(db, relation ? STMT_PUT_RELATION : STMT_SET, &stmt);
+	int rc = stmt_get(db, definition ? STMT_PUT_DEFINITION : STMT_SET, &stmt);
 
 	if (rc < 0)
 		return rc;
-	if (relation)
+	if (definition)
 		bind_num(stmt, 1, op->num[0]);
 	else
 		sqlite3_bind_text(stmt, 1, op->text, -1, SQLITE_STATIC);
@@ -318,9 +326,9 @@ int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op)
 	case CU_METADATA_REMOVE_SHAPE:
 		rc = run_simple(db, STMT_CLEAR_CHUNKS, op->num, 1);
 		return rc < 0 ? rc : run_simple(db, STMT_REMOVE_SHAPE, op->num, 1);
-	case CU_METADATA_PUT_RELATION:
+	case CU_METADATA_PUT_DEFINITION:
 	case CU_METADATA_SET: return run_blob(db, op);
-	case CU_METADATA_REMOVE_RELATION: return run_simple(db, STMT_REMOVE_RELATION, op->num, 1);
+	case CU_METADATA_REMOVE_DEFINITION: return run_simple(db, STMT_REMOVE_DEFINITION, op->num, 1);
 	case CU_METADATA_PUT_CHECKPOINT: return run_simple(db, STMT_PUT_CHECKPOINT, op->num, 5);
 	case CU_METADATA_GET: return run_get(db, op);
 	case CU_METADATA_SYNC: return 0;
@@ -369,17 +377,17 @@ static int load_checkpoint(struct cu_metadata_db *db, const struct cu_metadata_l
 	return rc;
 }
 
-static int load_relations(struct cu_metadata_db *db, const struct cu_metadata_loader *loader)
+static int load_definitions(struct cu_metadata_db *db, const struct cu_metadata_loader *loader)
 {
 	sqlite3_stmt *stmt = NULL;
 	int rc, step = SQLITE_ROW;
 
-	rc = prepare(db, "SELECT oid, blob FROM relation ORDER BY oid", &stmt);
+	rc = prepare(db, "SELECT id, body FROM definition ORDER BY id", &stmt);
 	while (rc >= 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW)
-		rc = loader->relation(loader->ctx, (uint32_t)sqlite3_column_int64(stmt, 0),
+		rc = loader->definition(loader->ctx, (uint64_t)sqlite3_column_int64(stmt, 0),
 				      sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1));
 	if (rc >= 0 && step != SQLITE_DONE)
-		rc = failed(db, "load relations");
+		rc = failed(db, "load definitions");
 	sqlite3_finalize(stmt);
 	return rc < 0 ? rc : 0;
 }
@@ -434,14 +442,15 @@ static int load_shape(struct cu_metadata_db *db, const struct cu_metadata_loader
 
 	row.id = (uint64_t)sqlite3_column_int64(stmt, 0);
 	row.handle = (const char *)sqlite3_column_text(stmt, 1);
-	row.definition = sqlite3_column_blob(stmt, 2);
-	row.definition_len = (size_t)sqlite3_column_bytes(stmt, 2);
-	row.created_us = (uint64_t)sqlite3_column_int64(stmt, 3);
-	row.snapshot_complete = sqlite3_column_int64(stmt, 4) != 0;
-	row.snapshot.xmin = (uint64_t)sqlite3_column_int64(stmt, 5);
-	row.snapshot.xmax = (uint64_t)sqlite3_column_int64(stmt, 6);
-	row.snapshot.lsn = (uint64_t)sqlite3_column_int64(stmt, 7);
-	row.snapshot.xip = (const char *)sqlite3_column_text(stmt, 8);
+	row.definition_id = (uint64_t)sqlite3_column_int64(stmt, 2);
+	row.where = (const char *)sqlite3_column_text(stmt, 3);
+	row.where_len = (size_t)sqlite3_column_bytes(stmt, 3);
+	row.created_us = (uint64_t)sqlite3_column_int64(stmt, 4);
+	row.snapshot_complete = sqlite3_column_int64(stmt, 5) != 0;
+	row.snapshot.xmin = (uint64_t)sqlite3_column_int64(stmt, 6);
+	row.snapshot.xmax = (uint64_t)sqlite3_column_int64(stmt, 7);
+	row.snapshot.lsn = (uint64_t)sqlite3_column_int64(stmt, 8);
+	row.snapshot.xip = (const char *)sqlite3_column_text(stmt, 9);
 	if (!row.handle || !row.snapshot.xip)
 		return CU_ENOMEM;
 	rc = load_chunks(db, chunk_stmt, row.id, list);
@@ -460,8 +469,8 @@ static int load_shapes(struct cu_metadata_db *db, const struct cu_metadata_loade
 
 	rc = prepare(
 		db,
-		"SELECT id, handle, definition, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, xip FROM shape "
-		"ORDER BY id",
+		"SELECT id, handle, definition_id, where_clause, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, xip "
+		"FROM shape ORDER BY id",
 		&stmt);
 	if (rc == 0)
 		rc = prepare(db, "SELECT n, bytes, items, crc FROM chunk WHERE shape_id = ?1 ORDER BY n", &chunk_stmt);
@@ -481,8 +490,8 @@ int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_load
 
 	if (loader && loader->checkpoint)
 		rc = load_checkpoint(db, loader);
-	if (rc >= 0 && loader && loader->relation)
-		rc = load_relations(db, loader);
+	if (rc >= 0 && loader && loader->definition)
+		rc = load_definitions(db, loader);
 	if (rc >= 0 && loader && loader->shape)
 		rc = load_shapes(db, loader);
 	if (rc >= 0)

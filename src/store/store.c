@@ -187,13 +187,13 @@ static int load_checkpoint(void *ctx, const struct cu_checkpoint *cp)
 	return load->loader->metadata.checkpoint(load->loader->metadata.ctx, cp);
 }
 
-static int load_relation(void *ctx, uint32_t oid, const void *blob, size_t len)
+static int load_definition(void *ctx, uint64_t id, const void *body, size_t len)
 {
 	struct load *load = ctx;
 
-	if (!load->loader || !load->loader->metadata.relation)
+	if (!load->loader || !load->loader->metadata.definition)
 		return 0;
-	return load->loader->metadata.relation(load->loader->metadata.ctx, oid, blob, len);
+	return load->loader->metadata.definition(load->loader->metadata.ctx, id, body, len);
 }
 
 static int load_shape(void *ctx, const struct cu_shape_row *row)
@@ -340,7 +340,7 @@ out:
 
 static int parts_open(struct cu_store *store, struct load *load)
 {
-	struct cu_metadata_loader loader = { load, load_checkpoint, load_relation, load_shape };
+	struct cu_metadata_loader loader = { load, load_checkpoint, load_definition, load_shape };
 	struct cu_changelog_opts opts = { .ops = store->ops };
 	char *metadata_path = cu_file_path("%s/metadata.sqlite3", store->dir);
 	char *log_dir = cu_file_path("%s/log", store->dir);

@@ -30,9 +30,9 @@ static int seen_checkpoint(void *ctx, const struct cu_checkpoint *cp)
 	return 0;
 }
 
-static int seen_relation(void *ctx, uint32_t oid, const void *blob, size_t len)
+static int seen_definition(void *ctx, uint64_t id, const void *body, size_t len)
 {
-	cu_buf_printf(&((struct seen *)ctx)->text, "rel %u %.*s;", oid, (int)len, (const char *)blob);
+	cu_buf_printf(&((struct seen *)ctx)->text, "def %" PRIu64 " %.*s;", id, (int)len, (const char *)body);
 	return 0;
 }
 
@@ -40,8 +40,8 @@ static int seen_shape(void *ctx, const struct cu_shape_row *row)
 {
 	cu_buf *text = &((struct seen *)ctx)->text;
 
-	cu_buf_printf(text, "shape %" PRIu64 " %s %.*s %" PRIu64 " %s", row->id, row->handle, (int)row->definition_len,
-		      (const char *)row->definition, row->created_us,
+	cu_buf_printf(text, "shape %" PRIu64 " %s %" PRIu64 " %.*s %" PRIu64 " %s", row->id, row->handle,
+		      row->definition_id, (int)row->where_len, row->where ? row->where : "", row->created_us,
 		      row->snapshot_complete ? "complete" : "incomplete");
 	if (row->snapshot_complete)
 		cu_buf_printf(text, " %" PRIu64 " %" PRIu64 " %" PRIu64 " (%s)", row->snapshot.xmin, row->snapshot.xmax,
@@ -64,7 +64,7 @@ static int seen_replay(void *ctx, const struct cu_fanout *f, const struct cu_cha
 static int open_store(const char *dir, struct seen *seen, cu_store **ret)
 {
 	struct cu_store_loader loader = {
-		.metadata = { seen, seen_checkpoint, seen_relation, seen_shape },
+		.metadata = { seen, seen_checkpoint, seen_definition, seen_shape },
 		.replay = seen_replay,
 		.replay_ctx = seen,
 	};
@@ -192,9 +192,9 @@ static void what_is_stored_is_loaded_after_a_restart(void **state)
 	struct cu_chunk_info infos[] = { { UINT64_MAX, 3, UINT32_MAX }, { 20, 2, 7 } };
 	struct cu_snapshot_info snapshot = { 10, UINT64_MAX, UINT64_MAX - 1, "11,12", 2, infos };
 	struct cu_shape_row one = {
-		.id = 1, .handle = "1-1", .definition = "{}", .definition_len = 2, .created_us = 9
+		.id = 1, .handle = "1-1", .definition_id = UINT64_MAX, .where = "k = 1", .where_len = 5, .created_us = 9
 	};
-	struct cu_shape_row two = { .id = 2, .handle = "2-2", .definition = "", .definition_len = 0 };
+	struct cu_shape_row two = { .id = 2, .handle = "2-2", .definition_id = 7 };
 	struct cu_checkpoint cp;
 	struct done done;
 	struct seen seen;
@@ -215,10 +215,10 @@ static void what_is_stored_is_loaded_after_a_restart(void **state)
 	assert_int_equal(cu_metadata_put_shape(md, &two, rc_store, &rc[2]), 0);
 	assert_int_equal(cu_metadata_set_snapshot(md, 1, &snapshot, rc_store, &rc[3]), 0);
 	assert_int_equal(cu_metadata_set_snapshot(md, 99, &snapshot, rc_store, &rc[4]), 0);
-	assert_int_equal(cu_metadata_put_relation(md, 4000000000u, "old", 3, rc_store, &rc[5]), 0);
-	assert_int_equal(cu_metadata_put_relation(md, 4000000000u, "relation", 8, rc_store, &rc[5]), 0);
-	assert_int_equal(cu_metadata_put_relation(md, 5, "x", 1, rc_store, &rc[6]), 0);
-	assert_int_equal(cu_metadata_remove_relation(md, 5, rc_store, &rc[6]), 0);
+	assert_int_equal(cu_metadata_put_definition(md, 4000000000u, "old", 3, rc_store, &rc[5]), 0);
+	assert_int_equal(cu_metadata_put_definition(md, 4000000000u, "relation", 8, rc_store, &rc[5]), 0);
+	assert_int_equal(cu_metadata_put_definition(md, 5, "x", 1, rc_store, &rc[6]), 0);
+	assert_int_equal(cu_metadata_remove_definition(md, 5, rc_store, &rc[6]), 0);
 	assert_int_equal(cu_metadata_set(md, "slot", "a\0b", 3, rc_store, &rc[7]), 0);
 	assert_int_equal(cu_metadata_sync(md), CU_EEXIST); /* the first trouble */
 	assert_int_equal(cu_metadata_sync(md), 0);
@@ -234,10 +234,10 @@ static void what_is_stored_is_loaded_after_a_restart(void **state)
 	assert_int_equal(open_store(*state, &seen, &store), 0);
 	assert_string_equal(cu_buf_str(&seen.text),
 			    "cp 18446744073709551603 18446744073709551595 18446744073709551612 4294967295;"
-			    "rel 4000000000 relation;"
-			    "shape 1 1-1 {} 9 complete 10 18446744073709551615 18446744073709551614 (11,12) "
+			    "def 4000000000 relation;"
+			    "shape 1 1-1 18446744073709551615 k = 1 9 complete 10 18446744073709551615 18446744073709551614 (11,12) "
 			    "18446744073709551615/3/ffffffff 20/2/7;"
-			    "shape 2 2-2  0 incomplete;");
+			    "shape 2 2-2 7  0 incomplete;");
 	assert_int_equal(seen.fanouts, 1);
 	cu_buf_fini(&seen.text);
 	md = cu_store_metadata(store);
@@ -253,7 +253,7 @@ static void what_is_stored_is_loaded_after_a_restart(void **state)
 /* The child: does what `told` promises, says so through the pipe, goes on without a checkpoint, and is killed. */
 static void killed_child(const char *dir, int told)
 {
-	struct cu_shape_row row = { .id = 1, .handle = "1-1", .definition = "d", .definition_len = 1 };
+	struct cu_shape_row row = { .id = 1, .handle = "1-1", .definition_id = 1 };
 	struct cu_checkpoint cp;
 	struct done done;
 	cu_store *store = NULL;
@@ -307,7 +307,7 @@ static void a_killed_process_keeps_what_it_called_durable(void **state)
 
 static void an_id_is_never_given_twice_even_when_its_shape_is_gone(void **state)
 {
-	struct cu_shape_row row = { .id = 41, .handle = "h", .definition = "d", .definition_len = 1 };
+	struct cu_shape_row row = { .id = 41, .handle = "h", .definition_id = 1 };
 	cu_store *store = NULL;
 
 	assert_int_equal(open_store(*state, NULL, &store), 0);
@@ -321,7 +321,7 @@ static void an_id_is_never_given_twice_even_when_its_shape_is_gone(void **state)
 
 static void removing_a_shape_takes_row_and_files(void **state)
 {
-	struct cu_shape_row row = { .id = 3, .handle = "h", .definition = "d", .definition_len = 1 };
+	struct cu_shape_row row = { .id = 3, .handle = "h", .definition_id = 1 };
 	char *path = cu_file_path("%s/shapes/3", (char *)*state), *orphan = cu_file_path("%s/shapes/8", (char *)*state);
 	struct cu_chunk_info info;
 	cu_chunk_writer *writer;
@@ -417,7 +417,7 @@ static void newer_foreign_and_broken_metadata_is_refused(void **state)
 
 	assert_int_equal(open_store(*state, NULL, &store), 0);
 	cu_store_free(&store);
-	metadata_exec(*state, "PRAGMA user_version = 2");
+	metadata_exec(*state, "PRAGMA user_version = 3");
 	assert_int_equal(open_store(*state, NULL, &store), CU_EUNSUPPORTED);
 	metadata_exec(*state, "PRAGMA user_version = 0");
 	assert_int_equal(open_store(*state, NULL, &store), CU_ECORRUPT);
@@ -428,6 +428,22 @@ static void newer_foreign_and_broken_metadata_is_refused(void **state)
 	fclose(file);
 	assert_int_equal(open_store(*state, NULL, &store), CU_ECORRUPT);
 	free(path);
+}
+
+static void an_older_directory_is_emptied(void **state)
+{
+	struct cu_shape_row row = { .id = 5, .handle = "h", .definition_id = 1 };
+	struct seen seen;
+	cu_store *store = NULL;
+
+	assert_int_equal(open_store(*state, NULL, &store), 0);
+	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), 0);
+	cu_store_free(&store);
+	metadata_exec(*state, "ALTER TABLE definition RENAME TO relation; PRAGMA user_version = 1");
+	assert_int_equal(open_store(*state, &seen, &store), 0);
+	assert_string_equal(cu_buf_str(&seen.text), "");
+	cu_buf_fini(&seen.text);
+	cu_store_free(&store);
 }
 
 struct chain {
@@ -484,7 +500,7 @@ static void a_checkpoint_beyond_what_was_flushed_fails(void **state)
 
 static void closing_runs_everything_that_was_queued(void **state)
 {
-	struct cu_shape_row row = { .definition = "d", .definition_len = 1 };
+	struct cu_shape_row row = { .definition_id = 1 };
 	char handle[32];
 	cu_store *store = NULL;
 	int rc[1000];
@@ -531,6 +547,7 @@ int main(void)
 		T(missing_parents_are_made),
 		T(another_format_is_refused_and_left_alone),
 		T(newer_foreign_and_broken_metadata_is_refused),
+		T(an_older_directory_is_emptied),
 		T(a_checkpoint_may_ask_for_the_next_from_its_done),
 		T(a_checkpoint_beyond_what_was_flushed_fails),
 		T(closing_runs_everything_that_was_queued),

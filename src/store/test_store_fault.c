@@ -331,7 +331,7 @@ static int shape_snapshot(cu_store *store, uint64_t id, struct cu_chunk_info *re
 
 static int shape_step(cu_store *store, unsigned i, struct told *told)
 {
-	struct cu_shape_row row = { .id = i + 1, .definition = "definition", .definition_len = 10 };
+	struct cu_shape_row row = { .id = i + 1, .definition_id = 1, .where = "definition", .where_len = 10 };
 	struct cu_snapshot_info snapshot = { 1, 2, 3, "", 1, &told->info[i] };
 	char handle[16];
 	struct done done;
@@ -481,7 +481,7 @@ static void store_survives_every_failing_sqlite_write(void **state)
 /* The queue's own allocations, and that an error of one operation is not another's. */
 static void an_operation_too_large_or_out_of_memory_does_not_harm_its_neighbours(void **state)
 {
-	struct cu_shape_row row = { .id = 1, .handle = "h", .definition = "d", .definition_len = 1 };
+	struct cu_shape_row row = { .id = 1, .handle = "h", .definition_id = 1, .where = "w", .where_len = 1 };
 	struct told told = { 0 };
 	char *dir = help_dir_new();
 	cu_store *store = NULL;
@@ -493,9 +493,9 @@ static void an_operation_too_large_or_out_of_memory_does_not_harm_its_neighbours
 	cu_fault_alloc_at(2);
 	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), CU_ENOMEM);
 	cu_fault_alloc_at(0);
-	row.definition_len = (size_t)1 << 40;
+	row.where_len = (size_t)1 << 40;
 	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), CU_ETOOBIG);
-	row.definition_len = 1;
+	row.where_len = 1;
 	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), 0);
 	assert_int_equal(cu_metadata_sync(cu_store_metadata(store)), 0);
 	cu_store_free(&store);
