@@ -346,7 +346,7 @@ static int slot_open(cu_actor_system *sys, const struct cu_behaviour *behaviour,
 	slot = id_slot(ret_ctx->id);
 	stripe_lock(sys, slot);
 	CU_ASSERT(actor->phase == PHASE_FREE && !actor->inbox && !actor->extra);
-	if (atomic_load_explicit(&sys->stopping, memory_order_relaxed)) {
+	if (atomic_load_explicit(&sys->stopping, memory_order_relaxed) && !CU_MUTANT(STOP_FORGETS_STARTS)) {
 		/* The stop has been here already and would wait for this one for ever. */
 		stripe_unlock(sys, slot);
 		slot_release(sys, slot, actor);
@@ -387,7 +387,8 @@ static int slot_begin(struct cu_actor_ctx *ctx, const struct cu_behaviour *behav
 	if (rc != 0)
 		return rc;
 	stripe_lock(ctx->sys, slot);
-	run = actor->flags & ACTOR_CALLED || atomic_load_explicit(&actor->killed, memory_order_relaxed);
+	run = (actor->flags & ACTOR_CALLED && !CU_MUTANT(START_LEAVES_CALLS)) ||
+	      atomic_load_explicit(&actor->killed, memory_order_relaxed);
 	if (!run) {
 		actor->phase = PHASE_IDLE;
 		if (actor->inbox)
@@ -518,7 +519,7 @@ int cu_actor_kill(cu_actor_system *sys, cu_actor_id id, const struct cu_exit_rea
 	actor = cu_actor_lock(sys, id);
 	if (!actor)
 		return CU_ENOTFOUND;
-	if (actor->phase == PHASE_IDLE || actor->phase == PHASE_QUEUED) {
+	if (actor->phase == PHASE_IDLE || actor->phase == PHASE_QUEUED || CU_MUTANT(KILL_IGNORES_OWNER)) {
 		actor->phase = PHASE_EXITING;
 		ours = true;
 	} else if (actor->phase == PHASE_RUNNING && !atomic_load_explicit(&actor->killed, memory_order_relaxed)) {

@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "base/limits.h"
+#include "base/mutant.h"
 #include "copper/actor.h"
 
 #include <pthread.h>

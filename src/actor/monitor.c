@@ -32,7 +32,8 @@ static void monitor_send(cu_actor_system *sys, struct monitor *mon, const struct
 		return;
 	}
 	cu_inbox_push(watcher, &mon->node);
-	cu_actor_wake(sys, id_slot(mon->watcher), watcher);
+	if (!CU_MUTANT(NOTICE_WAKES_NOBODY))
+		cu_actor_wake(sys, id_slot(mon->watcher), watcher);
 	stripe_unlock(sys, id_slot(mon->watcher));
 }
 
@@ -106,7 +107,8 @@ bool cu_actor_demonitor(cu_actor_system *sys, cu_actor_id target, uint64_t ref)
 			;
 		mon = *link;
 		if (mon) {
-			*link = mon->next;
+			if (!CU_MUTANT(DEMONITOR_LEAVES_LINK))
+				*link = mon->next;
 			STAGE_MOVE(mon, MONITOR_TAKEN_BACK);
 		}
 	}

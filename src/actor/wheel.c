@@ -105,7 +105,8 @@ static bool suspend_commit(cu_actor_system *sys, struct actor *actor, cu_actor_i
 	bool go;
 
 	stripe_lock(sys, id_slot(id));
-	go = !actor->inbox && !atomic_load_explicit(&actor->killed, memory_order_relaxed);
+	go = (!actor->inbox || CU_MUTANT(SUSPEND_WITH_INBOX)) &&
+	     !atomic_load_explicit(&actor->killed, memory_order_relaxed);
 	if (go)
 		actor->phase = PHASE_EXITING;
 	else

@@ -5,6 +5,7 @@
 #ifndef CU_REGISTRY_INTERNAL_H
 #define CU_REGISTRY_INTERNAL_H
 
+#include "base/mutant.h"
 #include "copper/consumer_registry.h"
 #include "registry/table.h"
 

@@ -32,7 +32,7 @@ static enum cu_delivery_status missed_status(cu_consumer_registry *reg, const st
 {
 	if (delivery->reason.kind == CU_EXIT_SUSPEND)
 		return CU_SUSPENDED;
-	if (reg && delivery->reason.kind == CU_EXIT_NOPROC &&
+	if (reg && delivery->reason.kind == CU_EXIT_NOPROC && !CU_MUTANT(NOPROC_IS_A_CRASH) &&
 	    cu_consumer_registry_whereis(reg, delivery->handle) != delivery->id)
 		return CU_SUSPENDED;
 	return CU_CRASHED;
@@ -220,8 +220,11 @@ size_t cu_consumer_registry_publish(cu_consumer_registry *reg, struct cu_deliver
 	if (deliver(reg->opts.system, reg, deliveries, count) > 0) {
 		/* All entries first: of two events for one handle the second must not find the old id. */
 		for (i = 0; i < count; i++) {
-			if (deliveries[i].status == CU_SUSPENDED)
-				(void)cu_consumer_registry_remove_if(reg, deliveries[i].handle, deliveries[i].id);
+			if (deliveries[i].status != CU_SUSPENDED)
+				continue;
+			if (CU_MUTANT(RETRY_REMOVES_ANY))
+				cu_consumer_registry_remove(reg, deliveries[i].handle);
+			(void)cu_consumer_registry_remove_if(reg, deliveries[i].handle, deliveries[i].id);
 		}
 		for (i = 0; i < count; i++) {
 			if (deliveries[i].status == CU_SUSPENDED)

@@ -7,6 +7,7 @@
  */
 #include "registry/table.h"
 
+#include "base/mutant.h"
 #include "registry/rcu.h"
 
 #include <stdlib.h>
@@ -191,7 +192,8 @@ static void unlock_and_reclaim(struct cu_consumer_table *table, struct table_slo
 	pthread_mutex_unlock(&table->mtx);
 	if (!old && !count)
 		return;
-	rcu_wait_for_readers();
+	if (!CU_MUTANT(NO_GRACE_PERIOD))
+		rcu_wait_for_readers();
 	free(old);
 	while (count)
 		free(batch[--count]);

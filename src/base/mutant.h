@@ -1,0 +1,29 @@
+/* mutant.h: faults put in on purpose, to prove that the simulation would find them (tests/sim/).
+ *
+ * CU_MUTANT(NAME) is 0 in every build but the simulation's (CU_SIM), where a test chooses which one is alive. Each
+ * stands at a place where a small slip has cost somebody a message: what it says is what the code would do wrong.
+ */
+#ifndef CU_MUTANT_H
+#define CU_MUTANT_H
+
+#ifdef CU_SIM
+enum cu_mutant {
+	CU_MUTANT_NONE,
+	CU_MUTANT_SUSPEND_WITH_INBOX,    /* wheel.c: suspends without looking at the inbox again */
+	CU_MUTANT_START_LEAVES_CALLS,    /* actor.c: calls that came during on_start are left to the workers */
+	CU_MUTANT_STOP_FORGETS_STARTS,   /* actor.c: a start that the stop has overtaken opens all the same */
+	CU_MUTANT_DEMONITOR_LEAVES_LINK, /* monitor.c: says taken back, and leaves it in the list */
+	CU_MUTANT_NOTICE_WAKES_NOBODY,   /* monitor.c: the notice is queued, the watcher not woken */
+	CU_MUTANT_KILL_IGNORES_OWNER,    /* actor.c: ends an actor that somebody is running */
+	CU_MUTANT_RETRY_REMOVES_ANY,     /* publish.c: the retry removes whatever entry is there */
+	CU_MUTANT_NOPROC_IS_A_CRASH,     /* publish.c: suspended just before the event counts as crashed */
+	CU_MUTANT_NO_GRACE_PERIOD,       /* table.c: frees while readers may look */
+	CU_MUTANT_COUNT
+};
+extern enum cu_mutant cu_mutant;
+#define CU_MUTANT(name) (cu_mutant == CU_MUTANT_##name)
+#else
+#define CU_MUTANT(name) 0
+#endif
+
+#endif
