@@ -91,8 +91,10 @@ static void monitors_check(const struct actor *actor, uint32_t slot)
 void cu_actor_check(cu_actor_system *sys, uint32_t slot)
 {
 	struct actor *actor = slot_actor(sys, slot);
-	bool killed = atomic_load_explicit(&actor->killed, memory_order_relaxed);
+	bool killed;
 
+	CU_ASSERT(actor);
+	killed = atomic_load_explicit(&actor->killed, memory_order_relaxed);
 	CU_ASSERT(move_is_legal(actor->checked_phase, actor->phase));
 	if (actor->checked_phase == PHASE_EXITING && actor->phase == PHASE_FREE)
 		CU_ASSERT(actor->generation ==

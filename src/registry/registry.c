@@ -81,6 +81,7 @@ void cu_consumer_registry_free(cu_consumer_registry **reg_at)
 	*reg_at = NULL;
 	removed = cu_table_remove(&directory, reg->stack_id, (uint64_t)(uintptr_t)reg);
 	CU_ASSERT(removed);
+	cu_table_release_empty(&directory); /* the last registry leaves nothing behind */
 	rcu_wait_for_readers();
 	cu_stack_config_forget(reg->stack_id);
 	registry_unref(reg);

@@ -284,6 +284,19 @@ bool cu_table_remove(struct cu_consumer_table *table, const char *key, uint64_t 
 	return removed;
 }
 
+void cu_table_release_empty(struct cu_consumer_table *table)
+{
+	struct table_slots *old = NULL;
+
+	pthread_mutex_lock(&table->mtx);
+	if (atomic_load_explicit(&table->count, memory_order_relaxed) == 0) {
+		old = atomic_load_explicit(&table->slots, memory_order_relaxed);
+		atomic_store_explicit(&table->slots, NULL, memory_order_relaxed);
+		table->used = 0;
+	}
+	unlock_and_reclaim(table, old);
+}
+
 struct table_entry **cu_table_snapshot(struct cu_consumer_table *table)
 {
 	struct table_entry **list = NULL;

@@ -52,6 +52,8 @@ uint64_t cu_table_find(struct cu_consumer_table *table, const char *key);
 int cu_table_insert(struct cu_consumer_table *table, const char *key, uint64_t value, uint64_t *ret_value);
 /* Removes the entry if its value is `value`, or whatever it is when that is 0. */
 bool cu_table_remove(struct cu_consumer_table *table, const char *key, uint64_t value);
+/* An empty table gives back its slots and what waits for a grace period. */
+void cu_table_release_empty(struct cu_consumer_table *table);
 /* A copy of all entries as one owned block, NULL-terminated; NULL on failure. */
 struct table_entry **cu_table_snapshot(struct cu_consumer_table *table);
 
