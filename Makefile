@@ -2,7 +2,7 @@
 # Each is a script in scripts/, so that paths with spaces and signals are handled in one language.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build run test bench fuzz format check clean
+.PHONY: help build run test bench fuzz format check docs install clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\): ## /  make \1	/p' Makefile
@@ -35,6 +35,14 @@ format: ## put our C sources into the house format
 check: ## format, layering, banned calls, READMEs, changelog, static analysis
 	@scripts/install test
 	@exec scripts/check
+
+docs: ## libcopper's API documentation: build/docs/api/index.html
+	@scripts/install docs
+	@exec scripts/docs
+
+install: ## copper and libcopper under PREFIX (default /usr/local), all of it below DESTDIR if that is set
+	@scripts/install build
+	@exec scripts/install-files
 
 clean: ## remove what was built and the data of make run
 	@exec scripts/clean

@@ -52,6 +52,7 @@ install(TARGETS libcopper_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COM
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/copper TYPE INCLUDE COMPONENT libcopper)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/examples/registry DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
         COMPONENT libcopper PATTERN .gitignore EXCLUDE)
+install(FILES ${CMAKE_SOURCE_DIR}/docs/registry.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT libcopper)
 # The generated pages, if `make docs` has made them.
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/build/docs/api DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT libcopper OPTIONAL)
 # Written when it is installed, because only then the prefix is known. What a static program needs besides is named as
