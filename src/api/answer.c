@@ -284,7 +284,7 @@ static void chunk_close(struct cu_http_source *source)
 	free(chunk);
 }
 
-void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n, bool last)
+void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n)
 {
 	struct offset_texts texts;
 	struct cu_answer answer = answer_to(reader, req, cu_offset_of(0, n), &texts);
@@ -313,11 +313,6 @@ void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n,
 	chunk = cu_xzalloc(sizeof *chunk);
 	chunk->fd = fd;
 	chunk->bytes = bytes;
-	if (last) {
-		if (bytes)
-			cu_buf_putc(&chunk->suffix, ',');
-		cu_snapshot_range_put_message(&reader->shape->range, &chunk->suffix);
-	}
 	cu_buf_putc(&chunk->suffix, ']');
 	chunk->source = (struct cu_http_source){ chunk_next, chunk_close, 1 + bytes + chunk->suffix.len };
 	if (cu_buf_failed(&chunk->suffix)) {

@@ -106,9 +106,9 @@ static void serve_gone(struct cu_reader *reader, cu_http_request *req)
 	cu_shape *shape = reader->shape;
 
 	/* The failure is written before the state and never changes afterwards. */
-	if (shape->failure.message && shape->failure.status != 409)
-		cu_answer_error(reader, req, shape->failure.status, shape->failure.message,
-				shape->failure.status == 503 ? 10 : 0);
+	if (shape->failure && shape->failure->status != 409)
+		cu_answer_error(reader, req, shape->failure->status, shape->failure->message,
+				shape->failure->status == 503 ? 10 : 0);
 	else
 		cu_answer_must_refetch(reader, req, NULL);
 }
@@ -122,10 +122,10 @@ static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset 
 
 	if (compared < 0) {
 		/* More may have been shown since `latest` was read; what the answer says is decided here. */
-		pthread_mutex_lock(&reader->shape->lock);
-		end = cu_tail_answer_end(&reader->shape->tail, from);
-		latest = cu_tail_latest(&reader->shape->tail);
-		pthread_mutex_unlock(&reader->shape->lock);
+		cu_shape_lock(reader->shape);
+		end = cu_tail_answer_end(cu_shape_tail(reader->shape), from);
+		latest = cu_tail_latest(cu_shape_tail(reader->shape));
+		cu_shape_unlock(reader->shape);
 		cu_answer_log(reader, req, from, end, cu_offset_cmp(end, latest) == 0);
 		return;
 	}
@@ -176,7 +176,7 @@ void cu_reader_serve(struct cu_reader *reader, cu_http_request *req)
 		return;
 	}
 	if (in_snapshot && n < status.chunks_len) {
-		cu_answer_chunk(reader, req, (uint32_t)n, status.snapshot_complete && n + 1 == status.chunks_len);
+		cu_answer_chunk(reader, req, (uint32_t)n);
 		return;
 	}
 	if (!status.snapshot_complete) {

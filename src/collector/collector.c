@@ -49,6 +49,7 @@ static void checkpoint_start(struct cu_collector *c)
 	pthread_mutex_unlock(&c->lock);
 	if (running)
 		return; /* the next tick asks again */
+	cu_shape_set_drop_ranges(c->opts.shapes, c->safe_lsn);
 	c->saved.lsn = c->safe_lsn;
 	c->saved.log_pos = cu_changelog_end(c->log);
 	c->saved.last_tx = CU_MAX(c->saved.last_tx, c->committed_tx);

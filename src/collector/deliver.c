@@ -178,12 +178,12 @@ static int append_to_tail(struct cu_collector *c, cu_shape *shape)
 {
 	int rc = 0;
 
-	pthread_mutex_lock(&shape->lock);
-	if (!shape->range_known || !cu_snapshot_range_holds(&shape->range, c->tx.xid, c->tx.tx)) {
+	cu_shape_lock(shape);
+	if (!shape->range || !cu_snapshot_range_holds(shape->range, c->tx.xid, c->tx.tx)) {
 		for (size_t i = 0; rc == 0 && i < c->tail_runs_len; i++)
-			rc = cu_tail_append(&shape->tail, &c->tail_runs[i]);
+			rc = cu_shape_append(shape, &c->tail_runs[i]);
 	}
-	pthread_mutex_unlock(&shape->lock);
+	cu_shape_unlock(shape);
 	return rc;
 }
 
@@ -236,9 +236,10 @@ static void commit_tails(struct cu_collector *c)
 	for (size_t i = 0; i < c->touched.len; i++) {
 		cu_shape *shape = c->touched.list[i];
 
-		pthread_mutex_lock(&shape->lock);
-		cu_tail_commit(&shape->tail, cu_shape_set_chunk_bytes(c->opts.shapes));
-		pthread_mutex_unlock(&shape->lock);
+		cu_shape_lock(shape);
+		if (shape->tail)
+			cu_tail_commit(shape->tail, cu_shape_set_chunk_bytes(c->opts.shapes));
+		cu_shape_unlock(shape);
 		shape->touched = false;
 		if (!shape->dirty) {
 			shape->dirty = true;
@@ -283,9 +284,10 @@ int cu_collector_show(struct cu_collector *c)
 	for (size_t i = 0; i < c->dirty.len; i++) {
 		cu_shape *shape = c->dirty.list[i];
 
-		pthread_mutex_lock(&shape->lock);
-		cu_tail_show(&shape->tail);
-		pthread_mutex_unlock(&shape->lock);
+		cu_shape_lock(shape);
+		if (shape->tail)
+			cu_tail_show(shape->tail);
+		cu_shape_unlock(shape);
 		shape->dirty = false;
 		cu_shape_set_wake(c->opts.shapes, shape);
 		cu_shape_unref(&c->dirty.list[i]);

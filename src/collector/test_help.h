@@ -62,6 +62,13 @@ static int world_load_checkpoint(void *ctx, const struct cu_checkpoint *checkpoi
 	return 0;
 }
 
+static int world_load_definition(void *ctx, uint64_t id, const void *body, size_t len)
+{
+	struct world *w = ctx;
+
+	return cu_shape_set_restore_definition(w->set, id, body, len);
+}
+
 static int world_load_shape(void *ctx, const struct cu_shape_row *row)
 {
 	struct world *w = ctx;
@@ -97,7 +104,10 @@ static void world_open(struct world *w)
 						      .remove_shapes = cu_consumers_remove_shapes,
 						      .ctx = &w->consumers };
 	struct cu_store_loader loader = {
-		.metadata = { .ctx = w, .checkpoint = world_load_checkpoint, .shape = world_load_shape },
+		.metadata = { .ctx = w,
+			      .checkpoint = world_load_checkpoint,
+			      .definition = world_load_definition,
+			      .shape = world_load_shape },
 		.replay = cu_replay_fanout,
 	};
 	cu_replay replay;
@@ -222,12 +232,11 @@ __attribute__((unused)) static cu_shape *world_shape(struct world *w, cu_definit
 	CU_ASSERT(cu_metadata_set_snapshot(cu_store_metadata(w->store), shape->id, &info, NULL, NULL) == 0);
 	CU_ASSERT(cu_metadata_sync(cu_store_metadata(w->store)) == 0);
 	cu_buf_fini(&xip);
-	pthread_mutex_lock(&shape->lock);
-	shape->range = range;
-	shape->range_known = true;
+	cu_shape_lock(shape);
+	shape->range = cu_xmemdup(&range, sizeof range);
 	shape->snapshot_complete = true;
 	shape->state = CU_SHAPE_LIVE;
-	pthread_mutex_unlock(&shape->lock);
+	cu_shape_unlock(shape);
 	CU_ASSERT(cu_router_add(w->router, shape->def->oid, shape) == 0);
 	return shape;
 }

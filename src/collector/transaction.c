@@ -110,7 +110,7 @@ static int on_relation(struct cu_collector *c, const struct cu_pgoutput_relation
 			const char *why;
 
 			if (!cu_shape_holds(targets.list[i], c->tx.xid, c->tx.tx) &&
-			    !cu_shape_view_of(targets.list[i], relation, &why))
+			    !cu_shape_view_of(((cu_shape *)targets.list[i])->def, relation, &why))
 				cu_collector_doom(c, targets.list[i], why);
 		}
 	}
@@ -160,7 +160,7 @@ static int touch(struct cu_collector *c, const struct cu_relation *relation, cu_
 	/* A transaction that the snapshot holds may carry the table's older form: nothing of it concerns us. */
 	if (!shape->event && cu_shape_holds(shape, c->tx.xid, c->tx.tx))
 		return 0;
-	view = cu_shape_view_of(shape, relation, &why);
+	view = cu_shape_view_of(shape->def, relation, &why);
 	if (!view || (rows->change->new_n ? rows->change->new_n : rows->change->old_n) != relation->columns_len) {
 		cu_collector_doom(c, shape, view ? "a row does not fit its table's description" : why);
 		return 0;
@@ -277,9 +277,10 @@ void cu_collector_abort(struct cu_collector *c)
 	for (size_t i = 0; i < c->touched.len; i++) {
 		cu_shape *shape = c->touched.list[i];
 
-		pthread_mutex_lock(&shape->lock);
-		cu_tail_abort(&shape->tail);
-		pthread_mutex_unlock(&shape->lock);
+		cu_shape_lock(shape);
+		if (shape->tail)
+			cu_tail_abort(shape->tail);
+		cu_shape_unlock(shape);
 		shape->touched = false;
 		cu_shape_unref(&c->touched.list[i]);
 	}

@@ -2,6 +2,7 @@
 #include "shape/definition.h"
 
 #include "base/limits.h"
+#include "shape/view.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -168,6 +169,12 @@ out:
 	return rc;
 }
 
+cu_definition *cu_definition_ref(cu_definition *def)
+{
+	atomic_fetch_add_explicit(&def->refs, 1, memory_order_relaxed);
+	return def;
+}
+
 void cu_definition_unref(cu_definition **ref)
 {
 	cu_definition *def = *ref;
@@ -181,6 +188,7 @@ void cu_definition_unref(cu_definition **ref)
 		free(def->columns[i].name);
 	free(def->columns);
 	cu_item_layout_free(&def->layout);
+	cu_shape_views_free(&def->views);
 	free(def->schema);
 	free(def->name);
 	free(def->schema_json);

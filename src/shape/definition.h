@@ -1,10 +1,12 @@
-/* definition.h: what a shape is: table, columns, replica mode, log mode; frozen when the shape was created.
+/* definition.h: what a shape is, but for its where clause: table, columns, replica mode, log mode; frozen when the first
+ * shape with it was created.
  *
  * Replay reads no catalog, so everything that items depend on stands here: the columns as they were, the key, the
- * electric-schema header. Two requests ask for the same shape when their definitions have equal keys.
+ * electric-schema header. Thousands of shapes that differ in their where clause alone share one definition: the shape set
+ * holds one of each key.
  *
- * Threads: immutable, counted; any thread. Storage: cu_definition_put_json() and cu_definition_parse() (the metadata's
- * `definition` column, docs/storage-format.md).
+ * Threads: immutable but for the fields at the end, counted; any thread. Storage: cu_definition_put_json() and
+ * cu_definition_parse() (the metadata's `definition` table, docs/storage-format.md).
  */
 #ifndef CU_DEFINITION_H
 #define CU_DEFINITION_H
@@ -33,8 +35,16 @@ typedef struct cu_definition {
 	char *schema_json; /* the electric-schema header */
 	size_t schema_json_len;
 	cu_item_layout *layout;
-	char *key; /* canonical text of all of the above that makes a shape */
+	char *key; /* canonical text of all of the above that makes a difference */
 	uint64_t key_hash;
+
+	/* shape set only, under its lock */
+	uint64_t id;   /* names it in storage; 0 until the set has taken it in */
+	size_t shapes; /* that have it */
+	/* any thread: its row is committed */
+	atomic_bool stored;
+	/* collector thread only: how each relation's columns map to the definition's */
+	struct cu_shape_view *views;
 } cu_definition;
 
 /* What a request asks for. */
@@ -50,6 +60,7 @@ struct cu_definition_request {
  * `columns`. CU_ENOMEM. Returns owned, refs = 1. */
 int cu_definition_new(const struct cu_table *table, const struct cu_definition_request *request,
 		      cu_definition **ret_def, cu_buf *ret_message);
+cu_definition *cu_definition_ref(cu_definition *def);
 void cu_definition_unref(cu_definition **def);
 
 /* Could this request, by the names it uses, be for this definition? Without the catalog: for requests with a handle. */

@@ -133,14 +133,16 @@ int cu_log_reader_next(cu_log_reader *reader, cu_buf *out)
 		cu_shape *shape = reader->shape;
 		size_t n = 0;
 
-		pthread_mutex_lock(&shape->lock);
+		cu_shape_lock(shape);
 		if (shape->state == CU_SHAPE_CREATING || shape->state == CU_SHAPE_LIVE) {
-			size_t at = cu_tail_seek(&shape->tail, reader->at);
+			const cu_tail *tail = cu_shape_tail(shape);
+			size_t at = cu_tail_seek(tail, reader->at);
 
-			n = CU_MIN(shape->tail.visible - at, (size_t)RUNS_AT_A_TIME);
-			memcpy(runs, shape->tail.runs + at, n * sizeof *runs);
+			n = CU_MIN(tail->visible - at, (size_t)RUNS_AT_A_TIME);
+			if (n)
+				memcpy(runs, tail->runs + at, n * sizeof *runs);
 		}
-		pthread_mutex_unlock(&shape->lock);
+		cu_shape_unlock(shape);
 		if (n == 0)
 			return CU_ECLOSED;
 		for (size_t i = 0; i < n && cu_offset_cmp(reader->at, reader->end) < 0; i++) {

@@ -13,11 +13,13 @@ static void end_transaction(cu_replay *replay, bool commit)
 	for (size_t i = 0; i < replay->touched_len; i++) {
 		cu_shape *shape = replay->touched[i];
 
-		if (commit) {
-			cu_tail_commit(&shape->tail, cu_shape_set_chunk_bytes(replay->shapes));
-			cu_tail_show(&shape->tail);
+		if (!shape->tail) {
+			/* Nothing of it was its own. */
+		} else if (commit) {
+			cu_tail_commit(shape->tail, cu_shape_set_chunk_bytes(replay->shapes));
+			cu_tail_show(shape->tail);
 		} else {
-			cu_tail_abort(&shape->tail);
+			cu_tail_abort(shape->tail);
 		}
 		shape->touched = false;
 		cu_shape_unref(&replay->touched[i]);
@@ -57,13 +59,13 @@ static int append_runs(cu_shape *shape, const struct cu_fanout *fanout, const st
 				return CU_ECORRUPT; /* its segment was dropped although a shape needs it */
 			if (cu_tail_run_extend(&run, items[i].pos, items[i].len, items[i].op))
 				continue;
-			rc = cu_tail_append(&shape->tail, &run);
+			rc = cu_shape_append(shape, &run);
 			run.items = 0;
 			cu_tail_run_extend(&run, items[i].pos, items[i].len, items[i].op);
 		}
 	}
 	if (rc == 0 && run.items)
-		rc = cu_tail_append(&shape->tail, &run);
+		rc = cu_shape_append(shape, &run);
 	return rc;
 }
 

@@ -1,4 +1,4 @@
-/* shape.h: one shape: its frozen definition, its snapshot's chunks and its tail.
+/* shape.h: one shape: its frozen definition, its snapshot and its tail.
  *
  * Life:
  *	CREATING ──snapshot complete──► LIVE ──► REMOVING ──durably gone──► GONE
@@ -8,7 +8,10 @@
  * in flight holds its own. The struct is visible to the modules that work on it; what may touch which field is said
  * at the group.
  *
- * Lock order: shape set → shape. Nothing is called with a shape's lock held.
+ * Memory: there may be a million of them, and most are never touched: 128 bytes with the handle. What only a few need at a
+ * time (a tail, a snapshot's range, a failure) is beside it and NULL otherwise; locks are shared by stripes.
+ *
+ * Lock order: shape set → shape. Nothing is called with a shape's lock held, no two shapes' locks are held at once.
  */
 #ifndef CU_SHAPE_H
 #define CU_SHAPE_H
@@ -17,7 +20,6 @@
 #include "shape/snapshot_range.h"
 #include "shape/tail.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 enum cu_shape_state {
@@ -33,11 +35,6 @@ struct cu_shape_failure {
 	char *message; /* owned */
 };
 
-struct cu_snapshot_chunk {
-	uint64_t bytes;
-	uint32_t crc;
-};
-
 #define CU_SHAPE_MAGIC 0x5ba9e001u
 
 typedef struct cu_shape {
@@ -46,34 +43,30 @@ typedef struct cu_shape {
 
 	/* set once */
 	uint64_t id; /* names it on disk and in fan-out records; never reused */
-	char *handle;
 	cu_definition *def;
+	uint64_t key_hash; /* of what makes it this shape: the shape set's */
 
-	/* any thread, under lock */
-	pthread_mutex_t lock;
-	enum cu_shape_state state;
-	bool durable; /* its record is committed: the handle may be given out */
-	bool range_known;
-	cu_snapshot_range range; /* immutable once range_known */
-	struct cu_snapshot_chunk *chunks;
-	size_t chunks_len;      /* complete ones, ready to be read */
-	bool snapshot_complete; /* no further chunk will come */
-	cu_tail tail;
-	struct cu_shape_failure failure; /* message NULL: none */
+	/* any thread, under cu_shape_lock() */
+	cu_tail *tail; /* NULL while there is nothing in it */
+	/* NULL while it is not known, and again when no transaction that it holds can come any more. */
+	cu_snapshot_range *range;
+	struct cu_shape_failure *failure; /* NULL: none; written before the state, never changes */
+	uint32_t chunks_len;              /* of the snapshot: complete ones, ready to be read */
+	uint8_t state;                    /* enum cu_shape_state */
+	bool durable;                     /* its record is committed: the handle may be given out */
+	bool snapshot_complete;           /* no further chunk will come */
+
+	/* collector thread only */
+	bool touched;   /* has items in the open transaction */
+	bool dirty;     /* has committed runs that are not shown yet */
+	bool doomed;    /* is removed when the fragment being put together goes through */
+	uint32_t event; /* index + 1 of its event in the fragment being put together; 0: none */
 
 	/* any thread, atomic: loops that have (or had) readers waiting for it. Pairs: a reader sets its bit, then looks
 	 * at the state under the lock; whoever changes the state does so under the lock, then reads the bits. */
 	_Atomic uint64_t waiting_loops;
 
-	/* collector thread only */
-	uint32_t event;              /* index + 1 of its event in the fragment being put together; 0: none */
-	bool touched;                /* has items in the open transaction */
-	bool dirty;                  /* has committed runs that are not shown yet */
-	bool doomed;                 /* is removed when the fragment being put together goes through */
-	struct cu_shape_view *views; /* how each relation's columns map to the definition's */
-
-	/* shape set only */
-	struct cu_shape *next_same_hash_handle, *next_same_hash_key;
+	char handle[]; /* set once */
 } cu_shape;
 
 /* Takes the definition. handle is copied. refs = 1. */
@@ -81,9 +74,19 @@ cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def);
 cu_shape *cu_shape_ref(cu_shape *shape);
 void cu_shape_unref(cu_shape **shape);
 
+void cu_shape_lock(const cu_shape *shape);
+void cu_shape_unlock(const cu_shape *shape);
+
+/* Under the lock: a run of the open transaction. CU_ENOMEM: the shape has to go. */
+int cu_shape_append(cu_shape *shape, const struct cu_tail_run *run);
+/* Under the lock: the tail to read from, be it empty. */
+const cu_tail *cu_shape_tail(const cu_shape *shape);
+/* Under the lock. Takes *failure. */
+void cu_shape_set_failure(cu_shape *shape, const struct cu_shape_failure *failure);
+
 /* Does the shape's snapshot already hold what this transaction did? false while the snapshot is not known. Takes the
  * lock. */
-bool cu_shape_holds(cu_shape *shape, uint32_t xid, uint64_t tx);
+bool cu_shape_holds(const cu_shape *shape, uint32_t xid, uint64_t tx);
 
 /* What its readers need to decide, read in one go under the lock. */
 struct cu_shape_status {
@@ -93,6 +96,6 @@ struct cu_shape_status {
 	size_t chunks_len;
 	cu_offset latest; /* 0_inf when nothing has changed since the snapshot */
 };
-struct cu_shape_status cu_shape_status(cu_shape *shape);
+struct cu_shape_status cu_shape_status(const cu_shape *shape);
 
 #endif

@@ -1,10 +1,12 @@
-/* shape_set.c: three maps under one lock. */
+/* shape_set.c: four indexes under one lock. */
 #include "shape/shape_set.h"
 
 #include "base/clock.h"
+#include "base/index.h"
 #include "base/log.h"
 #include "base/map.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
@@ -14,22 +16,87 @@ struct cu_shape_set {
 
 	/* under lock */
 	pthread_mutex_t lock;
-	cu_map by_handle; /* hash of the handle → chain by next_same_hash_handle */
-	cu_map by_key;    /* hash of the definition's key → chain by next_same_hash_key; not those being removed */
-	cu_map by_id;
+	cu_index definitions; /* by key; those that a shape has */
+	cu_index by_handle;
+	cu_index by_key; /* by definition and where clause; not those being removed */
+	cu_index by_id;
+	cu_map restored; /* id → definition; at start-up only, with a reference each */
+	uint64_t last_definition_id;
 	uint64_t last_handle_us; /* handles never repeat, whatever the clock does */
-	uint64_t *unremoved;     /* ids of shapes whose removal could not be stored */
+	cu_shape **ranged;       /* live ones that have a snapshot range; a reference each */
+	size_t ranged_len, ranged_cap;
+	uint64_t *unremoved; /* ids of shapes whose removal could not be stored */
 	size_t unremoved_len, unremoved_cap;
 	size_t removals_retried; /* … that are being tried again */
 };
+
+/* ---- how the indexes find their objects ---- */
+
+static uint64_t handle_hash(const char *handle)
+{
+	return XXH3_64bits(handle, strlen(handle));
+}
+
+static uint64_t definition_hash(const void *object)
+{
+	return ((const cu_definition *)object)->key_hash;
+}
+
+static uint64_t handle_hash_of(const void *object)
+{
+	return handle_hash(((const cu_shape *)object)->handle);
+}
+
+static uint64_t key_hash_of(const void *object)
+{
+	return ((const cu_shape *)object)->key_hash;
+}
+
+static uint64_t id_hash_of(const void *object)
+{
+	return cu_index_hash_u64(((const cu_shape *)object)->id);
+}
+
+static bool definition_is(const void *object, const void *key)
+{
+	return strcmp(((const cu_definition *)object)->key, key) == 0;
+}
+
+static bool handle_is(const void *object, const void *key)
+{
+	return strcmp(((const cu_shape *)object)->handle, key) == 0;
+}
+
+static bool shape_is_of(const void *object, const void *key)
+{
+	return ((const cu_shape *)object)->def == key;
+}
+
+static bool id_is(const void *object, const void *key)
+{
+	return ((const cu_shape *)object)->id == *(const uint64_t *)key;
+}
 
 cu_shape_set *cu_shape_set_new(const struct cu_shape_set_opts *opts)
 {
 	cu_shape_set *set = cu_xzalloc(sizeof *set);
 
 	set->opts = *opts;
+	cu_index_init(&set->definitions, definition_hash);
+	cu_index_init(&set->by_handle, handle_hash_of);
+	cu_index_init(&set->by_key, key_hash_of);
+	cu_index_init(&set->by_id, id_hash_of);
 	CU_ASSERT(pthread_mutex_init(&set->lock, NULL) == 0);
 	return set;
+}
+
+static void forget_restored(cu_shape_set *set)
+{
+	cu_definition *def;
+
+	for (size_t i = 0; (def = cu_map_next(&set->restored, &i));)
+		cu_definition_unref(&def);
+	cu_map_fini(&set->restored);
 }
 
 void cu_shape_set_free(cu_shape_set **ref)
@@ -40,11 +107,16 @@ void cu_shape_set_free(cu_shape_set **ref)
 	if (!set)
 		return;
 	*ref = NULL;
-	for (size_t i = 0; (shape = cu_map_next(&set->by_id, &i));)
+	forget_restored(set);
+	for (size_t i = 0; i < set->ranged_len; i++)
+		cu_shape_unref(&set->ranged[i]);
+	free(set->ranged);
+	for (size_t i = 0; (shape = cu_index_next(&set->by_id, &i));)
 		cu_shape_unref(&shape);
-	cu_map_fini(&set->by_id);
-	cu_map_fini(&set->by_handle);
-	cu_map_fini(&set->by_key);
+	cu_index_fini(&set->by_id);
+	cu_index_fini(&set->by_handle);
+	cu_index_fini(&set->by_key);
+	cu_index_fini(&set->definitions);
 	free(set->unremoved);
 	pthread_mutex_destroy(&set->lock);
 	free(set);
@@ -52,7 +124,14 @@ void cu_shape_set_free(cu_shape_set **ref)
 
 void cu_shape_set_use_store(cu_shape_set *set, cu_store *store)
 {
+	cu_definition *def;
+
 	set->opts.store = store;
+	for (size_t i = 0; (def = cu_map_next(&set->restored, &i));) {
+		if (def->shapes == 0)
+			cu_metadata_remove_definition(cu_store_metadata(store), def->id, NULL, NULL);
+	}
+	forget_restored(set);
 }
 
 uint64_t cu_shape_set_chunk_bytes(const cu_shape_set *set)
@@ -70,73 +149,51 @@ size_t cu_shape_set_len(cu_shape_set *set)
 	return len;
 }
 
-static uint64_t handle_hash(const char *handle)
-{
-	return XXH3_64bits(handle, strlen(handle));
-}
-
-/* ---- the maps, under the lock ---- */
+/* ---- the indexes, under the lock ---- */
 
 static cu_shape *find_by_handle(cu_shape_set *set, const char *handle)
 {
-	cu_shape *shape = cu_map_get(&set->by_handle, handle_hash(handle));
+	return cu_index_find(&set->by_handle, handle_hash(handle), handle_is, handle);
+}
 
-	while (shape && strcmp(shape->handle, handle) != 0)
-		shape = shape->next_same_hash_handle;
-	return shape;
+/* The set's own definition of this one's key: *def is replaced by a reference to it, or taken in. */
+static void intern(cu_shape_set *set, cu_definition **def)
+{
+	cu_definition *mine = cu_index_find(&set->definitions, (*def)->key_hash, definition_is, (*def)->key);
+
+	if (mine) {
+		cu_definition_unref(def);
+		*def = cu_definition_ref(mine);
+		return;
+	}
+	if ((*def)->id == 0)
+		(*def)->id = ++set->last_definition_id;
+	cu_index_insert(&set->definitions, *def);
 }
 
 static cu_shape *find_by_key(cu_shape_set *set, const cu_definition *def)
 {
-	cu_shape *shape = cu_map_get(&set->by_key, def->key_hash);
-
-	while (shape && strcmp(shape->def->key, def->key) != 0)
-		shape = shape->next_same_hash_key;
-	return shape;
+	return cu_index_find(&set->by_key, def->key_hash, shape_is_of, def);
 }
 
 static void insert(cu_shape_set *set, cu_shape *shape)
 {
-	uint64_t hash = handle_hash(shape->handle);
-
-	shape->next_same_hash_handle = cu_map_get(&set->by_handle, hash);
-	cu_map_put(&set->by_handle, hash, shape);
-	shape->next_same_hash_key = cu_map_get(&set->by_key, shape->def->key_hash);
-	cu_map_put(&set->by_key, shape->def->key_hash, shape);
-	cu_map_put(&set->by_id, shape->id, cu_shape_ref(shape));
+	shape->key_hash = shape->def->key_hash;
+	shape->def->shapes++;
+	cu_index_insert(&set->by_handle, shape);
+	cu_index_insert(&set->by_key, shape);
+	cu_index_insert(&set->by_id, cu_shape_ref(shape));
 }
 
-static void take_out_by_key(cu_shape_set *set, cu_shape *shape)
+/* True: it was the last shape with its definition. */
+static bool take_out(cu_shape_set *set, cu_shape *shape)
 {
-	cu_shape *first = cu_map_get(&set->by_key, shape->def->key_hash), **at = &first;
-
-	while (*at && *at != shape)
-		at = &(*at)->next_same_hash_key;
-	if (!*at)
-		return;
-	*at = shape->next_same_hash_key;
-	shape->next_same_hash_key = NULL;
-	if (first)
-		cu_map_put(&set->by_key, shape->def->key_hash, first);
-	else
-		cu_map_del(&set->by_key, shape->def->key_hash);
-}
-
-static void take_out_by_handle(cu_shape_set *set, cu_shape *shape)
-{
-	uint64_t hash = handle_hash(shape->handle);
-	cu_shape *first = cu_map_get(&set->by_handle, hash), **at = &first;
-
-	while (*at && *at != shape)
-		at = &(*at)->next_same_hash_handle;
-	if (!*at)
-		return;
-	*at = shape->next_same_hash_handle;
-	shape->next_same_hash_handle = NULL;
-	if (first)
-		cu_map_put(&set->by_handle, hash, first);
-	else
-		cu_map_del(&set->by_handle, hash);
+	cu_index_remove(&set->by_key, shape);
+	cu_index_remove(&set->by_handle, shape);
+	if (!cu_index_remove(&set->by_id, shape) || --shape->def->shapes > 0)
+		return false;
+	cu_index_remove(&set->definitions, shape->def);
+	return true;
 }
 
 /* ---- looking up ---- */
@@ -158,7 +215,7 @@ cu_shape *cu_shape_set_by_id(cu_shape_set *set, uint64_t id)
 	cu_shape *shape;
 
 	pthread_mutex_lock(&set->lock);
-	shape = cu_map_get(&set->by_id, id);
+	shape = cu_index_find(&set->by_id, cu_index_hash_u64(id), id_is, &id);
 	if (shape)
 		cu_shape_ref(shape);
 	pthread_mutex_unlock(&set->lock);
@@ -168,15 +225,16 @@ cu_shape *cu_shape_set_by_id(cu_shape_set *set, uint64_t id)
 cu_shape *cu_shape_set_match(cu_shape_set *set, const char *schema, const char *name,
 			     const struct cu_definition_request *request)
 {
-	cu_shape *shape, *found = NULL;
+	cu_shape *found = NULL;
+	cu_definition *def;
 
 	pthread_mutex_lock(&set->lock);
-	for (size_t i = 0; !found && (shape = cu_map_next(&set->by_key, &i));) {
-		for (; shape && !found; shape = shape->next_same_hash_key) {
-			if (cu_definition_matches(shape->def, schema, name, request))
-				found = cu_shape_ref(shape);
-		}
+	for (size_t i = 0; !found && (def = cu_index_next(&set->definitions, &i));) {
+		if (cu_definition_matches(def, schema, name, request))
+			found = find_by_key(set, def);
 	}
+	if (found)
+		cu_shape_ref(found);
 	pthread_mutex_unlock(&set->lock);
 	return found;
 }
@@ -188,7 +246,7 @@ void cu_shape_set_each(cu_shape_set *set, void (*each)(void *ctx, cu_shape *shap
 
 	pthread_mutex_lock(&set->lock);
 	shapes = cu_xmalloc((set->by_id.len + 1) * sizeof(*shapes));
-	for (size_t i = 0; (shape = cu_map_next(&set->by_id, &i));)
+	for (size_t i = 0; (shape = cu_index_next(&set->by_id, &i));)
 		shapes[len++] = cu_shape_ref(shape);
 	pthread_mutex_unlock(&set->lock);
 	for (size_t i = 0; i < len; i++) {
@@ -202,10 +260,10 @@ static void oldest_position_of(void *ctx, cu_shape *shape)
 {
 	uint64_t *oldest = ctx;
 
-	pthread_mutex_lock(&shape->lock);
-	if (shape->tail.len && shape->tail.runs[0].pos < *oldest)
-		*oldest = shape->tail.runs[0].pos;
-	pthread_mutex_unlock(&shape->lock);
+	cu_shape_lock(shape);
+	if (shape->tail && shape->tail->len && shape->tail->runs[0].pos < *oldest)
+		*oldest = shape->tail->runs[0].pos;
+	cu_shape_unlock(shape);
 }
 
 uint64_t cu_shape_set_oldest_position(cu_shape_set *set)
@@ -234,39 +292,116 @@ static uint64_t handle_us(const char *handle)
 	return dash ? strtoull(dash + 1, NULL, 10) : 0;
 }
 
-int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
+int cu_shape_set_restore_definition(cu_shape_set *set, uint64_t id, const void *body, size_t len)
 {
-	cu_definition *def = NULL;
-	cu_buf range = CU_BUF_INIT;
-	cu_shape *shape = NULL;
+	cu_definition *def = NULL, *own;
+	int rc = id == 0 ? CU_ECORRUPT : cu_definition_parse(body, len, &def);
+
+	pthread_mutex_lock(&set->lock);
+	set->last_definition_id = CU_MAX(set->last_definition_id, id);
+	if (rc == 0) {
+		def->id = id;
+		atomic_store(&def->stored, true);
+		own = cu_map_put(&set->restored, id, def);
+		cu_definition_unref(&own);
+	}
+	pthread_mutex_unlock(&set->lock);
+	return rc;
+}
+
+static int restore_range(const struct cu_snapshot_info *info, cu_snapshot_range *ret_range)
+{
+	cu_buf text = CU_BUF_INIT;
 	int rc;
 
-	rc = cu_definition_parse(row->definition, row->definition_len, &def);
+	cu_buf_printf(&text, "%" PRIu64 ":%" PRIu64 ":%s", info->xmin, info->xmax, info->xip);
+	rc = cu_snapshot_range_parse(cu_buf_str(&text), ret_range);
+	ret_range->lsn = info->lsn;
+	cu_buf_fini(&text);
+	return rc;
+}
+
+int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
+{
+	cu_snapshot_range range = { 0 };
+	cu_definition *def;
+	cu_shape *shape;
+	int rc = restore_range(&row->snapshot, &range);
+
 	if (rc < 0)
-		goto out;
+		return rc;
+	pthread_mutex_lock(&set->lock);
+	def = cu_map_get(&set->restored, row->definition_id);
+	if (def) {
+		cu_definition_ref(def);
+		intern(set, &def);
+	}
+	pthread_mutex_unlock(&set->lock);
+	if (!def) {
+		cu_snapshot_range_fini(&range);
+		return CU_ECORRUPT;
+	}
 	shape = cu_shape_new(row->id, row->handle, def);
-	cu_buf_printf(&range, "%" PRIu64 ":%" PRIu64 ":%s", row->snapshot.xmin, row->snapshot.xmax, row->snapshot.xip);
-	rc = cu_snapshot_range_parse(cu_buf_str(&range), &shape->range);
-	if (rc < 0)
-		goto out;
-	shape->range.lsn = row->snapshot.lsn;
-	shape->range_known = true;
+	shape->range = cu_xmemdup(&range, sizeof range);
 	shape->durable = true;
 	shape->snapshot_complete = true;
 	shape->state = CU_SHAPE_LIVE;
 	shape->chunks_len = row->snapshot.chunks_len;
-	shape->chunks = cu_xzalloc(shape->chunks_len * sizeof *shape->chunks);
-	for (size_t i = 0; i < shape->chunks_len; i++)
-		shape->chunks[i] =
-			(struct cu_snapshot_chunk){ row->snapshot.chunks[i].bytes, row->snapshot.chunks[i].crc };
 	pthread_mutex_lock(&set->lock);
 	set->last_handle_us = CU_MAX(set->last_handle_us, handle_us(shape->handle));
 	insert(set, shape);
 	pthread_mutex_unlock(&set->lock);
-out:
-	cu_buf_fini(&range);
+	cu_shape_set_keep_range(set, shape);
 	cu_shape_unref(&shape);
-	return rc;
+	return 0;
+}
+
+void cu_shape_set_keep_range(cu_shape_set *set, cu_shape *shape)
+{
+	pthread_mutex_lock(&set->lock);
+	if (set->ranged_len == set->ranged_cap) {
+		set->ranged_cap = set->ranged_cap ? set->ranged_cap * 2 : 64;
+		set->ranged = cu_xrealloc(set->ranged, set->ranged_cap * sizeof(*set->ranged));
+	}
+	set->ranged[set->ranged_len++] = cu_shape_ref(shape);
+	pthread_mutex_unlock(&set->lock);
+}
+
+/* True: the shape has no range any more. */
+static bool drop_range(cu_shape *shape, uint64_t lsn)
+{
+	cu_snapshot_range *range = NULL;
+
+	cu_shape_lock(shape);
+	if (shape->range && shape->range->lsn <= lsn) {
+		range = shape->range;
+		shape->range = NULL;
+	}
+	cu_shape_unlock(shape);
+	if (range)
+		cu_snapshot_range_fini(range);
+	free(range);
+	return range != NULL;
+}
+
+void cu_shape_set_drop_ranges(cu_shape_set *set, uint64_t lsn)
+{
+	size_t kept = 0;
+
+	pthread_mutex_lock(&set->lock);
+	for (size_t i = 0; i < set->ranged_len; i++) {
+		if (drop_range(set->ranged[i], lsn))
+			cu_shape_unref(&set->ranged[i]);
+		else
+			set->ranged[kept++] = set->ranged[i];
+	}
+	set->ranged_len = kept;
+	if (kept == 0) {
+		free(set->ranged);
+		set->ranged = NULL;
+		set->ranged_cap = 0;
+	}
+	pthread_mutex_unlock(&set->lock);
 }
 
 /* What a metadata operation's `done` needs. */
@@ -289,19 +424,21 @@ static void pending_free(struct pending *pending)
 	free(pending);
 }
 
-/* The end of a shape: out of every map, and its readers are told. */
+/* The end of a shape: out of every index, and its readers are told. */
 static void removed(cu_shape_set *set, cu_shape *shape)
 {
-	cu_shape *mine;
+	cu_shape *mine = shape;
+	bool last;
 
 	pthread_mutex_lock(&set->lock);
-	take_out_by_key(set, shape);
-	take_out_by_handle(set, shape);
-	mine = cu_map_del(&set->by_id, shape->id);
+	last = take_out(set, shape);
 	pthread_mutex_unlock(&set->lock);
-	pthread_mutex_lock(&shape->lock);
+	/* If this fails the row stays, and the next start finds it without a shape. */
+	if (last)
+		cu_metadata_remove_definition(cu_store_metadata(set->opts.store), shape->def->id, NULL, NULL);
+	cu_shape_lock(shape);
 	shape->state = CU_SHAPE_GONE;
-	pthread_mutex_unlock(&shape->lock);
+	cu_shape_unlock(shape);
 	cu_shape_set_wake(set, shape);
 	cu_shape_unref(&mine);
 }
@@ -312,17 +449,18 @@ static void stored(void *ctx, int rc)
 	cu_shape *shape = pending->shape;
 
 	if (rc == 0) {
-		pthread_mutex_lock(&shape->lock);
+		cu_shape_lock(shape);
 		shape->durable = true;
-		pthread_mutex_unlock(&shape->lock);
+		cu_shape_unlock(shape);
 		cu_shape_set_wake(pending->set, shape);
 	} else {
 		cu_error("a new shape could not be stored; its readers get 503", CU_KV("handle", shape->handle),
 			 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
-		pthread_mutex_lock(&shape->lock);
-		if (!shape->failure.message)
-			shape->failure = (struct cu_shape_failure){ 503, cu_xstrdup("The shape could not be stored") };
-		pthread_mutex_unlock(&shape->lock);
+		cu_shape_lock(shape);
+		if (!shape->failure)
+			cu_shape_set_failure(
+				shape, &(struct cu_shape_failure){ 503, cu_xstrdup("The shape could not be stored") });
+		cu_shape_unlock(shape);
 		pending->set->opts.forget(pending->set->opts.ctx, shape);
 		removed(pending->set, shape);
 	}
@@ -338,13 +476,42 @@ static cu_shape *shape_for(cu_shape_set *set, cu_definition *def)
 	return cu_shape_new(cu_metadata_next_shape_id(cu_store_metadata(set->opts.store)), handle, def);
 }
 
-cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def)
+static void definition_stored(void *ctx, int rc)
+{
+	cu_definition *def = ctx;
+
+	if (rc == 0)
+		atomic_store(&def->stored, true);
+	cu_definition_unref(&def);
+}
+
+/* Queued before the first shapes that have it, by each of them until it is known to be durable. */
+static int store_definition(cu_shape_set *set, cu_definition *def)
 {
 	cu_buf json = CU_BUF_INIT;
+	cu_definition *held;
+	int rc;
+
+	if (atomic_load(&def->stored))
+		return 0;
+	held = cu_definition_ref(def);
+	rc = cu_definition_put_json(def, &json);
+	if (rc == 0)
+		rc = cu_metadata_put_definition(cu_store_metadata(set->opts.store), def->id, json.data, json.len,
+						definition_stored, held);
+	if (rc < 0)
+		cu_definition_unref(&held);
+	cu_buf_fini(&json);
+	return rc;
+}
+
+cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def)
+{
 	cu_shape *shape;
 	int rc;
 
 	pthread_mutex_lock(&set->lock);
+	intern(set, &def);
 	shape = find_by_key(set, def);
 	if (shape) {
 		cu_shape_ref(shape);
@@ -357,13 +524,12 @@ cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def)
 	pthread_mutex_unlock(&set->lock);
 
 	cu_info("new shape", CU_KV("handle", shape->handle), CU_KV("schema", def->schema), CU_KV("table", def->name));
-	rc = cu_definition_put_json(def, &json);
+	rc = store_definition(set, def);
 	if (rc == 0) {
 		struct cu_shape_row row = {
 			.id = shape->id,
 			.handle = shape->handle,
-			.definition = json.data,
-			.definition_len = json.len,
+			.definition_id = def->id,
 			.created_us = cu_wall_us(),
 		};
 		struct pending *pending = pending_new(set, shape);
@@ -372,7 +538,6 @@ cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def)
 		if (rc < 0)
 			pending_free(pending);
 	}
-	cu_buf_fini(&json);
 	if (rc < 0)
 		stored(pending_new(set, shape), rc);
 	else
@@ -460,17 +625,17 @@ void cu_shape_set_remove(cu_shape_set *set, cu_shape *shape, const char *why, st
 	int rc;
 
 	pthread_mutex_lock(&set->lock);
-	pthread_mutex_lock(&shape->lock);
+	cu_shape_lock(shape);
 	first = shape->state == CU_SHAPE_CREATING || shape->state == CU_SHAPE_LIVE;
 	if (first) {
 		shape->state = CU_SHAPE_REMOVING;
 		if (failure)
-			shape->failure = *failure;
-		take_out_by_key(set, shape);
+			cu_shape_set_failure(shape, failure);
+		cu_index_remove(&set->by_key, shape);
 	} else if (failure) {
 		free(failure->message);
 	}
-	pthread_mutex_unlock(&shape->lock);
+	cu_shape_unlock(shape);
 	pthread_mutex_unlock(&set->lock);
 	if (!first)
 		return;

@@ -29,12 +29,14 @@ struct cu_shape_set_opts {
 
 cu_shape_set *cu_shape_set_new(const struct cu_shape_set_opts *opts);
 void cu_shape_set_free(cu_shape_set **set); /* drops its references; nothing may be under way */
+/* After the restoring. Definitions that no shape has are removed from the store. */
 void cu_shape_set_use_store(cu_shape_set *set, cu_store *store);
 uint64_t cu_shape_set_chunk_bytes(const cu_shape_set *set);
 size_t cu_shape_set_len(cu_shape_set *set);
 
-/* Start-up: a stored shape, as metadata gives it. CU_ECORRUPT: its definition or snapshot cannot be read; the caller
- * removes it by id. */
+/* Start-up: definitions first, then the shapes that have them, as metadata gives them, then cu_shape_set_use_store().
+ * CU_ECORRUPT: a definition, a snapshot cannot be read or is not there; the caller removes the shape by id. */
+int cu_shape_set_restore_definition(cu_shape_set *set, uint64_t id, const void *body, size_t len);
 int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row);
 
 /* Return a reference, or NULL. by_handle finds shapes that are being removed as well. */
@@ -58,6 +60,11 @@ size_t cu_shape_set_retry_removals(cu_shape_set *set);
 
 /* Wakes the readers that wait for this shape. */
 void cu_shape_set_wake(cu_shape_set *set, cu_shape *shape);
+
+/* The shape is live: its snapshot's range is kept for as long as a transaction may come that it holds … */
+void cu_shape_set_keep_range(cu_shape_set *set, cu_shape *shape);
+/* … that is, until the stream has passed its LSN: nothing before this one will come again. */
+void cu_shape_set_drop_ranges(cu_shape_set *set, uint64_t lsn);
 
 /* The oldest change log position that a tail still needs; UINT64_MAX when none does. */
 uint64_t cu_shape_set_oldest_position(cu_shape_set *set);

@@ -211,11 +211,11 @@ static int begin(struct job *job, uint64_t mark)
 		return rc;
 	}
 	remove_namesakes(job);
-	pthread_mutex_lock(&shape->lock);
-	shape->range = range;
-	shape->range_known = true;
-	cu_tail_filter(&shape->tail, &range, cu_shape_set_chunk_bytes(job->env->shapes));
-	pthread_mutex_unlock(&shape->lock);
+	cu_shape_lock(shape);
+	shape->range = cu_xmemdup(&range, sizeof range);
+	if (shape->tail)
+		cu_tail_filter(shape->tail, &range, cu_shape_set_chunk_bytes(job->env->shapes));
+	cu_shape_unlock(shape);
 	return 0;
 }
 
@@ -232,12 +232,11 @@ static int chunk_end(struct job *job, bool last)
 		return rc;
 	job->chunks = cu_xrealloc(job->chunks, (job->chunks_len + 1) * sizeof *job->chunks);
 	job->chunks[job->chunks_len++] = info;
-	pthread_mutex_lock(&shape->lock);
+	cu_shape_lock(shape);
 	wanted = shape->state == CU_SHAPE_CREATING;
-	shape->chunks = cu_xrealloc(shape->chunks, job->chunks_len * sizeof *shape->chunks);
-	shape->chunks[shape->chunks_len++] = (struct cu_snapshot_chunk){ info.bytes, info.crc };
+	shape->chunks_len = job->chunks_len;
 	shape->snapshot_complete = last;
-	pthread_mutex_unlock(&shape->lock);
+	cu_shape_unlock(shape);
 	cu_shape_set_wake(job->env->shapes, shape);
 	return wanted ? 0 : CU_ECLOSED;
 }
@@ -302,6 +301,13 @@ static int copy(struct job *job)
 			rc = cu_pg_error_of(job->conn, result, &job->err);
 		PQclear(result);
 	}
+	if (rc < 0)
+		return rc;
+	/* The last item of all says which transactions the snapshot holds. */
+	cu_buf_clear(&job->item);
+	cu_snapshot_range_put_message(job->shape->range, &job->item);
+	rc = cu_buf_failed(&job->item) ? CU_ENOMEM
+				       : cu_chunk_writer_add_item(job->writer, job->item.data, job->item.len);
 	return rc < 0 ? rc : chunk_end(job, true);
 }
 
@@ -314,11 +320,15 @@ static void complete_stored(void *ctx, int rc)
 {
 	struct completion *completion = ctx;
 	cu_shape *shape = completion->shape;
+	bool live;
 
-	pthread_mutex_lock(&shape->lock);
-	if (rc == 0 && shape->state == CU_SHAPE_CREATING)
+	cu_shape_lock(shape);
+	live = rc == 0 && shape->state == CU_SHAPE_CREATING;
+	if (live)
 		shape->state = CU_SHAPE_LIVE;
-	pthread_mutex_unlock(&shape->lock);
+	cu_shape_unlock(shape);
+	if (live)
+		cu_shape_set_keep_range(completion->shapes, shape);
 	if (rc < 0 && rc != CU_ENOTFOUND)
 		cu_error("a finished snapshot could not be recorded; it is made again after a restart",
 			 CU_KV("handle", shape->handle), CU_KV("error", cu_strerror(rc)),
@@ -330,7 +340,7 @@ static void complete_stored(void *ctx, int rc)
 
 static int complete(struct job *job)
 {
-	const cu_snapshot_range *range = &job->shape->range;
+	const cu_snapshot_range *range = job->shape->range; /* kept as long as the shape is being created */
 	struct completion *completion;
 	struct cu_snapshot_info info = {
 		.xmin = range->xmin,

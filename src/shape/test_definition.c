@@ -304,10 +304,10 @@ static void a_view_puts_permuted_columns_into_the_definitions_order(void **state
 	(void)state;
 	leaf.oid = 777; /* a partition may have another name */
 	leaf.name = (char *)"items_2026";
-	view = cu_shape_view_of(shape, &table, &why);
+	view = cu_shape_view_of(shape->def, &table, &why);
 	assert_non_null(view);
 	assert_true(cu_shape_view_is_identity(view));
-	leaf_view = cu_shape_view_of(shape, &leaf, &why);
+	leaf_view = cu_shape_view_of(shape->def, &leaf, &why);
 	assert_non_null(leaf_view);
 	assert_false(cu_shape_view_is_identity(leaf_view));
 	cu_shape_view_row(leaf_view, row, seen);
@@ -315,11 +315,11 @@ static void a_view_puts_permuted_columns_into_the_definitions_order(void **state
 	assert_int_equal(seen[1].kind, CU_PG_NULL);
 	assert_memory_equal(seen[2].data, "the note", 8);
 	/* made once per relation and description */
-	assert_ptr_equal(cu_shape_view_of(shape, &table, &why), view);
-	assert_ptr_equal(cu_shape_view_of(shape, &leaf, &why), leaf_view);
+	assert_ptr_equal(cu_shape_view_of(shape->def, &table, &why), view);
+	assert_ptr_equal(cu_shape_view_of(shape->def, &leaf, &why), leaf_view);
 	table.generation = 2;
-	assert_non_null(cu_shape_view_of(shape, &table, &why));
-	assert_ptr_equal(cu_shape_view_of(shape, &leaf, &why), leaf_view);
+	assert_non_null(cu_shape_view_of(shape->def, &table, &why));
+	assert_ptr_equal(cu_shape_view_of(shape->def, &leaf, &why), leaf_view);
 	assert_null(why);
 	cu_shape_unref(&shape);
 }
@@ -367,8 +367,8 @@ static void a_relation_that_does_not_fit_says_why(void **state)
 		/* one that fits was known before: the new description counts */
 		good.generation = 100 + (uint32_t)i;
 		cases[i].relation.generation = 200 + (uint32_t)i;
-		assert_non_null(cu_shape_view_of(shape, &good, &why));
-		assert_null(cu_shape_view_of(shape, &cases[i].relation, &why));
+		assert_non_null(cu_shape_view_of(shape->def, &good, &why));
+		assert_null(cu_shape_view_of(shape->def, &cases[i].relation, &why));
 		assert_string_equal(why, cases[i].why);
 	}
 	cu_shape_unref(&shape);
@@ -440,11 +440,11 @@ static void a_transaction_that_the_snapshot_holds_is_decided_nothing(void **stat
 	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false));
 
 	(void)state;
-	assert_int_equal(cu_snapshot_range_parse("100:110:105", &shape->range), 0);
-	shape->range.lsn = UINT64_MAX;
 	decide_all(shape, 104, touches); /* the range is not known yet */
 	assert_int_equal(touches[0].decision, CU_DECIDE_INSERT);
-	shape->range_known = true;
+	shape->range = cu_xzalloc(sizeof *shape->range);
+	assert_int_equal(cu_snapshot_range_parse("100:110:105", shape->range), 0);
+	shape->range->lsn = UINT64_MAX;
 	decide_all(shape, 104, touches);
 	for (size_t i = 0; i < CU_ARRAY_LEN(decisions); i++)
 		assert_int_equal(touches[2 * i].decision, CU_DECIDE_NOTHING);

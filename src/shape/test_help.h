@@ -82,9 +82,10 @@ __attribute__((unused)) static cu_shape *help_restore(cu_shape_set *set, uint64_
 	};
 	int rc = cu_definition_put_json(def, &json);
 
+	row.definition_id = def->key_hash;
 	cu_definition_unref(&def);
-	row.definition = json.data;
-	row.definition_len = json.len;
+	if (rc == 0)
+		rc = cu_shape_set_restore_definition(set, row.definition_id, json.data, json.len);
 	if (rc == 0)
 		rc = cu_shape_set_restore(set, &row);
 	CU_ASSERT(rc == 0);

@@ -154,12 +154,12 @@ static void to_tail(struct world *w, uint32_t s)
 
 		if (cu_tail_run_extend(&run, placed->pos, placed->len, placed->op))
 			continue;
-		assert_int_equal(cu_tail_append(&w->shapes[s]->tail, &run), 0);
+		assert_int_equal(cu_shape_append(w->shapes[s], &run), 0);
 		run.items = 0;
 		cu_tail_run_extend(&run, placed->pos, placed->len, placed->op);
 	}
 	if (run.items)
-		assert_int_equal(cu_tail_append(&w->shapes[s]->tail, &run), 0);
+		assert_int_equal(cu_shape_append(w->shapes[s], &run), 0);
 }
 
 static void end_fragment(struct world *w, uint32_t flags)
@@ -207,8 +207,10 @@ static void commit(struct world *w)
 	for (uint32_t s = 0; s < SHAPES; s++) {
 		struct expected *expected = &w->expected[s];
 
-		cu_tail_commit(&w->shapes[s]->tail, CHUNK_BYTES);
-		cu_tail_show(&w->shapes[s]->tail);
+		if (w->shapes[s]->tail) {
+			cu_tail_commit(w->shapes[s]->tail, CHUNK_BYTES);
+			cu_tail_show(w->shapes[s]->tail);
+		}
 		for (size_t i = expected->committed; i < expected->len; i++) {
 			struct expected_item *it = &expected->items[i];
 			bool last = i + 1 == expected->len;
@@ -226,7 +228,8 @@ static void abort_tx(struct world *w)
 	for (uint32_t s = 0; s < SHAPES; s++) {
 		struct expected *expected = &w->expected[s];
 
-		cu_tail_abort(&w->shapes[s]->tail);
+		if (w->shapes[s]->tail)
+			cu_tail_abort(w->shapes[s]->tail);
 		while (expected->len > expected->committed)
 			free(expected->items[--expected->len].text);
 	}
@@ -312,7 +315,7 @@ static void assert_reads(struct world *w, uint32_t s, cu_shape *shape, cu_offset
 static void assert_every_range(struct world *w, cu_shape *const *shapes, size_t step)
 {
 	for (uint32_t s = 0; s < SHAPES; s++) {
-		const cu_tail *tail = &shapes[s]->tail;
+		const cu_tail *tail = cu_shape_tail(shapes[s]);
 		const struct expected *expected = &w->expected[s];
 
 		for (size_t e = 0; e < tail->visible; e += e + step < tail->visible ? step : 1) {
@@ -394,9 +397,10 @@ static void one_transaction_of_many_small_items_is_one_run(void **state)
 	for (unsigned i = 0; i < 500; i++)
 		item(w, 1, 400);
 	commit(w);
-	assert_int_equal(w->shapes[0]->tail.len, 1);
+	assert_int_equal(cu_shape_tail(w->shapes[0])->len, 1);
 	for (size_t i = 0; i < 500; i += 7)
-		assert_reads(w, 0, w->shapes[0], cu_offset_of(1000, 2 * i), cu_tail_latest(&w->shapes[0]->tail), i % 2);
+		assert_reads(w, 0, w->shapes[0], cu_offset_of(1000, 2 * i), cu_tail_latest(cu_shape_tail(w->shapes[0])),
+			     i % 2);
 	world_free(w);
 }
 
@@ -411,7 +415,8 @@ static void a_shape_that_goes_closes_its_readers(void **state)
 	for (unsigned i = 0; i < 500; i++)
 		item(w, 1, 400);
 	commit(w);
-	cu_log_reader_init(&reader, w->shapes[0], w->log, CU_OFFSET_BEFORE_ALL, cu_tail_latest(&w->shapes[0]->tail));
+	cu_log_reader_init(&reader, w->shapes[0], w->log, CU_OFFSET_BEFORE_ALL,
+			   cu_tail_latest(cu_shape_tail(w->shapes[0])));
 	assert_int_equal(cu_log_reader_next(&reader, &out), 1);
 	w->shapes[0]->state = CU_SHAPE_REMOVING;
 	cu_buf_clear(&out);
@@ -434,7 +439,7 @@ static void a_dropped_segment_closes_the_reader(void **state)
 	(void)state;
 	random_state = 4;
 	write_random(w, 30, 300);
-	end = cu_tail_latest(&w->shapes[0]->tail);
+	end = cu_tail_latest(cu_shape_tail(w->shapes[0]));
 	assert_int_equal(cu_changelog_drop_before(w->log, cu_changelog_flushed(w->log)), 0);
 	cu_log_reader_init(&reader, w->shapes[0], w->log, CU_OFFSET_BEFORE_ALL, end);
 	assert_int_equal(cu_log_reader_next(&reader, &out), CU_ECLOSED);
@@ -457,7 +462,7 @@ static void no_memory_for_the_window_is_told(void **state)
 		cu_buf out = CU_BUF_INIT;
 
 		cu_log_reader_init(&reader, w->shapes[1], w->log, CU_OFFSET_BEFORE_ALL,
-				   cu_tail_latest(&w->shapes[1]->tail));
+				   cu_tail_latest(cu_shape_tail(w->shapes[1])));
 		cu_fault_alloc_at(++n);
 		rc = cu_log_reader_next(&reader, &out);
 		cu_fault_alloc_at(0);
@@ -522,8 +527,8 @@ static void replay_gives_the_same_tails_and_bytes(void **state)
 		write_random(w, 40, 300);
 		set = replayed(w, shapes);
 		for (uint32_t s = 0; s < SHAPES; s++)
-			assert_same_tail(&shapes[s]->tail, &w->shapes[s]->tail);
-		assert_true(w->shapes[0]->tail.chunk_ends_len > 1);
+			assert_same_tail(cu_shape_tail(shapes[s]), cu_shape_tail(w->shapes[s]));
+		assert_true(cu_shape_tail(w->shapes[0])->chunk_ends_len > 1);
 		assert_every_range(w, shapes, 9);
 		for (uint32_t s = 0; s < SHAPES; s++)
 			cu_shape_unref(&shapes[s]);
@@ -548,9 +553,9 @@ static void an_aborted_transaction_leaves_nothing_after_replay(void **state)
 	item(w, 1, 10);
 	commit(w);
 	set = replayed(w, shapes);
-	assert_int_equal(shapes[0]->tail.visible, 1);
-	assert_int_equal(shapes[1]->tail.len, 0);
-	assert_int_equal(shapes[2]->tail.len, 0);
+	assert_int_equal(cu_shape_tail(shapes[0])->visible, 1);
+	assert_int_equal(cu_shape_tail(shapes[1])->len, 0);
+	assert_int_equal(cu_shape_tail(shapes[2])->len, 0);
 	assert_every_range(w, shapes, 1);
 	for (uint32_t s = 0; s < SHAPES; s++)
 		cu_shape_unref(&shapes[s]);
@@ -579,7 +584,7 @@ static void records_of_unknown_shapes_are_skipped(void **state)
 	assert_int_equal(cu_changelog_append_fanout(w->log, &fanout), 0);
 	set = replayed(w, shapes);
 	for (uint32_t s = 0; s < SHAPES; s++) {
-		assert_int_equal(shapes[s]->tail.len, 0);
+		assert_int_equal(cu_shape_tail(shapes[s])->len, 0);
 		cu_shape_unref(&shapes[s]);
 	}
 	cu_shape_set_free(&set);

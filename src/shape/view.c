@@ -67,9 +67,9 @@ static cu_shape_view *view_new(const cu_definition *def, const struct cu_relatio
 	return view;
 }
 
-const cu_shape_view *cu_shape_view_of(cu_shape *shape, const struct cu_relation *relation, const char **ret_why)
+const cu_shape_view *cu_shape_view_of(cu_definition *def, const struct cu_relation *relation, const char **ret_why)
 {
-	cu_shape_view **at = &shape->views, *view;
+	cu_shape_view **at = &def->views, *view;
 
 	for (; *at; at = &(*at)->next) {
 		if ((*at)->relation_oid != relation->oid)
@@ -81,10 +81,10 @@ const cu_shape_view *cu_shape_view_of(cu_shape *shape, const struct cu_relation 
 		free(view);
 		break;
 	}
-	view = view_new(shape->def, relation, ret_why);
+	view = view_new(def, relation, ret_why);
 	if (view) {
-		view->next = shape->views;
-		shape->views = view;
+		view->next = def->views;
+		def->views = view;
 	}
 	return view;
 }

@@ -1,7 +1,7 @@
-/* view.h: how a relation of the stream looks through a shape's definition.
+/* view.h: how a relation of the stream looks through a definition.
  *
  * A Relation message names columns in the order of the table that was written to: the shape's own table, or a
- * partition of it whose columns may stand in another order. A view maps them by name, once per relation and shape.
+ * partition of it whose columns may stand in another order. A view maps them by name, once per relation and definition.
  * A relation that no longer has the columns that the definition froze does not fit: the shape has to go.
  *
  * Threads: collector only.
@@ -10,7 +10,7 @@
 #define CU_SHAPE_VIEW_H
 
 #include "pg/pgoutput.h"
-#include "shape/shape.h"
+#include "shape/definition.h"
 
 /* A relation as the stream described it last. */
 struct cu_relation {
@@ -32,8 +32,8 @@ struct cu_relation {
 
 typedef struct cu_shape_view cu_shape_view;
 
-/* The view of this shape on this relation; made when missing or outdated. NULL: it does not fit, *ret_why says so. */
-const cu_shape_view *cu_shape_view_of(cu_shape *shape, const struct cu_relation *relation, const char **ret_why);
+/* The view of this definition on this relation; made when missing or outdated. NULL: it does not fit, *ret_why says so. */
+const cu_shape_view *cu_shape_view_of(cu_definition *def, const struct cu_relation *relation, const char **ret_why);
 void cu_shape_views_free(struct cu_shape_view **views);
 
 /* True: the row can be used as it came. Else cu_shape_view_row() puts its values into the definition's order. */

@@ -89,6 +89,17 @@ static int load_checkpoint(void *ctx, const struct cu_checkpoint *checkpoint)
 	return 0;
 }
 
+static int load_definition(void *ctx, uint64_t id, const void *body, size_t len)
+{
+	struct cu_stack *stack = ctx;
+	int rc = cu_shape_set_restore_definition(stack->shapes, id, body, len);
+
+	if (rc < 0)
+		cu_warn("a stored definition cannot be read; its shapes are made anew when asked for",
+			CU_KV_U64("definition", id), CU_KV("error", cu_strerror(rc)));
+	return 0;
+}
+
 static int load_shape(void *ctx, const struct cu_shape_row *row)
 {
 	struct cu_stack *stack = ctx;
@@ -116,7 +127,10 @@ static void listen_for(void *ctx, cu_shape *shape)
 static int open_store(struct cu_stack *stack)
 {
 	struct cu_store_loader loader = {
-		.metadata = { .ctx = stack, .checkpoint = load_checkpoint, .shape = load_shape },
+		.metadata = { .ctx = stack,
+			      .checkpoint = load_checkpoint,
+			      .definition = load_definition,
+			      .shape = load_shape },
 		.replay = cu_replay_fanout,
 	};
 	cu_replay replay;
@@ -131,6 +145,7 @@ static int open_store(struct cu_stack *stack)
 	cu_shape_set_use_store(stack->shapes, stack->store);
 	for (size_t i = 0; i < stack->broken_len; i++)
 		cu_store_remove_shape(stack->store, stack->broken[i], NULL, NULL);
+	cu_shape_set_drop_ranges(stack->shapes, stack->checkpoint.lsn);
 	cu_shape_set_each(stack->shapes, listen_for, stack);
 	cu_info("storage opened", CU_KV("directory", stack->opts.storage_dir),
 		CU_KV_U64("shapes", cu_shape_set_len(stack->shapes)), CU_KV_LSN("checkpoint", stack->checkpoint.lsn));

@@ -27,7 +27,8 @@ enum stmt {
 static const char *const stmt_sql[STMT_LEN] = {
 	[STMT_BEGIN] = "BEGIN IMMEDIATE",
 	[STMT_COMMIT] = "COMMIT",
-	[STMT_PUT_SHAPE] = "INSERT INTO shape (id, created_us, definition_id, handle, where_clause) VALUES (?1, ?2, ?3, ?4, ?5)",
+	[STMT_PUT_SHAPE] =
+		"INSERT INTO shape (id, created_us, definition_id, handle, where_clause) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[STMT_SET_SNAPSHOT] =
 		"UPDATE shape SET snapshot_complete = 1, xmin = ?2, xmax = ?3, snapshot_lsn = ?4, xip = ?5 WHERE id = ?1",
 	[STMT_CLEAR_CHUNKS] = "DELETE FROM chunk WHERE shape_id = ?1",
@@ -141,8 +142,10 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	if (rc == 0 && version == 1) {
 		cu_warn("the storage was written by an older copper; every shape is made anew when asked for",
 			CU_KV("path", path), CU_KV_U64("version", version));
-		rc = exec(db, "DROP TABLE shape; DROP TABLE chunk; DROP TABLE relation; DROP TABLE checkpoint; DROP TABLE setting",
-			  "drop the older tables");
+		rc = exec(
+			db,
+			"DROP TABLE shape; DROP TABLE chunk; DROP TABLE relation; DROP TABLE checkpoint; DROP TABLE setting",
+			"drop the older tables");
 	}
 	if (rc == 0 && version < SCHEMA_VERSION)
 		rc = exec(db, schema_sql, "create tables");
@@ -385,7 +388,7 @@ static int load_definitions(struct cu_metadata_db *db, const struct cu_metadata_
 	rc = prepare(db, "SELECT id, body FROM definition ORDER BY id", &stmt);
 	while (rc >= 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW)
 		rc = loader->definition(loader->ctx, (uint64_t)sqlite3_column_int64(stmt, 0),
-				      sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1));
+					sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1));
 	if (rc >= 0 && step != SQLITE_DONE)
 		rc = failed(db, "load definitions");
 	sqlite3_finalize(stmt);

@@ -232,12 +232,13 @@ static void what_is_stored_is_loaded_after_a_restart(void **state)
 	cu_store_free(&store);
 
 	assert_int_equal(open_store(*state, &seen, &store), 0);
-	assert_string_equal(cu_buf_str(&seen.text),
-			    "cp 18446744073709551603 18446744073709551595 18446744073709551612 4294967295;"
-			    "def 4000000000 relation;"
-			    "shape 1 1-1 18446744073709551615 k = 1 9 complete 10 18446744073709551615 18446744073709551614 (11,12) "
-			    "18446744073709551615/3/ffffffff 20/2/7;"
-			    "shape 2 2-2 7  0 incomplete;");
+	assert_string_equal(
+		cu_buf_str(&seen.text),
+		"cp 18446744073709551603 18446744073709551595 18446744073709551612 4294967295;"
+		"def 4000000000 relation;"
+		"shape 1 1-1 18446744073709551615 k = 1 9 complete 10 18446744073709551615 18446744073709551614 (11,12) "
+		"18446744073709551615/3/ffffffff 20/2/7;"
+		"shape 2 2-2 7  0 incomplete;");
 	assert_int_equal(seen.fanouts, 1);
 	cu_buf_fini(&seen.text);
 	md = cu_store_metadata(store);

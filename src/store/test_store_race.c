@@ -128,8 +128,7 @@ static void *putter_main(void *arg)
 	char handle[32];
 
 	for (unsigned i = 0; i < PUTS / 2; i++) {
-		struct cu_shape_row row = { .id = cu_metadata_next_shape_id(md),
-					    .definition_id = 1 };
+		struct cu_shape_row row = { .id = cu_metadata_next_shape_id(md), .definition_id = 1 };
 
 		snprintf(handle, sizeof handle, "%" PRIu64 "-x", row.id);
 		row.handle = handle;
