@@ -57,7 +57,11 @@ install(FILES ${CMAKE_SOURCE_DIR}/docs/registry.md DESTINATION ${CMAKE_INSTALL_D
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/build/docs/api DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT libcopper OPTIONAL)
 # Written when it is installed, because only then the prefix is known. What a static program needs besides is named as
 # libraries, not as packages: a program that uses the shared library shall not need their development files.
-list(JOIN URCU_STATIC_LDFLAGS " " urcu_libs)
+set(urcu_libs ${URCU_STATIC_LDFLAGS})
+foreach(dir ${CMAKE_C_IMPLICIT_LINK_DIRECTORIES})
+  list(REMOVE_ITEM urcu_libs -L${dir})
+endforeach()
+list(JOIN urcu_libs " " urcu_libs)
 install(CODE "
   set(PROJECT_VERSION ${PROJECT_VERSION})
   set(CMAKE_INSTALL_LIBDIR ${CMAKE_INSTALL_LIBDIR})
