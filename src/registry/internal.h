@@ -13,9 +13,12 @@ struct cu_consumer_registry {
 	char *stack_id;
 	struct cu_consumer_registry_opts opts;
 	atomic_uint refs; /* the owner's, and one per running call by stack id */
+	bool config_over; /* under the config's lock: its settings are gone, none may come */
 	struct cu_consumer_table table;
 };
 
-void cu_stack_config_forget(const char *stack_id); /* everything of this stack */
+/* As cu_stack_config_put(), as long as the registry is not being freed: CU_ENOTFOUND. */
+int cu_stack_config_put_for(cu_consumer_registry *reg, const char *key, int64_t value);
+void cu_stack_config_forget(cu_consumer_registry *reg); /* everything of this stack, for good */
 
 #endif

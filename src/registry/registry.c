@@ -56,11 +56,18 @@ int cu_consumer_registry_new(const char *stack_id, const struct cu_consumer_regi
 
 	if (!stack_id || !*stack_id || !opts || !opts->system || !opts->start_consumer)
 		return CU_EINVAL;
-	reg = cu_xzalloc(sizeof *reg);
-	reg->stack_id = cu_xstrdup(stack_id);
-	reg->opts = *opts;
+	reg = cu_try_zalloc(sizeof *reg);
+	if (!reg)
+		return CU_ENOMEM;
 	atomic_init(&reg->refs, 1);
 	cu_table_init(&reg->table);
+	reg->opts = *opts;
+	reg->stack_id = cu_try_malloc(strlen(stack_id) + 1);
+	if (!reg->stack_id) {
+		rc = CU_ENOMEM;
+		goto out;
+	}
+	memcpy(reg->stack_id, stack_id, strlen(stack_id) + 1);
 	rc = cu_table_insert(&directory, stack_id, (uint64_t)(uintptr_t)reg, &there);
 	if (rc < 0)
 		goto out;
@@ -83,7 +90,7 @@ void cu_consumer_registry_free(cu_consumer_registry **reg_at)
 	CU_ASSERT(removed);
 	cu_table_release_empty(&directory); /* the last registry leaves nothing behind */
 	rcu_wait_for_readers();
-	cu_stack_config_forget(reg->stack_id);
+	cu_stack_config_forget(reg);
 	registry_unref(reg);
 }
 
@@ -310,6 +317,18 @@ static void suspend_order_give(void *arg, const char *handle, cu_actor_id id)
 	(void)cu_actor_set_idle(order->sys, id, &policy); /* the dead ones count, but have nothing to be told */
 }
 
+/* The switch last: without memory for one of them suspension is not switched on. */
+static int suspend_settings_put(cu_consumer_registry *reg, uint32_t hibernate_after, uint32_t suspend_after)
+{
+	int rc = cu_stack_config_put_for(reg, CU_CONFIG_SUSPEND_AFTER, suspend_after);
+
+	if (rc == 0)
+		rc = cu_stack_config_put_for(reg, CU_CONFIG_HIBERNATE_AFTER, hibernate_after);
+	if (rc == 0)
+		rc = cu_stack_config_put_for(reg, CU_CONFIG_ENABLE_SUSPEND, 1);
+	return rc;
+}
+
 int64_t cu_consumer_enable_suspend_after(const char *stack_id, uint32_t hibernate_after, uint32_t suspend_after,
 					 uint32_t jitter_period)
 {
@@ -327,11 +346,10 @@ int64_t cu_consumer_enable_suspend_after(const char *stack_id, uint32_t hibernat
 	reg = registry_ref(stack_id);
 	if (!reg)
 		return CU_ENOTFOUND;
-	cu_stack_config_put(stack_id, CU_CONFIG_HIBERNATE_AFTER, hibernate_after);
-	cu_stack_config_put(stack_id, CU_CONFIG_SUSPEND_AFTER, suspend_after);
-	cu_stack_config_put(stack_id, CU_CONFIG_ENABLE_SUSPEND, 1);
 	order.sys = reg->opts.system;
-	count = cu_consumer_registry_foreach(reg, suspend_order_give, &order);
+	count = suspend_settings_put(reg, hibernate_after, suspend_after);
+	if (count == 0)
+		count = cu_consumer_registry_foreach(reg, suspend_order_give, &order);
 	registry_unref(reg);
 	return count;
 }
