@@ -2,28 +2,42 @@
 
 #include <stdio.h>
 
+/* How much of a text fits into max bytes: what is cut off must not leave half a character behind, for the message goes
+ * into JSON. */
+static size_t cut_utf8(const char *text, size_t len, size_t max)
+{
+	size_t cut = CU_MIN(len, max);
+	size_t from = cut;
+
+	if (len <= max)
+		return len;
+	while (from > 0 && cut - from < 3 && ((unsigned char)text[from - 1] & 0xc0) == 0x80)
+		from--;
+	if (from > 0 && (unsigned char)text[from - 1] >= 0xc0) {
+		unsigned char lead = (unsigned char)text[from - 1];
+		size_t width = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+
+		if (cut - from + 1 < width)
+			cut = from - 1;
+	}
+	return cut;
+}
+
 int cu_value_fail(struct cu_value_error *err, const char *sqlstate, const char *fmt, ...)
 {
 	va_list args;
+	int len;
 
 	if (!err)
 		return CU_EINVAL;
 	CU_ASSERT(strlen(sqlstate) == 5);
 	memcpy(err->sqlstate, sqlstate, 6);
 	va_start(args, fmt);
-	vsnprintf(err->message, sizeof err->message, fmt, args);
+	len = vsnprintf(err->message, sizeof err->message, fmt, args);
 	va_end(args);
+	if (len >= (int)sizeof err->message)
+		err->message[cut_utf8(err->message, sizeof err->message, sizeof err->message - 1)] = '\0';
 	return CU_EINVAL;
-}
-
-/* What was cut off must not leave half a character behind: the message goes into JSON. */
-static size_t cut_utf8(const char *text, size_t len, size_t max)
-{
-	if (len <= max)
-		return len;
-	while (max > 0 && ((unsigned char)text[max] & 0xc0) == 0x80)
-		max--;
-	return max;
 }
 
 int cu_value_fail_text(struct cu_value_error *err, const char *sqlstate, const char *fmt_of_one_s, const char *text,
