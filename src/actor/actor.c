@@ -52,10 +52,10 @@ struct actor *cu_actor_lock(cu_actor_system *sys, cu_actor_id id)
 
 	if (!actor)
 		return NULL;
-	stripe_lock(sys, slot);
+	slot_lock(sys, slot, actor);
 	if (actor->phase != PHASE_FREE && actor->generation == id >> 32)
 		return actor;
-	stripe_unlock(sys, slot);
+	slot_unlock(sys, slot, actor);
 	return NULL;
 }
 
@@ -94,59 +94,6 @@ void cu_actor_wake(cu_actor_system *sys, uint32_t slot, struct actor *actor)
 	cu_run_queue_push(sys, slot);
 }
 
-/* A FREE slot that nobody else can get. */
-static int slot_claim(cu_actor_system *sys, struct cu_actor_ctx *ret_ctx)
-{
-	struct actor *actor;
-	uint32_t slot;
-	int rc = 0;
-
-	pthread_mutex_lock(&sys->slots_mtx);
-	if (atomic_load_explicit(&sys->stopping, memory_order_relaxed)) {
-		rc = CU_ECLOSED;
-		goto out;
-	}
-	if (sys->slots_free) {
-		slot = sys->slots_free - 1;
-		actor = slot_actor(sys, slot);
-		sys->slots_free = actor->wheel_next;
-	} else {
-		slot = sys->slots_used;
-		if (slot == sys->slots_max) {
-			rc = CU_EFULL;
-			goto out;
-		}
-		if (slot % SLAB_SLOTS == 0) {
-			struct actor *slab = cu_try_zalloc(SLAB_SLOTS * sizeof *slab);
-
-			if (!slab) {
-				rc = CU_ENOMEM;
-				goto out;
-			}
-			atomic_store_explicit(&sys->slabs[slot / SLAB_SLOTS], slab, memory_order_release);
-		}
-		sys->slots_used++;
-		actor = slot_actor(sys, slot);
-	}
-	atomic_fetch_add_explicit(&sys->living, 1, memory_order_relaxed);
-	ret_ctx->sys = sys;
-	ret_ctx->actor = actor;
-	ret_ctx->id = slot;
-out:
-	pthread_mutex_unlock(&sys->slots_mtx);
-	return rc;
-}
-
-static void slot_release(cu_actor_system *sys, uint32_t slot, struct actor *actor)
-{
-	pthread_mutex_lock(&sys->slots_mtx);
-	actor->wheel_next = sys->slots_free;
-	sys->slots_free = slot + 1;
-	if (atomic_fetch_sub_explicit(&sys->living, 1, memory_order_relaxed) == 1)
-		pthread_cond_broadcast(&sys->slots_emptied);
-	pthread_mutex_unlock(&sys->slots_mtx);
-}
-
 /* The actor is gone: whoever waits for these messages is told, whoever sent them gets the payload dropped. */
 static void nodes_fail(struct node *list, const struct cu_exit_reason *reason)
 {
@@ -177,7 +124,7 @@ static void actor_retire(struct cu_actor_ctx *ctx, struct node *rest, const stru
 	struct monitor *monitors = NULL;
 	struct node *late;
 
-	stripe_lock(sys, slot);
+	slot_lock(sys, slot, actor);
 	CU_ASSERT(actor->phase == PHASE_EXITING);
 	late = inbox_take(actor);
 	if (actor->extra)
@@ -190,12 +137,12 @@ static void actor_retire(struct cu_actor_ctx *ctx, struct node *rest, const stru
 	actor->phase = PHASE_FREE;
 	actor->state = NULL;
 	actor->behaviour = NULL;
-	stripe_unlock(sys, slot);
+	slot_unlock(sys, slot, actor);
 
 	cu_monitors_fire(sys, monitors, reason);
 	nodes_fail(rest, reason);
 	nodes_fail(late, reason);
-	slot_release(sys, slot, actor);
+	cu_slot_release(sys, slot);
 }
 
 void cu_actor_die(struct cu_actor_ctx *ctx, struct node *rest, const struct cu_exit_reason *reason)
@@ -212,19 +159,20 @@ void cu_actor_die(struct cu_actor_ctx *ctx, struct node *rest, const struct cu_e
 /* RUNNING → EXITING, by its owner. Sends are refused from here on; calls still queue and get the reason. */
 static void phase_exiting(cu_actor_system *sys, struct actor *actor, cu_actor_id id)
 {
-	stripe_lock(sys, id_slot(id));
+	slot_lock(sys, id_slot(id), actor);
 	actor->phase = PHASE_EXITING;
-	stripe_unlock(sys, id_slot(id));
+	slot_unlock(sys, id_slot(id), actor);
 }
 
 static void die_killed(struct cu_actor_ctx *ctx, struct node *rest)
 {
+	struct actor *actor = ctx->actor;
 	struct cu_exit_reason reason;
 
-	stripe_lock(ctx->sys, id_slot(ctx->id));
-	ctx->actor->phase = PHASE_EXITING;
-	reason = ctx->actor->extra->kill_reason;
-	stripe_unlock(ctx->sys, id_slot(ctx->id));
+	slot_lock(ctx->sys, id_slot(ctx->id), actor);
+	actor->phase = PHASE_EXITING;
+	reason = actor->extra->kill_reason;
+	slot_unlock(ctx->sys, id_slot(ctx->id), actor);
 	cu_actor_die(ctx, rest, &reason);
 }
 
@@ -259,76 +207,96 @@ static bool batch_handle(struct cu_actor_ctx *ctx, struct node **batch, unsigned
 	return !atomic_load_explicit(&actor->killed, memory_order_acquire);
 }
 
-void cu_actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, bool on_worker)
+struct node *cu_actor_awaken(cu_actor_system *sys, struct actor *actor)
 {
-	struct cu_actor_ctx ctx = { .sys = sys, .actor = actor, .id = id };
-	uint32_t slot = id_slot(id);
+	if (actor->flags & ACTOR_HIBERNATED) {
+		/* What the wheel holds was meant for suspension; being awake starts anew. */
+		actor->flags &= (uint8_t)~ACTOR_HIBERNATED;
+		cu_wheel_disarm(sys, actor);
+	}
+	return inbox_take(actor);
+}
+
+/* Decides what comes after a batch. True: the actor goes on with *ret_batch; false: it is not ours any more. */
+static bool run_next(struct cu_actor_ctx *ctx, bool crowded, bool active, struct node **ret_batch)
+{
+	cu_actor_system *sys = ctx->sys;
+	struct actor *actor = ctx->actor;
+	uint32_t slot = id_slot(ctx->id);
+	bool killed;
+
+	slot_lock(sys, slot, actor);
+	CU_ASSERT(actor->phase == PHASE_RUNNING && actor->generation == ctx->id >> 32);
+	killed = atomic_load_explicit(&actor->killed, memory_order_relaxed);
+	if (!killed && !actor->inbox) {
+		actor->phase = PHASE_IDLE;
+		if (actor->first_ticks) {
+			if (active)
+				actor->active_tick = cu_wheel_now(sys);
+			cu_wheel_arm(sys, slot, actor);
+		}
+		slot_unlock(sys, slot, actor);
+		return false;
+	}
+	if (!killed && crowded && !(actor->flags & ACTOR_CALLED)) {
+		actor->phase = PHASE_QUEUED;
+		cu_run_queue_push(sys, slot);
+		slot_unlock(sys, slot, actor);
+		return false;
+	}
+	if (!killed)
+		*ret_batch = cu_actor_awaken(sys, actor);
+	slot_unlock(sys, slot, actor);
+	if (killed)
+		die_killed(ctx, NULL);
+	return !killed;
+}
+
+void cu_actor_run(cu_actor_system *sys, struct actor *actor, cu_actor_id id, struct node *batch, bool on_worker)
+{
+	struct cu_actor_ctx ctx; /* its reason's text is not worth clearing for every message */
 	unsigned handled = 0;
-	struct node *batch;
 
-	cu_exit_reason_set(&ctx.reason, CU_EXIT_NORMAL, 0, NULL);
+	ctx.sys = sys;
+	ctx.actor = actor;
+	ctx.id = id;
+	ctx.call = NULL;
+	ctx.reason.kind = CU_EXIT_NORMAL;
+	ctx.reason.code = 0;
+	ctx.reason.text[0] = '\0';
 	for (;;) {
-		bool crowded = on_worker && handled >= CU_ACTOR_RUN_MAX && cu_run_queue_others_wait(sys);
-
-		stripe_lock(sys, slot);
-		CU_ASSERT(actor->phase == PHASE_RUNNING && actor->generation == id >> 32);
-		if (atomic_load_explicit(&actor->killed, memory_order_relaxed)) {
-			stripe_unlock(sys, slot);
-			die_killed(&ctx, NULL);
+		if (batch && !batch_handle(&ctx, &batch, &handled))
+			break;
+		if (!run_next(&ctx, on_worker && handled >= CU_ACTOR_RUN_MAX && cu_run_queue_others_wait(sys),
+			      handled > 0, &batch))
 			return;
-		}
-		if (!actor->inbox) {
-			actor->phase = PHASE_IDLE;
-			if (actor->first_ticks) {
-				if (handled)
-					actor->active_tick = cu_wheel_now(sys);
-				cu_wheel_arm(sys, slot, actor);
-			}
-			stripe_unlock(sys, slot);
-			return;
-		}
-		if (crowded && !(actor->flags & ACTOR_CALLED)) {
-			actor->phase = PHASE_QUEUED;
-			cu_run_queue_push(sys, slot);
-			stripe_unlock(sys, slot);
-			return;
-		}
-		batch = inbox_take(actor);
-		if (actor->flags & ACTOR_HIBERNATED) {
-			/* What the wheel holds was meant for suspension; being awake starts anew. */
-			actor->flags &= (uint8_t)~ACTOR_HIBERNATED;
-			cu_wheel_disarm(sys, actor);
-		}
-		stripe_unlock(sys, slot);
-
-		if (!batch_handle(&ctx, &batch, &handled)) {
-			if (atomic_load_explicit(&actor->killed, memory_order_acquire)) {
-				die_killed(&ctx, batch);
-			} else {
-				phase_exiting(sys, actor, id);
-				cu_actor_die(&ctx, batch, &ctx.reason);
-			}
-			return;
-		}
+	}
+	if (atomic_load_explicit(&actor->killed, memory_order_acquire)) {
+		die_killed(&ctx, batch);
+	} else {
+		phase_exiting(sys, actor, id);
+		cu_actor_die(&ctx, batch, &ctx.reason);
 	}
 }
 
 bool cu_actor_try_run(cu_actor_system *sys, uint32_t slot, uint32_t generation, bool on_worker)
 {
 	struct actor *actor = slot_actor(sys, slot);
+	struct node *batch;
 	cu_actor_id id;
 
 	if (!actor)
 		return false;
-	stripe_lock(sys, slot);
+	slot_lock(sys, slot, actor);
 	if (actor->phase != PHASE_QUEUED || (generation && generation != actor->generation)) {
-		stripe_unlock(sys, slot);
+		slot_unlock(sys, slot, actor);
 		return false;
 	}
 	actor->phase = PHASE_RUNNING;
 	id = id_make(slot, actor->generation);
-	stripe_unlock(sys, slot);
-	cu_actor_run(sys, actor, id, on_worker);
+	batch = cu_actor_awaken(sys, actor);
+	slot_unlock(sys, slot, actor);
+	cu_actor_run(sys, actor, id, batch, on_worker);
 	return true;
 }
 
@@ -337,23 +305,24 @@ static int slot_open(cu_actor_system *sys, const struct cu_behaviour *behaviour,
 		     struct cu_actor_ctx *ret_ctx)
 {
 	struct actor *actor;
+	uint32_t generation;
 	uint32_t slot;
-	int rc = slot_claim(sys, ret_ctx);
+	int rc = cu_slot_claim(sys, ret_ctx, &generation);
 
 	if (rc < 0)
 		return rc;
 	actor = ret_ctx->actor;
 	slot = id_slot(ret_ctx->id);
-	stripe_lock(sys, slot);
+	slot_lock(sys, slot, actor);
 	CU_ASSERT(actor->phase == PHASE_FREE && !actor->inbox && !actor->extra);
 	if (atomic_load_explicit(&sys->stopping, memory_order_relaxed) && !CU_MUTANT(STOP_FORGETS_STARTS)) {
 		/* The stop has been here already and would wait for this one for ever. */
-		stripe_unlock(sys, slot);
-		slot_release(sys, slot, actor);
+		slot_unlock(sys, slot, actor);
+		cu_slot_release(sys, slot);
 		return CU_ECLOSED;
 	}
 	if (actor->generation == 0)
-		actor->generation = 1;
+		actor->generation = generation;
 	actor->behaviour = behaviour;
 	actor->state = state;
 	actor->first_ticks = 0;
@@ -362,7 +331,7 @@ static int slot_open(cu_actor_system *sys, const struct cu_behaviour *behaviour,
 	atomic_store_explicit(&actor->killed, 0, memory_order_relaxed);
 	actor->phase = PHASE_RUNNING;
 	ret_ctx->id = id_make(slot, actor->generation);
-	stripe_unlock(sys, slot);
+	slot_unlock(sys, slot, actor);
 	return 0;
 }
 
@@ -386,7 +355,7 @@ static int slot_begin(struct cu_actor_ctx *ctx, const struct cu_behaviour *behav
 
 	if (rc != 0)
 		return rc;
-	stripe_lock(ctx->sys, slot);
+	slot_lock(ctx->sys, slot, actor);
 	run = (actor->flags & ACTOR_CALLED && !CU_MUTANT(START_LEAVES_CALLS)) ||
 	      atomic_load_explicit(&actor->killed, memory_order_relaxed);
 	if (!run) {
@@ -396,9 +365,9 @@ static int slot_begin(struct cu_actor_ctx *ctx, const struct cu_behaviour *behav
 		else if (actor->first_ticks)
 			cu_wheel_arm(ctx->sys, slot, actor);
 	}
-	stripe_unlock(ctx->sys, slot);
+	slot_unlock(ctx->sys, slot, actor);
 	if (run)
-		cu_actor_run(ctx->sys, actor, ctx->id, false);
+		cu_actor_run(ctx->sys, actor, ctx->id, NULL, false);
 	return 0;
 }
 
@@ -493,7 +462,7 @@ int cu_actor_send(cu_actor_system *sys, cu_actor_id id, uint32_t type, void *pay
 	sent = NULL;
 	rc = 0;
 unlock:
-	stripe_unlock(sys, id_slot(id));
+	slot_unlock(sys, id_slot(id), actor);
 out:
 	free(sent);
 	return rc;
@@ -528,7 +497,7 @@ int cu_actor_kill(cu_actor_system *sys, cu_actor_id id, const struct cu_exit_rea
 		actor->extra->kill_reason = *reason;
 		atomic_store_explicit(&actor->killed, 1, memory_order_release);
 	}
-	stripe_unlock(sys, id_slot(id));
+	slot_unlock(sys, id_slot(id), actor);
 	if (ours) {
 		ctx.actor = actor;
 		cu_actor_die(&ctx, NULL, reason);
@@ -541,7 +510,7 @@ bool cu_actor_alive(cu_actor_system *sys, cu_actor_id id)
 	struct actor *actor = cu_actor_lock(sys, id);
 
 	if (actor)
-		stripe_unlock(sys, id_slot(id));
+		slot_unlock(sys, id_slot(id), actor);
 	return actor != NULL;
 }
 
@@ -551,6 +520,6 @@ bool cu_actor_hibernating(cu_actor_system *sys, cu_actor_id id)
 	bool hibernating = actor && actor->flags & ACTOR_HIBERNATED;
 
 	if (actor)
-		stripe_unlock(sys, id_slot(id));
+		slot_unlock(sys, id_slot(id), actor);
 	return hibernating;
 }

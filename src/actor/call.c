@@ -1,30 +1,44 @@
 /* call.c: one call to each of many actors.
  *
  * The calls sit in the caller's own array, so a call needs no memory and no mailbox can refuse it. Idle actors become
- * QUEUED without standing in the run queue: the calling thread claims them itself, one after the other, and with many
- * of them the back half is offered to the workers too, who start at the far end. Whoever comes second finds the
- * actor no longer QUEUED and passes on. What is left at the end is being run by somebody else: wait.
+ * QUEUED without standing in the run queue: the calling thread claims them itself, one after the other. Whoever comes
+ * second finds the actor no longer QUEUED and passes on. What is left at the end is being run by somebody else: wait.
+ *
+ * A large call is cut into shares of 64. The caller takes them from the front; workers with nothing else to do are
+ * told of the group and take them from the back. Both count in shares_taken, so they meet in the middle. Taking a share
+ * claims no actor: whoever needs one of them in the meantime (a behaviour that makes a call itself) runs it. A helper
+ * may lose its processor at any moment, so the caller at its end also looks through the shares taken last.
+ *
+ * What costs time in a large call is fetching actors from memory, so they are asked for a few ahead.
  */
 #include "actor/internal.h"
 
-struct call_group {
-	const void *owner; /* thread_marker of the calling thread */
-	size_t own_done;   /* calling thread only */
-
-	/* under mtx */
-	pthread_mutex_t mtx;
-	pthread_cond_t cond;
-	size_t others_done;
-	size_t others_awaited; /* 0 until the caller waits */
-};
+#define SHARE 64u
+#define AHEAD_ACTORS 12u
+#define AHEAD_STATES 6u
 
 _Static_assert(sizeof(struct call_node) <= sizeof(((struct cu_actor_call *)0)->priv), "priv holds the call");
 
 static _Thread_local char thread_marker; /* its address tells threads apart */
 
+/* The share that this worker is helping with: its finished calls are counted here and told at its end. */
+static _Thread_local struct {
+	struct call_group *group;
+	size_t done;
+} helping;
+
 static struct call_node *call_node(struct cu_actor_call *call)
 {
 	return (struct call_node *)(void *)call->priv;
+}
+
+static void others_done(struct call_group *group, size_t count)
+{
+	pthread_mutex_lock(&group->mtx);
+	group->others_done += count;
+	if (group->others_done == group->others_awaited)
+		pthread_cond_signal(&group->cond);
+	pthread_mutex_unlock(&group->mtx);
 }
 
 /* The last touch of a call and its group by whoever finishes it: afterwards both may be gone from its stack. */
@@ -40,15 +54,26 @@ void cu_call_finish(struct call_node *node, const struct cu_exit_reason *why_not
 	call->delivered = !why_not;
 	if (why_not && call->ret_reason)
 		*call->ret_reason = *why_not;
-	if (group->owner == &thread_marker) {
+	if (group->owner == &thread_marker)
 		group->own_done++;
-		return;
-	}
-	pthread_mutex_lock(&group->mtx);
-	group->others_done++;
-	if (group->others_done == group->others_awaited)
-		pthread_cond_signal(&group->cond);
-	pthread_mutex_unlock(&group->mtx);
+	else if (group == helping.group)
+		helping.done++;
+	else
+		others_done(group, 1);
+}
+
+static void call_prepare(struct cu_actor_call *call, struct call_group *group)
+{
+	*call_node(call) = (struct call_node){ { NULL, call->type, NODE_CALL, call->payload }, .group = group };
+	call->delivered = false;
+}
+
+static void call_refuse(struct cu_actor_call *call)
+{
+	struct cu_exit_reason reason;
+
+	cu_exit_reason_set(&reason, CU_EXIT_NOPROC, 0, "no such actor");
+	cu_call_finish(call_node(call), &reason);
 }
 
 /* Puts the call into its actor's mailbox; an idle actor becomes QUEUED for this thread. */
@@ -57,27 +82,122 @@ static void call_send(cu_actor_system *sys, struct cu_actor_call *call, struct c
 	struct call_node *node = call_node(call);
 	struct actor *actor;
 
-	*node = (struct call_node){ { NULL, call->type, NODE_CALL, call->payload }, .group = group };
-	call->delivered = false;
+	call_prepare(call, group);
 	actor = cu_actor_lock(sys, call->id);
 	if (!actor) {
-		struct cu_exit_reason reason;
-
-		cu_exit_reason_set(&reason, CU_EXIT_NOPROC, 0, "no such actor");
-		cu_call_finish(node, &reason);
+		call_refuse(call);
 		return;
 	}
+	node->state = actor->state;
 	cu_inbox_push(actor, &node->node);
 	actor->flags |= ACTOR_CALLED;
 	if (actor->phase == PHASE_IDLE)
 		actor->phase = PHASE_QUEUED;
-	stripe_unlock(sys, id_slot(call->id));
+	slot_unlock(sys, id_slot(call->id), actor);
 }
 
-static void group_wait(struct call_group *group, size_t count)
+/* One call alone: an idle actor gets it at once, without the way through the mailbox. */
+static void call_one(cu_actor_system *sys, struct cu_actor_call *call, struct call_group *group)
+{
+	uint32_t slot = id_slot(call->id);
+	struct call_node *node = call_node(call);
+	struct actor *actor;
+	bool ours;
+
+	call_prepare(call, group);
+	actor = cu_actor_lock(sys, call->id);
+	if (!actor) {
+		call_refuse(call);
+		return;
+	}
+	ours = actor->phase == PHASE_IDLE;
+	if (ours) {
+		struct node *none = cu_actor_awaken(sys, actor);
+
+		CU_ASSERT(!none); /* A3 */
+		actor->phase = PHASE_RUNNING;
+	} else {
+		cu_inbox_push(actor, &node->node);
+		actor->flags |= ACTOR_CALLED;
+	}
+	slot_unlock(sys, slot, actor);
+	if (ours)
+		cu_actor_run(sys, actor, call->id, &node->node, false);
+	else
+		cu_actor_try_run(sys, slot, (uint32_t)(call->id >> 32), false);
+}
+
+static void actor_prefetch(const cu_actor_system *sys, cu_actor_id id)
+{
+	const struct actor *actor = slot_actor(sys, id_slot(id));
+
+	if (actor)
+		__builtin_prefetch(actor, 1);
+}
+
+/* Runs whoever is QUEUED among these. */
+static void calls_run(cu_actor_system *sys, struct cu_actor_call *calls, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (i + AHEAD_ACTORS < count)
+			actor_prefetch(sys, calls[i + AHEAD_ACTORS].id);
+		if (i + AHEAD_STATES < count)
+			__builtin_prefetch(call_node(&calls[i + AHEAD_STATES])->state, 1);
+		if (calls[i].id != CU_ACTOR_NONE)
+			cu_actor_try_run(sys, id_slot(calls[i].id), (uint32_t)(calls[i].id >> 32), false);
+	}
+}
+
+static size_t shares_count(const struct call_group *group)
+{
+	return (group->count + SHARE - 1) / SHARE;
+}
+
+static bool share_take(struct call_group *group)
+{
+	return atomic_fetch_add_explicit(&group->shares_taken, 1, memory_order_relaxed) < shares_count(group);
+}
+
+static void share_run(struct call_group *group, size_t share)
+{
+	size_t from = share * SHARE;
+
+	calls_run(group->sys, group->calls + from, CU_MIN(group->count - from, (size_t)SHARE));
+}
+
+bool cu_call_help(struct call_group *group)
+{
+	if (!share_take(group))
+		return false;
+	helping.group = group;
+	helping.done = 0;
+	share_run(group,
+		  shares_count(group) - 1 - atomic_fetch_add_explicit(&group->shares_helped, 1, memory_order_relaxed));
+	helping.group = NULL;
+	if (helping.done)
+		others_done(group, helping.done);
+	return true;
+}
+
+static void group_run(struct call_group *group)
+{
+	size_t share = 0;
+	unsigned i;
+
+	cu_run_queue_offer(group->sys, group);
+	while (share_take(group))
+		share_run(group, share++);
+	for (i = 0; i < group->sys->workers && share < shares_count(group); i++)
+		share_run(group, share++);
+	cu_run_queue_withdraw(group->sys, group);
+}
+
+static void group_wait(struct call_group *group)
 {
 	pthread_mutex_lock(&group->mtx);
-	group->others_awaited = count - group->own_done;
+	group->others_awaited = group->count - group->own_done;
 	while (group->others_done < group->others_awaited)
 		pthread_cond_wait(&group->cond, &group->mtx);
 	pthread_mutex_unlock(&group->mtx);
@@ -85,23 +205,28 @@ static void group_wait(struct call_group *group, size_t count)
 
 size_t cu_actor_call_many(cu_actor_system *sys, struct cu_actor_call *calls, size_t count)
 {
-	struct call_group group = { .owner = &thread_marker };
+	struct call_group group = { .owner = &thread_marker, .sys = sys, .calls = calls, .count = count };
 	size_t failed = 0;
 	size_t i;
 
 	pthread_mutex_init(&group.mtx, NULL);
 	pthread_cond_init(&group.cond, NULL);
 
-	for (i = 0; i < count; i++)
-		call_send(sys, &calls[i], &group);
-	if (sys->workers && count >= CU_ACTOR_HELP_MIN)
-		cu_run_queue_push_many(sys, calls + count / 2, count - count / 2);
-	for (i = 0; i < count; i++) {
-		if (calls[i].id != CU_ACTOR_NONE)
-			cu_actor_try_run(sys, id_slot(calls[i].id), (uint32_t)(calls[i].id >> 32), false);
+	if (count == 1) {
+		call_one(sys, calls, &group);
+	} else {
+		for (i = 0; i < count; i++) {
+			if (i + AHEAD_ACTORS < count)
+				actor_prefetch(sys, calls[i + AHEAD_ACTORS].id);
+			call_send(sys, &calls[i], &group);
+		}
+		if (sys->workers && count >= CU_ACTOR_HELP_MIN)
+			group_run(&group);
+		else
+			calls_run(sys, calls, count);
 	}
 	if (group.own_done < count)
-		group_wait(&group, count);
+		group_wait(&group);
 
 	for (i = 0; i < count; i++)
 		failed += !calls[i].delivered;

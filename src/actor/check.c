@@ -1,6 +1,6 @@
 /* check.c: the model of an actor, and that the code keeps to it.
  *
- * Debug builds (CU_DEBUG: debug, asan, tsan) run cu_actor_check() at the end of every critical section of a stripe.
+ * Debug builds (CU_DEBUG: debug, asan, tsan) run cu_actor_check() at the end of every critical section of a slot.
  * Since no field of an actor but its state changes outside of one, that is after every transition. Release builds
  * have none of it, but for cu_actor_system_check(), which soak and simulation call when all is quiet.
  *
@@ -29,14 +29,12 @@
  *
  * And of the whole system, when nobody is inside (cu_actor_system_check):
  *
- *   S1  Every slot ever used stands in the free list exactly once, or is not FREE; living counts the latter.
+ *   S1  A slot is taken if and only if it is not FREE; living counts those.
  *   S2  The wheel: each link is mutual, stands in the bucket of its tick, belongs to an ARMED actor; the sum is
  *       wheel_count.
  *   S3  The run queue: each entry once, marked so, the tail is the last.
  */
 #include "actor/internal.h"
-
-#include <stdlib.h>
 
 #ifdef CU_DEBUG
 
@@ -119,29 +117,12 @@ void cu_actor_check(cu_actor_system *sys, uint32_t slot)
 		CU_ASSERT(actor->extra);
 	}
 	if (!(actor->flags & ACTOR_ARMED))
-		CU_ASSERT(!actor->wheel_linked); /* A8 */
+		CU_ASSERT(!actor->wheel_bucket); /* A8 */
 	inbox_check(sys, actor);
 	monitors_check(actor, slot);
 }
 
 #endif
-
-/* One byte per slot ever used: 1 it stands in the free list. */
-static uint8_t *free_slots_mark(cu_actor_system *sys, uint32_t *ret_used)
-{
-	uint8_t *marks;
-	uint32_t at;
-
-	pthread_mutex_lock(&sys->slots_mtx);
-	*ret_used = sys->slots_used;
-	marks = cu_xzalloc(sys->slots_used);
-	for (at = sys->slots_free; at; at = slot_actor(sys, at - 1)->wheel_next) {
-		CU_ASSERT(at <= sys->slots_used && !marks[at - 1]); /* S1 */
-		marks[at - 1] = 1;
-	}
-	pthread_mutex_unlock(&sys->slots_mtx);
-	return marks;
-}
 
 static void wheel_check(cu_actor_system *sys)
 {
@@ -156,8 +137,7 @@ static void wheel_check(cu_actor_system *sys)
 		for (at = sys->wheel[bucket]; at; prev = at, at = slot_actor(sys, at - 1)->wheel_next) {
 			const struct actor *actor = slot_actor(sys, at - 1);
 
-			CU_ASSERT(actor->wheel_linked && actor->wheel_prev == prev); /* S2 */
-			CU_ASSERT(actor->wheel_at % WHEEL_BUCKETS == bucket);
+			CU_ASSERT(actor->wheel_bucket == bucket + 1 && actor->wheel_prev == prev); /* S2 */
 			CU_ASSERT(actor->flags & ACTOR_ARMED);
 			CU_ASSERT(++linked <= sys->wheel_count);
 		}
@@ -166,34 +146,37 @@ static void wheel_check(cu_actor_system *sys)
 	pthread_mutex_unlock(&sys->wheel_mtx);
 }
 
-static void run_queue_check(cu_actor_system *sys, uint32_t used)
+static void run_queue_check(cu_actor_system *sys)
 {
+	uint32_t slots = sys->slots.blocks_used * CU_CELLS_BLOCK;
 	uint32_t seen = 0;
 	uint32_t last = 0;
 	uint32_t at;
 
 	pthread_mutex_lock(&sys->run_mtx);
-	for (at = sys->run_head; at; last = at, at = slot_actor(sys, at - 1)->run_next)
-		CU_ASSERT(slot_actor(sys, at - 1)->in_run_queue && ++seen <= used); /* S3 */
+	for (at = sys->run_head; at && at != RUN_LAST; at = slot_actor(sys, at - 1)->run_next) {
+		CU_ASSERT(slot_actor(sys, at - 1)->run_next && ++seen <= slots); /* S3 */
+		last = at;
+	}
 	CU_ASSERT(sys->run_tail == last);
 	pthread_mutex_unlock(&sys->run_mtx);
 }
 
 void cu_actor_system_check(cu_actor_system *sys)
 {
-	uint32_t used;
-	uint8_t *marks = free_slots_mark(sys, &used);
+	uint32_t slots = sys->slots.blocks_used * CU_CELLS_BLOCK;
 	size_t living = 0;
 	uint32_t slot;
 
-	for (slot = 0; slot < used; slot++) {
-		stripe_lock(sys, slot);
-		CU_ASSERT((slot_actor(sys, slot)->phase == PHASE_FREE) == marks[slot]); /* S1 */
-		stripe_unlock(sys, slot);
-		living += !marks[slot];
+	for (slot = 0; slot < slots; slot++) {
+		struct actor *actor = slot_actor(sys, slot);
+
+		slot_lock(sys, slot, actor);
+		CU_ASSERT((actor->phase != PHASE_FREE) == cu_cells_taken(&sys->slots, slot)); /* S1 */
+		living += actor->phase != PHASE_FREE;
+		slot_unlock(sys, slot, actor);
 	}
 	CU_ASSERT(living == atomic_load(&sys->living));
 	wheel_check(sys);
-	run_queue_check(sys, used);
-	free(marks);
+	run_queue_check(sys);
 }

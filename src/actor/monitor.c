@@ -1,7 +1,7 @@
 /* monitor.c: exactly one notice per monitor.
  *
  * A monitor stands in its target's list until the target ends or the monitor is taken back; both unlink it under the
- * target's stripe, so only one of them has it. The notice is the monitor itself, put into the watcher's mailbox. A
+ * target's lock, so only one of them has it. The notice is the monitor itself, put into the watcher's mailbox. A
  * watcher that ends first leaves its monitors behind: they cost memory until the target ends, and are freed then.
  */
 #include "actor/internal.h"
@@ -34,7 +34,7 @@ static void monitor_send(cu_actor_system *sys, struct monitor *mon, const struct
 	cu_inbox_push(watcher, &mon->node);
 	if (!CU_MUTANT(NOTICE_WAKES_NOBODY))
 		cu_actor_wake(sys, id_slot(mon->watcher), watcher);
-	stripe_unlock(sys, id_slot(mon->watcher));
+	slot_unlock(sys, id_slot(mon->watcher), watcher);
 }
 
 void cu_monitors_fire(cu_actor_system *sys, struct monitor *list, const struct cu_exit_reason *reason)
@@ -72,7 +72,7 @@ static int monitor_add(cu_actor_system *sys, cu_actor_id watcher, void (*fn)(con
 		mon->next = actor->extra->monitors;
 		actor->extra->monitors = mon;
 		STAGE_MOVE(mon, MONITOR_LISTED);
-		stripe_unlock(sys, id_slot(target));
+		slot_unlock(sys, id_slot(target), actor);
 		return 0;
 	}
 	cu_exit_reason_set(&reason, CU_EXIT_NOPROC, 0, "no such actor");
@@ -112,7 +112,7 @@ bool cu_actor_demonitor(cu_actor_system *sys, cu_actor_id target, uint64_t ref)
 			STAGE_MOVE(mon, MONITOR_TAKEN_BACK);
 		}
 	}
-	stripe_unlock(sys, id_slot(target));
+	slot_unlock(sys, id_slot(target), actor);
 	found = mon != NULL;
 	free(mon);
 	return found;

@@ -1,7 +1,8 @@
 /* run_queue.c: actors that wait for a worker, as a list of slots.
  *
  * An entry is a hint, not a promise: the actor may have been run by a caller or have ended since. A worker that finds
- * its phase other than QUEUED passes on, so nobody ever has to search the queue to take something out.
+ * its phase other than QUEUED passes on, so nobody ever has to search the queue to take something out. A worker that
+ * finds the queue empty helps with large calls, a share at a time.
  */
 #include "actor/internal.h"
 
@@ -9,10 +10,9 @@ static void push_locked(cu_actor_system *sys, uint32_t slot)
 {
 	struct actor *actor = slot_actor(sys, slot);
 
-	if (!actor || actor->in_run_queue)
+	if (actor->run_next)
 		return;
-	actor->in_run_queue = 1;
-	actor->run_next = 0;
+	actor->run_next = RUN_LAST;
 	if (sys->run_tail)
 		slot_actor(sys, sys->run_tail - 1)->run_next = slot + 1;
 	else
@@ -28,10 +28,10 @@ static bool pop_locked(cu_actor_system *sys, uint32_t *ret_slot)
 		return false;
 	*ret_slot = sys->run_head - 1;
 	actor = slot_actor(sys, *ret_slot);
-	sys->run_head = actor->run_next;
+	sys->run_head = actor->run_next == RUN_LAST ? 0 : actor->run_next;
 	if (!sys->run_head)
 		sys->run_tail = 0;
-	actor->in_run_queue = 0;
+	actor->run_next = 0;
 	return true;
 }
 
@@ -44,16 +44,57 @@ void cu_run_queue_push(cu_actor_system *sys, uint32_t slot)
 	pthread_mutex_unlock(&sys->run_mtx);
 }
 
-void cu_run_queue_push_many(cu_actor_system *sys, const struct cu_actor_call *calls, size_t count)
+void cu_run_queue_offer(cu_actor_system *sys, struct call_group *group)
 {
+	pthread_cond_init(&group->left, NULL);
 	pthread_mutex_lock(&sys->run_mtx);
-	while (count--) {
-		if (calls[count].id != CU_ACTOR_NONE)
-			push_locked(sys, id_slot(calls[count].id));
-	}
+	group->next = sys->helped;
+	if (sys->helped)
+		sys->helped->prev = group;
+	sys->helped = group;
 	if (sys->run_waiting)
 		pthread_cond_broadcast(&sys->run_cond);
 	pthread_mutex_unlock(&sys->run_mtx);
+}
+
+static void helped_remove(cu_actor_system *sys, struct call_group *group)
+{
+	if (group->next)
+		group->next->prev = group->prev;
+	if (group->prev)
+		group->prev->next = group->next;
+	else if (sys->helped == group)
+		sys->helped = group->next;
+	group->next = group->prev = NULL;
+}
+
+void cu_run_queue_withdraw(cu_actor_system *sys, struct call_group *group)
+{
+	pthread_mutex_lock(&sys->run_mtx);
+	helped_remove(sys, group);
+	while (group->helpers)
+		pthread_cond_wait(&group->left, &sys->run_mtx);
+	pthread_mutex_unlock(&sys->run_mtx);
+	pthread_cond_destroy(&group->left);
+}
+
+/* One share of a large call, if there is one; the lock is let go meanwhile. */
+static bool help_locked(cu_actor_system *sys)
+{
+	struct call_group *group = sys->helped;
+	bool more;
+
+	if (!group)
+		return false;
+	group->helpers++;
+	pthread_mutex_unlock(&sys->run_mtx);
+	more = cu_call_help(group);
+	pthread_mutex_lock(&sys->run_mtx);
+	if (!more)
+		helped_remove(sys, group);
+	if (--group->helpers == 0)
+		pthread_cond_signal(&group->left);
+	return true;
 }
 
 bool cu_run_queue_others_wait(cu_actor_system *sys)
@@ -91,6 +132,8 @@ void *cu_run_queue_worker(void *arg)
 	pthread_mutex_lock(&sys->run_mtx);
 	while (!sys->run_stop) {
 		if (!pop_locked(sys, &slot)) {
+			if (help_locked(sys))
+				continue;
 			sys->run_waiting++;
 			pthread_cond_wait(&sys->run_cond, &sys->run_mtx);
 			sys->run_waiting--;

@@ -1,4 +1,4 @@
-/* system.c: an actor system: its memory and its threads. */
+/* system.c: an actor system: its threads and their end. */
 #include "actor/internal.h"
 
 #include "base/clock.h"
@@ -10,8 +10,10 @@ static void locks_init(cu_actor_system *sys)
 	pthread_condattr_t monotonic;
 	unsigned i;
 
-	for (i = 0; i < STRIPES; i++)
-		pthread_mutex_init(&sys->stripes[i].mtx, NULL);
+	for (i = 0; i < LOTS; i++) {
+		pthread_mutex_init(&sys->lots[i].mtx, NULL);
+		pthread_cond_init(&sys->lots[i].cond, NULL);
+	}
 	pthread_mutex_init(&sys->slots_mtx, NULL);
 	pthread_cond_init(&sys->slots_emptied, NULL);
 	pthread_mutex_init(&sys->run_mtx, NULL);
@@ -27,8 +29,10 @@ static void locks_fini(cu_actor_system *sys)
 {
 	unsigned i;
 
-	for (i = 0; i < STRIPES; i++)
-		pthread_mutex_destroy(&sys->stripes[i].mtx);
+	for (i = 0; i < LOTS; i++) {
+		pthread_mutex_destroy(&sys->lots[i].mtx);
+		pthread_cond_destroy(&sys->lots[i].cond);
+	}
 	pthread_mutex_destroy(&sys->slots_mtx);
 	pthread_cond_destroy(&sys->slots_emptied);
 	pthread_mutex_destroy(&sys->run_mtx);
@@ -58,7 +62,10 @@ int cu_actor_system_new(const struct cu_actor_system_opts *opts, cu_actor_system
 	/* One tick is taken off, so that a deadline computed at start-up is never one the wheel has passed. */
 	sys->clock_base_ms = cu_now_ms() - 2 * CU_ACTOR_TICK_MS;
 	locks_init(sys);
-	sys->slabs = cu_xzalloc((sys->slots_max / SLAB_SLOTS + 1) * sizeof *sys->slabs);
+	/* One block more than needed: a group that is just being given back must not make the system look full. */
+	rc = cu_cells_init(&sys->slots, sizeof(struct actor), sys->slots_max + CU_CELLS_BLOCK);
+	if (rc < 0)
+		goto out;
 	sys->wheel = cu_xzalloc(WHEEL_BUCKETS * sizeof *sys->wheel);
 	sys->worker_threads = cu_xzalloc((opts->workers + 1) * sizeof *sys->worker_threads);
 
@@ -84,21 +91,30 @@ out:
 	return rc;
 }
 
-static void living_kill(cu_actor_system *sys)
+/* The next slot from *at on that is somebody's. */
+static bool living_next(cu_actor_system *sys, uint32_t *at, cu_actor_id *ret_id)
 {
-	uint32_t used;
-	uint32_t slot;
+	struct actor *actor;
+	bool found;
 
 	pthread_mutex_lock(&sys->slots_mtx);
-	used = sys->slots_used;
+	found = cu_cells_next(&sys->slots, at);
 	pthread_mutex_unlock(&sys->slots_mtx);
-	for (slot = 0; slot < used; slot++) {
-		struct actor *actor = slot_actor(sys, slot);
-		cu_actor_id id;
+	if (!found)
+		return false;
+	actor = slot_actor(sys, *at);
+	slot_lock(sys, *at, actor);
+	*ret_id = actor->phase == PHASE_FREE ? CU_ACTOR_NONE : id_make(*at, actor->generation);
+	slot_unlock(sys, *at, actor);
+	return true;
+}
 
-		stripe_lock(sys, slot);
-		id = actor->phase == PHASE_FREE ? CU_ACTOR_NONE : id_make(slot, actor->generation);
-		stripe_unlock(sys, slot);
+static void living_kill(cu_actor_system *sys)
+{
+	cu_actor_id id;
+	uint32_t at;
+
+	for (at = 0; living_next(sys, &at, &id); at++) {
 		if (id != CU_ACTOR_NONE)
 			cu_actor_kill(sys, id, NULL);
 	}
@@ -133,7 +149,6 @@ void cu_actor_system_stop(cu_actor_system *sys)
 void cu_actor_system_free(cu_actor_system **sys_at)
 {
 	cu_actor_system *sys = *sys_at;
-	uint32_t i;
 
 	if (!sys)
 		return;
@@ -142,9 +157,7 @@ void cu_actor_system_free(cu_actor_system **sys_at)
 #ifdef CU_DEBUG
 	cu_actor_system_check(sys);
 #endif
-	for (i = 0; i < sys->slots_max / SLAB_SLOTS + 1; i++)
-		free(atomic_load_explicit(&sys->slabs[i], memory_order_relaxed));
-	free(sys->slabs);
+	cu_cells_fini(&sys->slots);
 	free(sys->wheel);
 	free(sys->worker_threads);
 	locks_fini(sys);

@@ -1,9 +1,9 @@
 /* wheel.c: the idle timers of all actors: one hashed timing wheel.
  *
  * A message does not touch the wheel: it only moves the actor's active_tick. When a bucket comes up, whoever has been
- * active meanwhile is put back at its new deadline. ACTOR_ARMED (under the stripe) says that the wheel will look at
- * the actor; wheel_linked (under the wheel's lock) that it stands in a bucket right now. Between the two lies the
- * moment in which the wheel has taken it out and waits for its stripe.
+ * active meanwhile is put back at its new deadline. ACTOR_ARMED (under the slot's lock) says that the wheel will look at
+ * the actor; wheel_bucket (under the wheel's lock) that it stands in a bucket right now. Between the two lies the
+ * moment in which the wheel has taken it out and waits for its lock.
  */
 #include "actor/internal.h"
 
@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <time.h>
 
-#define FIRE_BATCH 256u
+#define FIRE_BATCH 32u /* actors unlinked at once: whoever wants to arm a timer waits that long, some microseconds */
 
 static uint64_t clock_coarse_ms(void)
 {
@@ -30,26 +30,41 @@ uint32_t cu_wheel_now(const cu_actor_system *sys)
 	return (uint32_t)(now_ms / CU_ACTOR_TICK_MS);
 }
 
-static uint32_t ticks_of(uint32_t ms)
+/* A number of ticks in 16 bits: exact below 2048 (204 s), above in steps of at most a thousandth, rounded up. */
+static uint16_t ticks_pack(uint32_t ms)
 {
-	return ms / CU_ACTOR_TICK_MS + (ms % CU_ACTOR_TICK_MS != 0);
+	uint32_t ticks = ms / CU_ACTOR_TICK_MS + (ms % CU_ACTOR_TICK_MS != 0);
+	uint32_t shift = 0;
+
+	while (ticks >= 4096) {
+		ticks = (ticks + 1) / 2;
+		shift++;
+	}
+	return (uint16_t)(ticks < 2048 ? ticks : (shift + 1) << 11 | (ticks - 2048));
+}
+
+static uint32_t ticks_unpack(uint16_t packed)
+{
+	return packed < 2048 ? packed : (2048u | (packed & 2047u)) << ((packed >> 11) - 1);
 }
 
 static void link_locked(cu_actor_system *sys, uint32_t slot, struct actor *actor, uint32_t at)
 {
-	uint32_t *head;
+	uint32_t bucket;
 
-	/* A bucket that has been looked at comes up again only a turn later. */
+	/* A bucket that has been looked at comes up again only a turn later, and so does the one that is being looked at.
+	 * A deadline beyond this turn is looked at early and put back. */
 	if ((int32_t)(at - sys->wheel_tick) <= 0)
 		at = sys->wheel_tick + 1;
-	head = &sys->wheel[at % WHEEL_BUCKETS];
-	actor->wheel_at = at;
+	else if (at - sys->wheel_tick >= WHEEL_BUCKETS)
+		at = sys->wheel_tick + WHEEL_BUCKETS - 1;
+	bucket = at % WHEEL_BUCKETS;
+	actor->wheel_bucket = (uint16_t)(bucket + 1);
 	actor->wheel_prev = 0;
-	actor->wheel_next = *head;
-	if (*head)
-		slot_actor(sys, *head - 1)->wheel_prev = slot + 1;
-	*head = slot + 1;
-	actor->wheel_linked = 1;
+	actor->wheel_next = sys->wheel[bucket];
+	if (actor->wheel_next)
+		slot_actor(sys, actor->wheel_next - 1)->wheel_prev = slot + 1;
+	sys->wheel[bucket] = slot + 1;
 	sys->wheel_count++;
 }
 
@@ -60,18 +75,18 @@ static void unlink_locked(cu_actor_system *sys, struct actor *actor)
 	if (actor->wheel_prev)
 		slot_actor(sys, actor->wheel_prev - 1)->wheel_next = actor->wheel_next;
 	else
-		sys->wheel[actor->wheel_at % WHEEL_BUCKETS] = actor->wheel_next;
-	actor->wheel_linked = 0;
+		sys->wheel[actor->wheel_bucket - 1] = actor->wheel_next;
+	actor->wheel_bucket = 0;
 	sys->wheel_count--;
 }
 
 uint32_t cu_wheel_period(const struct actor *actor)
 {
 	if (!(actor->flags & ACTOR_HIBERNATED))
-		return actor->first_ticks;
+		return ticks_unpack(actor->first_ticks);
 	if (!(actor->flags & ACTOR_SUSPENDS))
 		return 0;
-	return actor->suspend_ticks ? actor->suspend_ticks : actor->first_ticks;
+	return ticks_unpack(actor->suspend_ticks ? actor->suspend_ticks : actor->first_ticks);
 }
 
 void cu_wheel_arm(cu_actor_system *sys, uint32_t slot, struct actor *actor)
@@ -94,7 +109,7 @@ void cu_wheel_disarm(cu_actor_system *sys, struct actor *actor)
 		return;
 	actor->flags &= (uint8_t)~ACTOR_ARMED;
 	pthread_mutex_lock(&sys->wheel_mtx);
-	if (actor->wheel_linked)
+	if (actor->wheel_bucket)
 		unlink_locked(sys, actor);
 	pthread_mutex_unlock(&sys->wheel_mtx);
 }
@@ -104,14 +119,14 @@ static bool suspend_commit(cu_actor_system *sys, struct actor *actor, cu_actor_i
 {
 	bool go;
 
-	stripe_lock(sys, id_slot(id));
+	slot_lock(sys, id_slot(id), actor);
 	go = (!actor->inbox || CU_MUTANT(SUSPEND_WITH_INBOX)) &&
 	     !atomic_load_explicit(&actor->killed, memory_order_relaxed);
 	if (go)
 		actor->phase = PHASE_EXITING;
 	else
 		actor->active_tick = cu_wheel_now(sys);
-	stripe_unlock(sys, id_slot(id));
+	slot_unlock(sys, id_slot(id), actor);
 	return go;
 }
 
@@ -134,12 +149,12 @@ static void idle_step(cu_actor_system *sys, struct actor *actor, cu_actor_id id,
 	}
 	if (hibernates && actor->behaviour->on_hibernate)
 		actor->behaviour->on_hibernate(actor->state);
-	stripe_lock(sys, id_slot(id));
+	slot_lock(sys, id_slot(id), actor);
 	if (hibernates)
 		actor->flags |= ACTOR_HIBERNATED;
 	actor->active_tick = cu_wheel_now(sys);
-	stripe_unlock(sys, id_slot(id));
-	cu_actor_run(sys, actor, id, false);
+	slot_unlock(sys, id_slot(id), actor);
+	cu_actor_run(sys, actor, id, NULL, false);
 }
 
 static void fire(cu_actor_system *sys, cu_actor_id id)
@@ -155,21 +170,22 @@ static void fire(cu_actor_system *sys, cu_actor_id id)
 	cu_wheel_disarm(sys, actor);
 	period = cu_wheel_period(actor);
 	if (actor->phase != PHASE_IDLE || !period) {
-		stripe_unlock(sys, slot); /* going idle arms it again */
+		slot_unlock(sys, slot, actor); /* going idle arms it again */
 		return;
 	}
 	if ((int32_t)(actor->active_tick + period - cu_wheel_now(sys)) > 0) {
 		cu_wheel_arm(sys, slot, actor);
-		stripe_unlock(sys, slot);
+		slot_unlock(sys, slot, actor);
 		return;
 	}
 	hibernated = actor->flags & ACTOR_HIBERNATED;
 	suspends = actor->flags & ACTOR_SUSPENDS && (hibernated || !actor->suspend_ticks);
 	actor->phase = PHASE_RUNNING;
-	stripe_unlock(sys, slot);
+	slot_unlock(sys, slot, actor);
 	idle_step(sys, actor, id, suspends, !hibernated);
 }
 
+/* Nobody is put into this bucket meanwhile (link_locked), so it ends. */
 static void bucket_fire(cu_actor_system *sys, uint32_t tick)
 {
 	cu_actor_id due[FIRE_BATCH];
@@ -177,20 +193,16 @@ static void bucket_fire(cu_actor_system *sys, uint32_t tick)
 	size_t i;
 
 	do {
-		uint32_t at;
+		uint32_t *head = &sys->wheel[tick % WHEEL_BUCKETS];
 
 		count = 0;
 		pthread_mutex_lock(&sys->wheel_mtx);
-		at = sys->wheel[tick % WHEEL_BUCKETS];
-		while (at && count < FIRE_BATCH) {
-			struct actor *actor = slot_actor(sys, at - 1);
-			uint32_t next = actor->wheel_next;
+		while (*head && count < FIRE_BATCH) {
+			uint32_t slot = *head - 1;
+			struct actor *actor = slot_actor(sys, slot);
 
-			if ((int32_t)(actor->wheel_at - tick) <= 0) {
-				unlink_locked(sys, actor);
-				due[count++] = id_make(at - 1, actor->generation);
-			}
-			at = next;
+			unlink_locked(sys, actor);
+			due[count++] = id_make(slot, actor->generation);
 		}
 		pthread_mutex_unlock(&sys->wheel_mtx);
 		for (i = 0; i < count; i++)
@@ -198,25 +210,25 @@ static void bucket_fire(cu_actor_system *sys, uint32_t tick)
 	} while (count == FIRE_BATCH);
 }
 
-/* Looks at every bucket up to now_tick, each once however long the wheel has stood still. */
+/* Looks at every bucket up to now_tick, each once however long the wheel has stood still. A tick at a time: what is put
+ * back meanwhile lands in a later bucket than the one that is being looked at. */
 static void wheel_advance(cu_actor_system *sys, uint32_t now_tick)
 {
-	uint32_t from;
-	uint32_t ticks;
-	uint32_t i;
+	uint32_t tick;
+	bool more;
 
 	pthread_mutex_lock(&sys->wheel_mtx);
-	from = sys->wheel_tick;
-	ticks = (int32_t)(now_tick - from) > 0 ? now_tick - from : 0;
-	/* Moved first: whoever is put back by fire() lands behind now_tick, never in a bucket already passed. */
-	sys->wheel_tick += ticks;
+	if ((int32_t)(now_tick - sys->wheel_tick) > (int32_t)WHEEL_BUCKETS)
+		sys->wheel_tick = now_tick - WHEEL_BUCKETS;
 	pthread_mutex_unlock(&sys->wheel_mtx);
-	if (ticks > WHEEL_BUCKETS) {
-		from = now_tick - WHEEL_BUCKETS;
-		ticks = WHEEL_BUCKETS;
-	}
-	for (i = 1; i <= ticks; i++)
-		bucket_fire(sys, from + i);
+	do {
+		pthread_mutex_lock(&sys->wheel_mtx);
+		more = (int32_t)(now_tick - sys->wheel_tick) > 0;
+		tick = more ? ++sys->wheel_tick : 0;
+		pthread_mutex_unlock(&sys->wheel_mtx);
+		if (more)
+			bucket_fire(sys, tick);
+	} while (more);
 }
 
 void cu_actor_system_tick(cu_actor_system *sys, uint64_t now_ms)
@@ -271,14 +283,14 @@ int cu_actor_set_idle(cu_actor_system *sys, cu_actor_id id, const struct cu_idle
 	if (!actor)
 		return CU_ENOTFOUND;
 	cu_wheel_disarm(sys, actor);
-	actor->first_ticks = ticks_of(policy->hibernate_after_ms);
-	actor->suspend_ticks = ticks_of(policy->suspend_after_ms);
+	actor->first_ticks = ticks_pack(policy->hibernate_after_ms);
+	actor->suspend_ticks = ticks_pack(policy->suspend_after_ms);
 	actor->flags &= (uint8_t) ~(ACTOR_HIBERNATED | ACTOR_SUSPENDS);
 	if (policy->suspend)
 		actor->flags |= ACTOR_SUSPENDS;
 	actor->active_tick = cu_wheel_now(sys);
 	if (actor->phase == PHASE_IDLE)
 		cu_wheel_arm(sys, id_slot(id), actor);
-	stripe_unlock(sys, id_slot(id));
+	slot_unlock(sys, id_slot(id), actor);
 	return 0;
 }

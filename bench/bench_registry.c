@@ -1,0 +1,713 @@
+/* bench_registry.c: the consumer registry against its targets, each figure beside a yardstick of the same run.
+ *
+ * Usage: bench_registry [--repeat N] [CASE…]: whereis publish memory start million. Each case runs in a process of its
+ * own, so that none inherits another's heap. Lines to read go to stderr; stdout gets one line of JSON per figure, which
+ * bench/run judges. What each figure means stands in README.md.
+ */
+#include "copper/consumer_registry.h"
+
+#include <malloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STACK "bench"
+#define HANDLE_SIZE 33u /* 32 characters, as "12345678-1234567890123456" padded would be */
+#define REPEAT_MAX 99u
+#define THREADS_MAX 16u
+#define ACTIVE 1000u
+#define HISTOGRAM_US 20000u
+
+static unsigned repeat = 5;
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void check(int64_t rc)
+{
+	if (rc >= 0)
+		return;
+	fprintf(stderr, "bench_registry: %s\n", cu_strerror((int)rc));
+	exit(1);
+}
+
+static void *must_alloc(size_t size)
+{
+	void *p = malloc(size);
+
+	if (p)
+		return p;
+	fprintf(stderr, "bench_registry: out of memory\n");
+	exit(1);
+}
+
+static uint64_t random_next(uint64_t *seed)
+{
+	uint64_t z = *seed += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+/* ---- samples ---- */
+
+struct samples {
+	double ours[REPEAT_MAX], yardstick[REPEAT_MAX], ratio[REPEAT_MAX];
+	unsigned count;
+};
+
+static int double_compare(const void *left, const void *right)
+{
+	double a = *(const double *)left, b = *(const double *)right;
+
+	return (a > b) - (a < b);
+}
+
+static double median(double *list, unsigned count)
+{
+	qsort(list, count, sizeof *list, double_compare);
+	return list[(count - 1) / 2];
+}
+
+static void samples_add(struct samples *s, double ours, double yardstick)
+{
+	s->ours[s->count] = ours;
+	s->yardstick[s->count] = yardstick;
+	s->ratio[s->count++] = ours / yardstick;
+}
+
+/* One figure for bench/run. yardstick 0: it has none. */
+static void figure(const char *name, double ours, double yardstick, double ratio, const char *unit,
+		   const char *relation, double target)
+{
+	printf("{\"name\":\"%s\",\"ours\":%g,\"yardstick\":", name, ours);
+	if (yardstick > 0)
+		printf("%g,\"ratio\":%g", yardstick, ratio);
+	else
+		printf("null,\"ratio\":null");
+	printf(",\"unit\":\"%s\",\"relation\":\"%s\",\"target\":%g}\n", unit, relation, target);
+	fflush(stdout);
+}
+
+static void samples_figure(struct samples *s, const char *name, const char *unit, const char *relation, double target)
+{
+	double ratio = median(s->ratio, s->count);
+
+	figure(name, median(s->ours, s->count), median(s->yardstick, s->count), ratio, unit, relation, target);
+}
+
+/* ---- the yardstick: a plain hash table with a mutex ---- */
+
+struct plain_entry {
+	struct plain_entry *next;
+	uint64_t hash, value;
+	char key[];
+};
+
+static struct {
+	pthread_mutex_t mtx;
+	struct plain_entry **buckets;
+	size_t mask, count;
+} plain = { .mtx = PTHREAD_MUTEX_INITIALIZER };
+
+static uint64_t plain_hash(const char *key)
+{
+	uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+
+	while (*key)
+		hash = (hash ^ (unsigned char)*key++) * 0x100000001b3u;
+	return hash;
+}
+
+static void plain_grow(void)
+{
+	size_t size = plain.buckets ? (plain.mask + 1) * 2 : 16;
+	struct plain_entry **buckets = calloc(size, sizeof *buckets);
+
+	if (!buckets)
+		exit(1);
+	for (size_t i = 0; plain.buckets && i <= plain.mask; i++) {
+		for (struct plain_entry *entry = plain.buckets[i], *next; entry; entry = next) {
+			next = entry->next;
+			entry->next = buckets[entry->hash & (size - 1)];
+			buckets[entry->hash & (size - 1)] = entry;
+		}
+	}
+	free(plain.buckets);
+	plain.buckets = buckets;
+	plain.mask = size - 1;
+}
+
+static void plain_insert(const char *key, uint64_t value)
+{
+	uint64_t hash = plain_hash(key);
+	struct plain_entry *entry;
+
+	pthread_mutex_lock(&plain.mtx);
+	if (!plain.buckets || plain.count > plain.mask)
+		plain_grow();
+	for (entry = plain.buckets[hash & plain.mask]; entry; entry = entry->next) {
+		if (entry->hash == hash && strcmp(entry->key, key) == 0)
+			break;
+	}
+	if (!entry) {
+		entry = must_alloc(sizeof *entry + strlen(key) + 1);
+		entry->hash = hash;
+		entry->value = value;
+		memcpy(entry->key, key, strlen(key) + 1);
+		entry->next = plain.buckets[hash & plain.mask];
+		plain.buckets[hash & plain.mask] = entry;
+		plain.count++;
+	}
+	pthread_mutex_unlock(&plain.mtx);
+}
+
+static uint64_t plain_find(const char *key)
+{
+	uint64_t hash = plain_hash(key);
+	uint64_t value = 0;
+
+	pthread_mutex_lock(&plain.mtx);
+	for (struct plain_entry *entry = plain.buckets[hash & plain.mask]; entry; entry = entry->next) {
+		if (entry->hash == hash && strcmp(entry->key, key) == 0) {
+			value = entry->value;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&plain.mtx);
+	return value;
+}
+
+static void plain_free(void)
+{
+	for (size_t i = 0; plain.buckets && i <= plain.mask; i++) {
+		for (struct plain_entry *entry = plain.buckets[i], *next; entry; entry = next) {
+			next = entry->next;
+			free(entry);
+		}
+	}
+	free(plain.buckets);
+	plain.buckets = NULL;
+	plain.mask = plain.count = 0;
+}
+
+/* ---- consumers ---- */
+
+struct consumer {
+	uint64_t events;
+	char handle[HANDLE_SIZE];
+};
+
+static enum cu_verdict on_message(struct cu_actor_ctx *ctx, void *state, struct cu_message *msg)
+{
+	struct consumer *consumer = state;
+
+	(void)ctx;
+	consumer->events += *(const uint64_t *)msg->payload;
+	return CU_VERDICT_CONTINUE;
+}
+
+static bool may_suspend(void *state)
+{
+	(void)state;
+	return cu_stack_config_may_suspend(STACK);
+}
+
+static void on_hibernate(void *state)
+{
+	(void)state;
+}
+
+static void on_exit_consumer(struct cu_actor_ctx *ctx, void *state, const struct cu_exit_reason *reason)
+{
+	struct consumer *consumer = state;
+
+	if (reason->kind == CU_EXIT_SUSPEND)
+		cu_consumer_remove_if(STACK, consumer->handle, cu_actor_self(ctx));
+}
+
+static const struct cu_behaviour behaviour = {
+	.name = "consumer",
+	.on_message = on_message,
+	.on_hibernate = on_hibernate,
+	.may_suspend = may_suspend,
+	.on_exit = on_exit_consumer,
+};
+
+static cu_actor_system *sys;
+static cu_consumer_registry *reg;
+static struct consumer *consumers; /* their state and their handles; not counted as the registry's memory */
+
+static int no_consumer(void *ctx, const char *handle, cu_actor_id *ret_id)
+{
+	(void)ctx;
+	(void)handle;
+	(void)ret_id;
+	return CU_ENOTFOUND;
+}
+
+static void world_new(bool manual_clock)
+{
+	struct cu_actor_system_opts sys_opts = {
+		.workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
+		.manual_clock = manual_clock,
+	};
+	struct cu_consumer_registry_opts reg_opts = { .start_consumer = no_consumer };
+
+	check(cu_actor_system_new(&sys_opts, &sys));
+	reg_opts.system = sys;
+	check(cu_consumer_registry_new(STACK, &reg_opts, &reg));
+}
+
+static void world_free(void)
+{
+	cu_consumer_registry_free(&reg);
+	cu_actor_system_free(&sys);
+}
+
+static void consumers_make(size_t count)
+{
+	uint64_t seed = count;
+
+	consumers = must_alloc(count * sizeof *consumers);
+	for (size_t i = 0; i < count; i++) {
+		consumers[i].events = 0;
+		/* The shape of our handles, digits-digits, brought to 32 characters. */
+		snprintf(consumers[i].handle, HANDLE_SIZE, "%015llu-%016llu",
+			 (unsigned long long)(random_next(&seed) % 1000000000000000u),
+			 (unsigned long long)(1760000000000000u + i));
+	}
+}
+
+static void consumers_start(size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct cu_actor_name name = cu_consumer_name(STACK, consumers[i].handle);
+
+		check(cu_actor_start_named(sys, &name, &behaviour, &consumers[i], NULL));
+	}
+}
+
+/* A random order of 0 … count - 1, so that no case profits from the order in which things were made. */
+static uint32_t *shuffled(size_t count)
+{
+	uint32_t *order = must_alloc(count * sizeof *order);
+	uint64_t seed = 7;
+
+	for (size_t i = 0; i < count; i++)
+		order[i] = (uint32_t)i;
+	for (size_t i = count; i > 1; i--) {
+		size_t other = random_next(&seed) % i;
+		uint32_t swap = order[i - 1];
+
+		order[i - 1] = order[other];
+		order[other] = swap;
+	}
+	return order;
+}
+
+/* ---- whereis ---- */
+
+struct lookups {
+	pthread_t thread;
+	uint32_t *order;
+	size_t count, rounds, offset;
+	bool use_plain;
+	uint64_t found;
+};
+
+static pthread_barrier_t barrier;
+
+static void *lookups_run(void *arg)
+{
+	struct lookups *job = arg;
+
+	pthread_barrier_wait(&barrier);
+	for (size_t round = 0; round < job->rounds; round++) {
+		for (size_t i = 0; i < job->count; i++) {
+			const char *handle = consumers[job->order[(i + job->offset) % job->count]].handle;
+
+			job->found += (job->use_plain ? plain_find(handle) : cu_consumer_whereis(STACK, handle)) != 0;
+		}
+	}
+	pthread_barrier_wait(&barrier);
+	return NULL;
+}
+
+/* Millions of look-ups per second of all threads together. */
+static double lookups_rate(uint32_t *order, size_t count, unsigned threads, bool use_plain)
+{
+	struct lookups jobs[THREADS_MAX] = { 0 };
+	size_t rounds = 4000000 / count;
+	uint64_t start, took;
+
+	pthread_barrier_init(&barrier, NULL, threads + 1);
+	for (unsigned i = 0; i < threads; i++) {
+		jobs[i] = (struct lookups){ .order = order,
+					    .count = count,
+					    .rounds = rounds,
+					    .offset = count / threads * i,
+					    .use_plain = use_plain };
+		check(-pthread_create(&jobs[i].thread, NULL, lookups_run, &jobs[i]));
+	}
+	pthread_barrier_wait(&barrier);
+	start = now_ns();
+	pthread_barrier_wait(&barrier);
+	took = now_ns() - start;
+	for (unsigned i = 0; i < threads; i++) {
+		pthread_join(jobs[i].thread, NULL);
+		if (jobs[i].found != count * rounds)
+			check(CU_ENOTFOUND);
+	}
+	pthread_barrier_destroy(&barrier);
+	return (double)(count * rounds * threads) * 1e3 / (double)took;
+}
+
+static void bench_whereis(void)
+{
+	static const size_t counts[] = { 1000, 100000 };
+	unsigned cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (cores > THREADS_MAX)
+		cores = THREADS_MAX;
+	for (size_t c = 0; c < 2; c++) {
+		size_t count = counts[c];
+		uint32_t *order = shuffled(count);
+		struct samples one = { .count = 0 }, all = { .count = 0 };
+		char name[80];
+
+		world_new(true);
+		consumers_make(count);
+		consumers_start(count);
+		for (size_t i = 0; i < count; i++)
+			plain_insert(consumers[i].handle, i + 1);
+		for (unsigned r = 0; r < repeat; r++) {
+			samples_add(&one, lookups_rate(order, count, 1, false), lookups_rate(order, count, 1, true));
+			samples_add(&all, lookups_rate(order, count, cores, false),
+				    lookups_rate(order, count, cores, true));
+		}
+		snprintf(name, sizeof name, "whereis among %zu, one thread", count);
+		samples_figure(&one, name, "M/s", ">=", 25);
+		snprintf(name, sizeof name, "whereis among %zu, %u threads", count, cores);
+		samples_figure(&all, name, "M/s", ">=", 25.0 * cores * 0.8);
+		world_free();
+		plain_free();
+		free(consumers);
+		free(order);
+	}
+}
+
+/* ---- publish ---- */
+
+/* Microseconds per publish to `fan` of `count` consumers. stride 0: the same ones every time. */
+static double publish_us(struct cu_delivery *deliveries, size_t count, size_t fan, size_t stride, size_t rounds)
+{
+	uint64_t start = now_ns();
+	size_t at = 0;
+
+	for (size_t i = 0; i < rounds; i++) {
+		if (cu_consumer_registry_publish(reg, deliveries + at, fan) != 0)
+			check(CU_ENOTFOUND);
+		at += stride;
+		if (at + fan > count)
+			at = 0;
+	}
+	return (double)(now_ns() - start) / 1e3 / (double)rounds;
+}
+
+/* The same events to the same states in the same order by a bare call of the behaviour. */
+static double call_us(uint32_t *order, void *event, size_t count, size_t fan, size_t stride, size_t rounds)
+{
+	enum cu_verdict (*volatile fn)(struct cu_actor_ctx *, void *, struct cu_message *) = on_message;
+	struct cu_message msg = { CU_MSG_EVENT, event, true };
+	uint64_t start = now_ns();
+	size_t at = 0;
+
+	for (size_t i = 0; i < rounds; i++) {
+		for (size_t k = at; k < at + fan; k++)
+			(void)fn(NULL, &consumers[order[k]], &msg);
+		at += stride;
+		if (at + fan > count)
+			at = 0;
+	}
+	return (double)(now_ns() - start) / 1e3 / (double)rounds;
+}
+
+static void bench_publish(void)
+{
+	static const struct {
+		size_t count, fan, stride, rounds;
+		double target_us;
+		const char *name;
+	} cases[] = {
+		{ 1, 1, 0, 1000000, 1, "publish to 1" },
+		{ 100000, 1, 1, 400000, 1, "publish to 1 of 100000, another one each time" },
+		{ 10, 10, 0, 200000, 3, "publish to 10" },
+		{ 1000, 1000, 0, 2000, 60, "publish to 1000" },
+		{ 100000, 100000, 0, 20, 10000, "publish to 100000" },
+	};
+	uint64_t event = 1;
+
+	for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+		size_t count = cases[c].count;
+		uint32_t *order = shuffled(count);
+		struct cu_delivery *deliveries = must_alloc(count * sizeof *deliveries);
+		struct samples s = { .count = 0 };
+
+		world_new(false);
+		consumers_make(count);
+		consumers_start(count);
+		for (size_t i = 0; i < count; i++)
+			deliveries[i] = (struct cu_delivery){ .handle = consumers[order[i]].handle, .event = &event };
+		publish_us(deliveries, count, cases[c].fan, cases[c].stride, cases[c].rounds / 10 + 1);
+		for (unsigned r = 0; r < repeat; r++)
+			samples_add(&s, publish_us(deliveries, count, cases[c].fan, cases[c].stride, cases[c].rounds),
+				    call_us(order, &event, count, cases[c].fan, cases[c].stride, cases[c].rounds));
+		samples_figure(&s, cases[c].name, "us", "<=", cases[c].target_us);
+		world_free();
+		free(deliveries);
+		free(consumers);
+		free(order);
+	}
+}
+
+/* ---- memory ---- */
+
+static double rss_anon(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[256];
+	double kib = 0;
+
+	while (file && fgets(line, sizeof line, file)) {
+		if (sscanf(line, "RssAnon: %lf", &kib) == 1)
+			break;
+	}
+	if (file)
+		fclose(file);
+	return kib * 1024;
+}
+
+static void bench_memory(void)
+{
+	static const size_t counts[] = { 100000, 164000, 1000000 }; /* the second: the table has just grown */
+
+	for (size_t c = 0; c < 3; c++) {
+		size_t count = counts[c];
+		double before, with, without;
+		char name[80];
+
+		consumers_make(count);
+		world_new(true);
+		before = rss_anon();
+		consumers_start(count);
+		with = rss_anon();
+		snprintf(name, sizeof name, "memory per idle consumer of %zu", count);
+		figure(name, (with - before) / (double)count, 0, 0, "bytes", "<=", 176);
+		if (cu_consumer_enable_suspend(STACK, 1000, 60000) != (int64_t)count)
+			check(CU_ENOTFOUND);
+		for (uint64_t ms = 100; cu_actor_system_count(sys) > 0 && ms < 200000; ms += 100)
+			cu_actor_system_tick(sys, ms);
+		if (cu_actor_system_count(sys) != 0 || cu_consumer_active_count(STACK) != 0)
+			check(CU_EBUSY);
+		without = rss_anon();
+		malloc_trim(0);
+		fprintf(stderr, "  %zu suspended: %.0f KiB stay, %.0f KiB of that given back by malloc_trim\n", count,
+			(without - before) / 1024, (without - rss_anon()) / 1024);
+		snprintf(name, sizeof name, "memory per suspended consumer of %zu", count);
+		figure(name, (without - before) / (double)count, 0, 0, "bytes", "<=", 1);
+		world_free();
+		free(consumers);
+		malloc_trim(0);
+	}
+}
+
+/* ---- start and register ---- */
+
+static double start_rate(size_t count)
+{
+	uint64_t start, took;
+
+	world_new(true);
+	start = now_ns();
+	consumers_start(count);
+	took = now_ns() - start;
+	world_free();
+	return (double)count * 1e3 / (double)took;
+}
+
+static double plain_insert_rate(size_t count)
+{
+	uint64_t start = now_ns(), took;
+
+	for (size_t i = 0; i < count; i++)
+		plain_insert(consumers[i].handle, i + 1);
+	took = now_ns() - start;
+	plain_free();
+	return (double)count * 1e3 / (double)took;
+}
+
+static void bench_start(void)
+{
+	static const size_t counts[] = { 100000, 1000000 };
+
+	for (size_t c = 0; c < 2; c++) {
+		struct samples s = { .count = 0 };
+		char name[80];
+
+		consumers_make(counts[c]);
+		(void)start_rate(counts[c]);
+		for (unsigned r = 0; r < repeat; r++)
+			samples_add(&s, start_rate(counts[c]), plain_insert_rate(counts[c]));
+		snprintf(name, sizeof name, "start and register %zu", counts[c]);
+		samples_figure(&s, name, "M/s", ">=", 3);
+		free(consumers);
+	}
+}
+
+/* ---- a million that hibernate and suspend ---- */
+
+struct latencies {
+	uint32_t below_us[HISTOGRAM_US]; /* in steps of 0.1 us; the last one holds all above */
+	uint64_t count, max_ns;
+};
+
+static double percentile(const struct latencies *l, double part)
+{
+	uint64_t left = (uint64_t)((double)l->count * part);
+
+	for (size_t i = 0; i < HISTOGRAM_US; i++) {
+		if (left < l->below_us[i])
+			return (double)(i + 1) / 10;
+		left -= l->below_us[i];
+	}
+	return (double)HISTOGRAM_US / 10;
+}
+
+/* Publishes to the active ones, one after the other, until the population is `until` or the time is over. */
+static void publish_meanwhile(struct latencies *l, size_t until, double seconds)
+{
+	uint64_t event = 1, start = now_ns(), before = start, after;
+	uint64_t seed = 3;
+
+	memset(l, 0, sizeof *l);
+	do {
+		struct cu_delivery delivery = { .handle = consumers[random_next(&seed) % ACTIVE].handle,
+						.event = &event };
+
+		before = now_ns();
+		if (cu_consumer_registry_publish(reg, &delivery, 1) != 0)
+			check(CU_ENOTFOUND);
+		after = now_ns();
+		l->below_us[(after - before) / 100 < HISTOGRAM_US ? (after - before) / 100 : HISTOGRAM_US - 1]++;
+		l->count++;
+		if (after - before > l->max_ns)
+			l->max_ns = after - before;
+	} while (cu_actor_system_count(sys) > until && (double)(after - start) < seconds * 1e9);
+}
+
+static void latencies_print(const char *when, const struct latencies *l)
+{
+	fprintf(stderr,
+		"  publish to 1 %s: median %.1f us, p99 %.1f, p99.9 %.1f, p99.99 %.1f, worst %.0f us; %.1f million\n",
+		when, percentile(l, 0.5), percentile(l, 0.99), percentile(l, 0.999), percentile(l, 0.9999),
+		(double)l->max_ns / 1e3, (double)l->count / 1e6);
+}
+
+static void bench_million(void)
+{
+	static struct latencies calm, meanwhile;
+	size_t count = 1000000;
+	uint64_t start;
+
+	world_new(false);
+	consumers_make(count);
+	consumers_start(count);
+	publish_meanwhile(&calm, 0, 2);
+	latencies_print("while a million sleep", &calm);
+	start = now_ns();
+	/* Hibernating at a random time of 4 s, suspending a second later. */
+	if (cu_consumer_enable_suspend_after(STACK, 2000, 1000, 6000) != (int64_t)count)
+		check(CU_ENOTFOUND);
+	fprintf(stderr, "  telling a million to suspend took %.0f ms\n", (double)(now_ns() - start) / 1e6);
+	publish_meanwhile(&meanwhile, ACTIVE, 30);
+	latencies_print("while they go", &meanwhile);
+	fprintf(stderr, "  %zu are left after %.1f s\n", cu_actor_system_count(sys), (double)(now_ns() - start) / 1e9);
+	if (cu_actor_system_count(sys) != ACTIVE)
+		check(CU_EBUSY);
+	figure("p99 of publish to 1 while 999000 hibernate and suspend", percentile(&meanwhile, 0.99),
+	       percentile(&calm, 0.99), percentile(&meanwhile, 0.99) / percentile(&calm, 0.99), "us", "<=", 50);
+	world_free();
+	free(consumers);
+}
+
+/* ---- */
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} cases[] = {
+	{ "whereis", bench_whereis }, { "publish", bench_publish }, { "memory", bench_memory },
+	{ "start", bench_start },     { "million", bench_million },
+};
+
+static int case_run(size_t at)
+{
+	pid_t child = fork();
+	int status = 1;
+
+	if (child == 0) {
+		cases[at].run();
+		fflush(NULL);
+		_exit(0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0) {
+		fprintf(stderr, "bench_registry: %s failed\n", cases[at].name);
+		return 1;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	bool some = false;
+	int rc = 0;
+
+	for (int i = 1; i < argc; i++) {
+		bool known = false;
+
+		if (strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) {
+			int n = atoi(argv[++i]);
+
+			repeat = n < 1 ? 1 : n > (int)REPEAT_MAX ? REPEAT_MAX : (unsigned)n;
+			continue;
+		}
+		some = true;
+		for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+			if (strcmp(argv[i], cases[c].name) != 0)
+				continue;
+			known = true;
+			rc |= case_run(c);
+		}
+		if (!known) {
+			fprintf(stderr, "usage: bench_registry [--repeat N] [whereis|publish|memory|start|million]…\n");
+			return 2;
+		}
+	}
+	for (size_t c = 0; !some && c < sizeof cases / sizeof cases[0]; c++)
+		rc |= case_run(c);
+	return rc;
+}
