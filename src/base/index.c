@@ -17,14 +17,27 @@ void cu_index_fini(cu_index *index)
 	index->cap = index->len = 0;
 }
 
+/* The size is any number, so that the table grows by a quarter and is never less than half full: the upper half of the
+ * hash is scaled to it. */
+static size_t home_at(const cu_index *index, uint64_t hash)
+{
+	return (size_t)(((hash >> 32) * index->cap) >> 32);
+}
+
 static size_t behind(const cu_index *index, size_t at)
 {
-	return (at + 1) & (index->cap - 1);
+	return at + 1 == index->cap ? 0 : at + 1;
+}
+
+/* How many steps from `from` to `to`, around the end. */
+static size_t distance(const cu_index *index, size_t from, size_t to)
+{
+	return to >= from ? to - from : to + index->cap - from;
 }
 
 static size_t home_of(const cu_index *index, const void *object)
 {
-	return (size_t)index->hash_of(object) & (index->cap - 1);
+	return home_at(index, index->hash_of(object));
 }
 
 void *cu_index_find(const cu_index *index, uint64_t hash, bool (*is)(const void *object, const void *key),
@@ -32,7 +45,7 @@ void *cu_index_find(const cu_index *index, uint64_t hash, bool (*is)(const void 
 {
 	if (!index->len)
 		return NULL;
-	for (size_t at = (size_t)hash & (index->cap - 1); index->slots[at]; at = behind(index, at)) {
+	for (size_t at = home_at(index, hash); index->slots[at]; at = behind(index, at)) {
 		if (is(index->slots[at], key))
 			return index->slots[at];
 	}
@@ -65,14 +78,14 @@ void cu_index_insert(cu_index *index, void *object)
 {
 	CU_ASSERT(object);
 	if ((index->len + 1) * 4 > index->cap * 3)
-		resize(index, index->cap ? index->cap * 2 : INDEX_CAP_MIN);
+		resize(index, index->cap ? index->cap + index->cap / 4 + 1 : INDEX_CAP_MIN);
 	put(index, object);
 	index->len++;
 }
 
 bool cu_index_remove(cu_index *index, void *object)
 {
-	size_t mask = index->cap - 1, hole, at;
+	size_t hole, at;
 
 	if (!index->len)
 		return false;
@@ -85,14 +98,14 @@ bool cu_index_remove(cu_index *index, void *object)
 		size_t home = home_of(index, index->slots[at]);
 
 		/* An entry may fill the hole unless its home lies cyclically behind the hole. */
-		if (((at - home) & mask) >= ((at - hole) & mask)) {
+		if (distance(index, home, at) >= distance(index, hole, at)) {
 			index->slots[hole] = index->slots[at];
 			hole = at;
 		}
 	}
 	index->slots[hole] = NULL;
-	if (index->cap > INDEX_CAP_MIN && index->len * 8 < index->cap)
-		resize(index, index->cap / 2);
+	if (index->cap > INDEX_CAP_MIN && index->len * 2 < index->cap)
+		resize(index, CU_MAX(index->len * 3 / 2, (size_t)INDEX_CAP_MIN));
 	return true;
 }
 

@@ -1,6 +1,6 @@
 /* index.h: a hash index over objects that know their own key (open addressing, linear probing, no tombstones).
  *
- * 8 bytes per slot, at most 3/4 full: half of what a map with its keys beside takes; for indexes over many small objects.
+ * 8 bytes per slot, at most 3/4 and seldom less than 3/5 full: a third of what a map with its keys beside takes; for indexes over many small objects.
  * Threads: one at a time; the owner brings the lock. Cost: a look-up reads the objects that it passes, about two. The
  * index owns its table, never the objects. An object's hash must not change while it is in.
  */
@@ -11,9 +11,9 @@
 
 typedef struct cu_index {
 	void **slots;
-	size_t cap; /* power of two, or 0 */
+	size_t cap;
 	size_t len;
-	uint64_t (*hash_of)(const void *object); /* good in all its bits */
+	uint64_t (*hash_of)(const void *object); /* its upper half must be good */
 } cu_index;
 
 void cu_index_init(cu_index *index, uint64_t (*hash_of)(const void *object));
