@@ -488,3 +488,18 @@ bool cu_json_subscript(const char *text, size_t len, int *ret_value)
 	*ret_value = (int)value;
 	return true;
 }
+
+int cu_json_return_text(const struct cu_function_call *call, int rc, cu_buf *out, struct cu_datum *ret_datum)
+{
+	const char *text = NULL;
+
+	if (rc == 0) {
+		text = cu_buf_failed(out) ? NULL : cu_arena_copy(call->arena, out->data, out->len);
+		if (text)
+			*ret_datum = (struct cu_datum){ .len = (uint32_t)out->len, .bytes = text };
+		else
+			rc = CU_ENOMEM;
+	}
+	cu_buf_fini(out);
+	return rc;
+}

@@ -67,7 +67,10 @@ int cu_json_count_elements(const struct cu_json_lexer *lexer, int *ret_count);
 /* A json string with its quotes, as escape_json() writes it. */
 void cu_json_put_string(cu_buf *out, const char *text, size_t len);
 
-/* The text array of ?|, ?&, -, #- and #>; what they do with its NULL elements is theirs. A plain strtol: "  +7" too. */
+/* Copies out into the call's arena as the text that it returns, and frees it; an rc other than 0 is passed on. */
+int cu_json_return_text(const struct cu_function_call *call, int rc, cu_buf *out, struct cu_datum *ret_datum);
+
+/* An element of a path as an array's subscript: what strtol() reads to the end, "  +7" too; false: no int. */
 bool cu_json_subscript(const char *text, size_t len, int *ret_value);
 
 #endif

@@ -166,6 +166,7 @@ bool cu_jsonb_contains(const struct cu_jsonb *a, const struct cu_jsonb *b)
 static int put_key(const struct cu_jsonb *jsonb, cu_buf *out)
 {
 	struct cu_datum datum;
+	size_t start;
 	int rc = 0;
 
 	cu_buf_putc(out, (char)jsonb->kind);
@@ -175,18 +176,18 @@ static int put_key(const struct cu_jsonb *jsonb, cu_buf *out)
 		cu_buf_put_varint(out, jsonb->len);
 		cu_buf_append(out, jsonb->string, jsonb->len);
 		break;
-	case CU_JSONB_NUMERIC: {
-		size_t start = out->len;
-		cu_buf key = CU_BUF_INIT;
-
-		(void)start;
+	case CU_JSONB_NUMERIC:
 		datum = numeric_datum(jsonb);
-		rc = cu_repr_ops_numeric.put_key(cu_type_builtin(CU_NUMERICOID), NULL, &datum, &key);
-		cu_buf_put_varint(out, key.len);
-		cu_buf_append(out, key.data, key.len);
-		cu_buf_fini(&key);
+		cu_buf_put_le32(out, 0);
+		start = out->len;
+		rc = cu_repr_ops_numeric.put_key(cu_type_builtin(CU_NUMERICOID), NULL, &datum, out);
+		if (rc == 0 && !cu_buf_failed(out)) {
+			uint32_t len = (uint32_t)(out->len - start);
+
+			/* Not read back, so any order of its bytes does. */
+			memcpy(out->data + start - sizeof len, &len, sizeof len);
+		}
 		break;
-	}
 	case CU_JSONB_BOOL: cu_buf_putc(out, (char)jsonb->boolean); break;
 	case CU_JSONB_ARRAY:
 		cu_buf_put_varint(out, jsonb->len);
