@@ -171,7 +171,7 @@ int64_t cu_consumer_enable_suspend_after(const char *stack_id, uint32_t hibernat
 #define CU_CONFIG_SUSPEND_AFTER "shape_suspend_after"
 
 /* Stack config: small numbers by stack id and key; they need no registry, and go when the stack's is freed. Replaces
- * what is there. CU_EINVAL for an empty stack id or key. */
+ * what is there. CU_EINVAL for an empty stack id or key; CU_ENOMEM. */
 int cu_stack_config_put(const char *stack_id, const char *key, int64_t value);
 
 /* True and the value; false, *ret_value untouched, when it is not set. */
