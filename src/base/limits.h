@@ -81,5 +81,7 @@
 #define CU_WHERE_NODES_MAX 65536u         /* nodes of its parse tree; constants of an IN list count as well */
 #define CU_WHERE_DEPTH_MAX 256u           /* levels of its parse tree */
 #define CU_VALUE_DEPTH_MAX 256u           /* levels of a json value; Postgres allows more, such a row fails */
+#define CU_VALUE_RESULT_MAX \
+	(64u * 1024 * 1024) /* bytes of a text that a function makes beyond its arguments; Postgres: 1 GiB; such a row fails */
 
 #endif
