@@ -13,7 +13,9 @@
  */
 #include "actor/internal.h"
 
+#ifndef SHARE /* the simulation has smaller calls */
 #define SHARE 64u
+#endif
 #define AHEAD_ACTORS 12u
 #define AHEAD_STATES 6u
 

@@ -226,7 +226,7 @@ static inline void cu_actor_check(cu_actor_system *sys, uint32_t slot)
 
 static inline void slot_unlock(cu_actor_system *sys, uint32_t slot, struct actor *actor)
 {
-	cu_actor_check(sys, slot);
+	CU_UNSEEN(cu_actor_check(sys, slot));
 	if (atomic_exchange_explicit(&actor->lock, 0, memory_order_release) == 2)
 		cu_slot_lock_wake(sys, slot);
 }

@@ -11,7 +11,9 @@
  */
 #include "actor/internal.h"
 
+#ifndef LOOKS_MAX      /* in the simulation nobody lets go meanwhile */
 #define LOOKS_MAX 100u /* about as long as a holder needs */
+#endif
 
 static inline void relax(void)
 {

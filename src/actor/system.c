@@ -155,7 +155,7 @@ void cu_actor_system_free(cu_actor_system **sys_at)
 	*sys_at = NULL;
 	cu_actor_system_stop(sys);
 #ifdef CU_DEBUG
-	cu_actor_system_check(sys);
+	CU_UNSEEN(cu_actor_system_check(sys));
 #endif
 	cu_cells_fini(&sys->slots);
 	free(sys->wheel);

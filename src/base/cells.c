@@ -5,7 +5,9 @@
 #include <sys/mman.h>
 
 #define GROUPS (CU_CELLS_BLOCK / CU_CELLS_GROUP)
+#ifndef WARM_EMPTY_MAX    /* the simulation has none, so that it wipes often */
 #define WARM_EMPTY_MAX 4u /* empty groups that keep their memory, so that a lone coming and going costs no page fault */
+#endif
 
 struct group {
 	uint64_t taken;

@@ -22,8 +22,12 @@ enum cu_mutant {
 };
 extern enum cu_mutant cu_mutant;
 #define CU_MUTANT(name) (cu_mutant == CU_MUTANT_##name)
+/* What a check of invariants does is no step of the program: nobody else goes on meanwhile. */
+void cu_sim_pause(int by);
+#define CU_UNSEEN(check) (cu_sim_pause(1), (check), cu_sim_pause(-1))
 #else
 #define CU_MUTANT(name) 0
+#define CU_UNSEEN(check) (check)
 #endif
 
 #endif

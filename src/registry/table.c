@@ -188,7 +188,7 @@ static void unlock_and_reclaim(struct cu_consumer_table *table, struct table_slo
 		memcpy(batch, table->retired, count * sizeof batch[0]);
 		table->retired_count = 0;
 	}
-	table_check(table);
+	CU_UNSEEN(table_check(table));
 	pthread_mutex_unlock(&table->mtx);
 	if (!old && !count)
 		return;
