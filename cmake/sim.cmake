@@ -1,0 +1,24 @@
+# The simulation: base, actor and registry once more, with every lock, wait and atomic access under a scheduler that
+# a seed decides (tests/sim/sim.h). Always with the invariants of debug builds, whatever the preset.
+# Not under ThreadSanitizer: one thread runs at a time, so there is nothing for it to see.
+if(NOT CMAKE_C_FLAGS MATCHES "fsanitize=thread|fsanitize=fuzzer")
+  file(GLOB sim_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/base/*.c ${CMAKE_SOURCE_DIR}/src/actor/*.c
+       ${CMAKE_SOURCE_DIR}/src/registry/*.c)
+  list(FILTER sim_sources EXCLUDE REGEX "/(test_|fuzz_)")
+  add_library(cu_sim_scheduler STATIC EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/sim/sim.c)
+  target_compile_definitions(cu_sim_scheduler PRIVATE CU_SIM_NO_HOOKS)
+  add_library(cu_sim STATIC EXCLUDE_FROM_ALL ${sim_sources})
+  foreach(lib cu_sim_scheduler cu_sim)
+    target_include_directories(${lib} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/tests)
+    target_compile_definitions(${lib} PUBLIC CU_SIM)
+    # type-limits: a limit that is 0 here makes some comparisons look silly.
+    target_compile_options(${lib} PUBLIC -UCU_DEBUG -DCU_DEBUG -Wno-type-limits -include ${CMAKE_SOURCE_DIR}/tests/sim/hooks.h)
+    target_link_libraries(${lib} PUBLIC PkgConfig::URCU PkgConfig::XXHASH Threads::Threads)
+  endforeach()
+  foreach(name test_sim_actor test_sim_registry)
+    add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/sim/${name}.c)
+    target_link_libraries(${name} PRIVATE cu_sim cu_sim_scheduler ${CMOCKA_LIBRARY})
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300)
+  endforeach()
+endif()
