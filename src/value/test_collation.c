@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "pg_cluster.h"
-#include "value/collation.h"
+#include "value/test_collation.h"
 #include "value/utf8.h"
 
 #include <gnu/libc-version.h>
@@ -158,34 +158,6 @@ static void run(const char *sql)
 	PQclear(ask(sql));
 }
 
-/* The collation as the catalog describes it; NULL: there is none of that name. */
-static cu_collation *describe(const char *name)
-{
-	struct cu_collation_desc desc = { .encoding = "UTF8" };
-	cu_collation *collation = NULL;
-	char sql[512], quoted[128];
-	PGresult *row;
-
-	snprintf(sql, sizeof sql,
-		 "SELECT oid, collprovider, collisdeterministic, coalesce(colliculocale, collcollate), "
-		 "pg_collation_actual_version(oid) FROM pg_collation WHERE collname = '%s' AND collencoding IN (-1, 6) "
-		 "ORDER BY collencoding DESC LIMIT 1",
-		 name);
-	row = ask(sql);
-	if (PQntuples(row)) {
-		snprintf(quoted, sizeof quoted, "\"%s\"", name);
-		desc.name = quoted;
-		desc.oid = (uint32_t)atoi(PQgetvalue(row, 0, 0));
-		desc.provider = *PQgetvalue(row, 0, 1);
-		desc.deterministic = *PQgetvalue(row, 0, 2) == 't';
-		desc.locale = PQgetvalue(row, 0, 3);
-		desc.version = PQgetisnull(row, 0, 4) ? NULL : PQgetvalue(row, 0, 4);
-		assert_int_equal(cu_collation_new(&desc, &collation), 0);
-	}
-	PQclear(row);
-	return collation;
-}
-
 static int sign(int order)
 {
 	return (order > 0) - (order < 0);
@@ -294,7 +266,7 @@ static void a_collation_orders_as_postgres_does(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < CU_ARRAY_LEN(names); i++) {
-		cu_collation *collation = describe(names[i]);
+		cu_collation *collation = test_collation(conn, names[i]);
 
 		if (!collation)
 			continue;
@@ -318,7 +290,7 @@ static void every_character_changes_case_as_in_postgres(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < CU_ARRAY_LEN(names); i++) {
-		cu_collation *collation = describe(names[i]);
+		cu_collation *collation = test_collation(conn, names[i]);
 
 		if (collation)
 			differ += compare_char_cases(collation);

@@ -4,7 +4,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#define VARHDRSZ 4 /* a typmod of varchar(n) is n + 4 */
+#define VARHDRSZ 4         /* a typmod of varchar(n) is n + 4 */
+#define CHARS_MAX 10485760 /* n at most; only who calls the cast's function himself can ask for more */
 
 #define TEXT_ENTRY(prosrc) { #prosrc, cu_text_##prosrc },
 static const struct cu_function_entry text_entries[] = { CU_TEXT_COMPARE(TEXT_ENTRY) CU_TEXT_EDIT(TEXT_ENTRY)
@@ -36,6 +37,8 @@ static int cut_or_pad(bool pad, size_t chars, bool is_explicit, cu_arena *arena,
 	have = pad ? cu_utf8_len(datum->bytes, datum->len) : chars;
 	if (have >= chars)
 		return 0;
+	if (chars > CHARS_MAX)
+		return cu_value_fail(err, "54000", "requested length too large");
 	bytes = cu_arena_alloc(arena, datum->len + chars - have);
 	if (!bytes)
 		return CU_ENOMEM;

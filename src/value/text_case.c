@@ -83,7 +83,7 @@ int cu_text_chr(const struct cu_function_call *call, struct cu_datum *ret_datum)
 	size_t len;
 
 	if (point < 0)
-		return cu_value_fail(call->err, "54000", "character number must be positive");
+		return cu_value_fail(call->err, "22023", "character number must be positive");
 	if (point == 0)
 		return cu_value_fail(call->err, "54000", "null character not permitted");
 	if (point > 0x10ffff)
