@@ -82,7 +82,9 @@ static void unlink_locked(cu_actor_system *sys, struct actor *actor)
 
 uint32_t cu_wheel_period(const struct actor *actor)
 {
-	if (!(actor->flags & ACTOR_HIBERNATED))
+	/* Without a first time there is no second one: the policy may have been replaced while the actor was being put
+	 * to sleep (found by the simulation). */
+	if (!(actor->flags & ACTOR_HIBERNATED) || !actor->first_ticks)
 		return ticks_unpack(actor->first_ticks);
 	if (!(actor->flags & ACTOR_SUSPENDS))
 		return 0;
@@ -121,7 +123,8 @@ static bool suspend_commit(cu_actor_system *sys, struct actor *actor, cu_actor_i
 
 	slot_lock(sys, id_slot(id), actor);
 	go = (!actor->inbox || CU_MUTANT(SUSPEND_WITH_INBOX)) &&
-	     !atomic_load_explicit(&actor->killed, memory_order_relaxed);
+	     !atomic_load_explicit(&actor->killed, memory_order_relaxed) &&
+	     actor->flags & ACTOR_SUSPENDS; /* a new policy may have come in meanwhile, too */
 	if (go)
 		actor->phase = PHASE_EXITING;
 	else
