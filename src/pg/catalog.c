@@ -24,9 +24,15 @@ static const char table_sql[] =
 	"coalesce(pg_catalog.pg_partition_root(c.oid)::oid, c.oid), "
 	"(WITH RECURSIVE d AS (SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = c.oid UNION "
 	"SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN d ON i.inhparent = d.inhrelid) "
-	"SELECT string_agg(inhrelid::text, ',' ORDER BY inhrelid) FROM d) "
-	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-	"WHERE c.relkind IN ('r', 'p') AND ";
+	"SELECT string_agg(inhrelid::text, ',' ORDER BY inhrelid) FROM d), "
+	/* What stands in some versions' catalogs alone is read by way of json. */
+	"pg_catalog.pg_encoding_to_char(db.encoding), coalesce(to_jsonb(db) ->> 'datlocprovider', 'c'), "
+	"CASE coalesce(to_jsonb(db) ->> 'datlocprovider', 'c') WHEN 'c' THEN CASE WHEN db.datcollate = db.datctype THEN "
+	"db.datcollate END ELSE coalesce(to_jsonb(db) ->> 'datlocale', to_jsonb(db) ->> 'daticulocale') END, "
+	"CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 150000 THEN "
+	"pg_catalog.pg_collation_actual_version(100) END, to_jsonb(db) ->> 'daticurules' "
+	"FROM pg_catalog.pg_database db, pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+	"WHERE db.datname = pg_catalog.current_database() AND c.relkind IN ('r', 'p') AND ";
 
 static const char columns_sql[] =
 	"SELECT a.attnum, a.attname, t.typname, format_type(a.atttypid, a.atttypmod), "
@@ -35,13 +41,23 @@ static const char columns_sql[] =
 	/* An INCLUDE column stands in indkey as well, behind the key's own. */
 	"CASE WHEN array_position(i.indkey, a.attnum) < i.indnkeyatts THEN array_position(i.indkey, a.attnum) ELSE -1 "
 	"END, t.typtype, a.attgenerated, a.attnotnull, "
-	"CASE WHEN t.typcategory = 'A' AND e.typtype = 'e' THEN e.oid WHEN b.typtype = 'e' THEN b.oid ELSE 0 END "
+	"CASE WHEN t.typcategory = 'A' AND e.typtype = 'e' THEN e.oid WHEN b.typtype = 'e' THEN b.oid ELSE 0 END, "
+	"quote_ident(sn.nspname) || '.' || quote_ident(s.typname), s.typname, s.oid, s.oid <> b.oid, "
+	"quote_ident(cn.nspname) || '.' || quote_ident(co.collname), co.collprovider, CASE WHEN co.collprovider = 'd' "
+	"THEN NULL ELSE coalesce(to_jsonb(co) ->> 'colllocale', to_jsonb(co) ->> 'colliculocale', "
+	"CASE WHEN co.collcollate = co.collctype THEN co.collcollate END) END, "
+	"CASE WHEN co.collprovider <> 'd' THEN pg_catalog.pg_collation_actual_version(co.oid) END, "
+	"to_jsonb(co) ->> 'collicurules' "
 	"FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
 	"JOIN LATERAL (WITH RECURSIVE base AS (SELECT t.oid, t.typbasetype, t.typtype UNION ALL "
 	"SELECT p.oid, p.typbasetype, p.typtype FROM base JOIN pg_catalog.pg_type p ON p.oid = base.typbasetype "
 	"WHERE base.typtype = 'd') SELECT oid, typtype FROM base WHERE typtype <> 'd' LIMIT 1) b ON true "
+	"JOIN pg_catalog.pg_type bt ON bt.oid = b.oid "
+	"JOIN pg_catalog.pg_type s ON s.oid = CASE WHEN bt.typcategory = 'A' AND bt.typelem <> 0 THEN bt.typelem ELSE bt.oid "
+	"END JOIN pg_catalog.pg_namespace sn ON sn.oid = s.typnamespace "
 	"LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem "
 	"LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation "
+	"LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace "
 	"LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary "
 	"WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 
@@ -108,6 +124,16 @@ static void head_fill(struct table *table, const PGresult *res)
 	pub->root_oid = u32_at(res, 0, 7);
 	for (const char *p = at; *p; p++)
 		pub->leaves_len += *p == ',' || p == at;
+	pub->encoding = string_at(table, res, 0, 9);
+	pub->database = (struct cu_catalog_collation){
+		.oid = 100,
+		.name = "pg_catalog.\"default\"",
+		.provider = *PQgetvalue(res, 0, 10),
+		.deterministic = true,
+		.locale = string_at(table, res, 0, 11),
+		.version = string_at(table, res, 0, 12),
+		.rules = string_at(table, res, 0, 13),
+	};
 	table->leaves = cu_xzalloc(CU_MAX(pub->leaves_len, 1u) * sizeof *table->leaves);
 	for (unsigned i = 0; i < pub->leaves_len; i++) {
 		char *end;
@@ -151,6 +177,20 @@ static void columns_fill(struct table *table, const PGresult *res, const PGresul
 		col->type_kind = *PQgetvalue(res, row, 14);
 		col->generated = *PQgetvalue(res, row, 15);
 		col->not_null = *PQgetvalue(res, row, 16) == 't';
+		col->scalar_type = string_at(table, res, row, 18);
+		col->scalar_name = string_at(table, res, row, 19);
+		col->scalar_type_oid = u32_at(res, row, 20);
+		col->is_array = *PQgetvalue(res, row, 21) == 't';
+		if (col->collation_oid)
+			col->collate = (struct cu_catalog_collation){
+				.oid = col->collation_oid,
+				.name = string_at(table, res, row, 22),
+				.provider = *PQgetvalue(res, row, 23),
+				.deterministic = col->collation_deterministic,
+				.locale = string_at(table, res, row, 24),
+				.version = string_at(table, res, row, 25),
+				.rules = string_at(table, res, row, 26),
+			};
 		for (int k = 0; enum_oid && k < labels_len; k++) {
 			if (u32_at(labels, k, 0) != enum_oid)
 				continue;

@@ -14,17 +14,32 @@
 
 #include <stdatomic.h>
 
+/* A collation, as far as text can be compared with it elsewhere (docs/where.md). */
+struct cu_catalog_collation {
+	uint32_t oid;     /* 0: the type has none */
+	const char *name; /* quoted and qualified: for SQL */
+	char provider;    /* 'c' libc, 'i' ICU, 'b' builtin, 'd' the database's default */
+	bool deterministic;
+	const char *locale;  /* NULL: libc with different LC_COLLATE and LC_CTYPE, or the default */
+	const char *version; /* of the server's library now; NULL: not known */
+	const char *rules;   /* ICU tailoring; NULL: none */
+};
+
 struct cu_column {
 	const char *name;
-	const char *type_name;          /* pg_type.typname: "int4", "_text" for an array */
-	const char *formatted_type;     /* format_type(): "character varying(10)", for casts and messages */
-	const char *elem_type_name;     /* element type of an array; NULL otherwise */
-	const char *collation;          /* name of the column's collation, NULL when the type has none */
+	const char *type_name;      /* pg_type.typname: "int4", "_text" for an array */
+	const char *formatted_type; /* format_type(): "character varying(10)", for casts and messages */
+	const char *elem_type_name; /* element type of an array; NULL otherwise */
+	const char *collation;      /* name of the column's collation, NULL when the type has none */
+	const char *scalar_type;    /* base type without domains and array: quoted and qualified, for SQL */
+	const char *scalar_name;    /* … its pg_type.typname */
+	struct cu_catalog_collation collate;
 	const char *const *enum_labels; /* in sort order; of the type itself or of its element; NULL when no enum */
 	unsigned enum_labels_len;
 	uint32_t type_oid;
-	uint32_t elem_type_oid; /* 0 when no array */
-	uint32_t base_type_oid; /* of a domain, down to the bottom; type_oid otherwise */
+	uint32_t elem_type_oid;   /* 0 when no array */
+	uint32_t base_type_oid;   /* of a domain, down to the bottom; type_oid otherwise */
+	uint32_t scalar_type_oid; /* … and of that one's elements, if it is an array */
 	uint32_t collation_oid;
 	int32_t typmod;
 	int16_t attnum;
@@ -34,6 +49,7 @@ struct cu_column {
 	char generated;   /* 0, 's' stored, 'v' virtual */
 	bool not_null;
 	bool collation_deterministic; /* true when there is no collation */
+	bool is_array;                /* the base type is one */
 };
 
 struct cu_table {
@@ -53,6 +69,8 @@ struct cu_table {
 	const uint32_t
 		*leaves; /* oids of all partitions below, leaves and inner ones; changes arrive under a leaf's oid */
 	unsigned leaves_len;
+	struct cu_catalog_collation database; /* the database's own collation */
+	const char *encoding;                 /* of the database */
 };
 
 void cu_table_ref(struct cu_table *table);

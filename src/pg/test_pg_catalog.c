@@ -97,6 +97,14 @@ static void schema_json_shows_every_odd_type_as_electric_does(void **state)
 	assert_int_equal(cu_table_column(table, "c28")->type_kind, 'd');
 	assert_int_equal(cu_table_column(table, "c28")->base_type_oid, 23);
 	assert_string_equal(cu_table_column(table, "c26")->formatted_type, "mood");
+	assert_string_equal(cu_table_column(table, "c26")->scalar_type, "public.mood");
+	assert_false(cu_table_column(table, "c26")->is_array);
+	assert_string_equal(cu_table_column(table, "c27")->scalar_name, "mood");
+	assert_true(cu_table_column(table, "c27")->is_array);
+	assert_int_equal(cu_table_column(table, "c28")->scalar_type_oid, 23);
+	assert_string_equal(table->encoding, "UTF8");
+	assert_int_equal(table->database.provider, 'c');
+	assert_string_equal(table->database.locale, "C.UTF-8");
 	cu_table_unref(&table);
 	cu_catalog_free(&cat);
 	cu_buf_fini(&sql);
@@ -123,6 +131,10 @@ static void key_order_dropped_and_generated_columns_are_seen(void **state)
 	assert_string_equal(table->columns[0].name, "b");
 	assert_int_equal(table->columns[0].attnum, 2);
 	assert_string_equal(table->columns[0].collation, "C");
+	assert_string_equal(table->columns[0].collate.name, "pg_catalog.\"C\"");
+	assert_int_equal(table->columns[0].collate.provider, 'c');
+	assert_string_equal(table->columns[0].collate.locale, "C");
+	assert_int_equal(table->columns[1].collate.oid, 0);
 	assert_int_equal(table->pk_len, 2);
 	assert_string_equal(table->columns[table->pk[0]].name, "a");
 	assert_string_equal(table->columns[table->pk[1]].name, "b");
