@@ -49,19 +49,25 @@ static void room_remove(cu_cells *cells, uint32_t at)
 		cells->room = group->next;
 }
 
+static size_t lists_size(const cu_cells *cells)
+{
+	return cells->blocks_max * (sizeof *cells->blocks + sizeof *cells->infos);
+}
+
 int cu_cells_init(cu_cells *cells, size_t size, uint32_t max)
 {
+	void *lists;
+
 	memset(cells, 0, sizeof *cells);
-	CU_ASSERT(size && size % 64 == 0);
+	CU_ASSERT(size && size % 64 == 0 && max);
 	cells->size = size;
 	cells->blocks_max = max / CU_CELLS_BLOCK + (max % CU_CELLS_BLOCK != 0);
-	/* Both are sparse: what has not been touched costs no memory. */
-	cells->blocks = calloc(cells->blocks_max, sizeof *cells->blocks);
-	cells->infos = calloc(cells->blocks_max, sizeof *cells->infos);
-	if (!cells->blocks || !cells->infos) {
-		cu_cells_fini(cells);
+	/* Not from the heap: both lists are sparse, and what has not been touched shall cost no memory. */
+	lists = mmap(NULL, lists_size(cells), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (lists == MAP_FAILED)
 		return CU_ENOMEM;
-	}
+	cells->blocks = lists;
+	cells->infos = (struct cu_cells_info **)(void *)&cells->blocks[cells->blocks_max];
 	return 0;
 }
 
@@ -71,8 +77,8 @@ void cu_cells_fini(cu_cells *cells)
 		munmap(atomic_load_explicit(&cells->blocks[i], memory_order_relaxed), CU_CELLS_BLOCK * cells->size);
 		free(cells->infos[i]);
 	}
-	free(cells->blocks);
-	free(cells->infos);
+	if (cells->blocks)
+		munmap(cells->blocks, lists_size(cells));
 	memset(cells, 0, sizeof *cells);
 }
 

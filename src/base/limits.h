@@ -75,6 +75,7 @@
 #define CU_ACTOR_RUN_MAX 256u        /* messages a worker handles for one actor while others wait: next turn */
 #define CU_ACTOR_HELP_MIN 256u       /* idle actors in one call_many from which on workers help */
 #define CU_ACTOR_TICK_MS 100u        /* resolution of the idle timers */
+#define CU_REGISTRY_ENTRIES_MAX (64u * 1024 * 1024) /* consumers in one registry: CU_ENOMEM */
 
 /* Where clauses: refused (400). */
 #define CU_WHERE_BYTES_MAX (1024u * 1024) /* text of a clause, and of its parameters together */

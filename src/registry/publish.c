@@ -10,10 +10,12 @@
 #include "registry/internal.h"
 
 #include "base/log.h"
+#include "registry/rcu.h"
 
 #include <stdlib.h>
 
-#define CALLS_INLINE 16u /* calls that need no heap; the slice when the heap has nothing */
+#define CALLS_INLINE 16u  /* calls that need no heap; the slice when the heap has nothing */
+#define HANDLES_AHEAD 24u /* how far ahead the texts of the handles are asked for */
 
 /* Inside this file only: resolved, not sent yet. */
 #define PENDING ((enum cu_delivery_status)64)
@@ -38,13 +40,19 @@ static enum cu_delivery_status missed_status(cu_consumer_registry *reg, const st
 	return CU_CRASHED;
 }
 
-/* Sends to the pending ones among these and waits; at most `room` of them, from *at on. Returns how many suspended. */
-static size_t slice_deliver(cu_actor_system *sys, cu_consumer_registry *reg, struct cu_delivery *deliveries,
-			    size_t count, size_t *at, struct cu_actor_call *calls, size_t room)
+/* What became of the pending deliveries. */
+struct outcome {
+	size_t missed; /* not handled, whatever the reason */
+	size_t suspended;
+};
+
+/* Sends to the pending ones among these and waits; at most `room` of them, from *at on. */
+static void slice_deliver(cu_actor_system *sys, cu_consumer_registry *reg, struct cu_delivery *deliveries, size_t count,
+			  size_t *at, struct cu_actor_call *calls, size_t room, struct outcome *outcome)
 {
-	size_t suspended = 0;
 	size_t from = *at;
 	size_t sent = 0;
+	size_t missed;
 	size_t i;
 
 	for (; *at < count && sent < room; ++*at) {
@@ -59,33 +67,31 @@ static size_t slice_deliver(cu_actor_system *sys, cu_consumer_registry *reg, str
 		sent++;
 	}
 	if (!sent)
-		return 0;
-	cu_actor_call_many(sys, calls, sent);
+		return;
+	missed = cu_actor_call_many(sys, calls, sent);
+	outcome->missed += missed;
 	sent = 0;
 	for (i = from; i < *at; i++) {
 		struct cu_delivery *delivery = &deliveries[i];
 
 		if (delivery->status != PENDING)
 			continue;
-		delivery->status = calls[sent++].delivered ? CU_DELIVERED : missed_status(reg, delivery);
-		suspended += delivery->status == CU_SUSPENDED;
+		delivery->status = !missed || calls[sent].delivered ? CU_DELIVERED : missed_status(reg, delivery);
+		outcome->suspended += delivery->status == CU_SUSPENDED;
+		sent++;
 	}
-	return suspended;
 }
 
-/* Every pending delivery gets its outcome. reg: NULL for a mere broadcast. Returns how many suspended. */
-static size_t deliver(cu_actor_system *sys, cu_consumer_registry *reg, struct cu_delivery *deliveries, size_t count)
+/* Every pending delivery gets its outcome. reg: NULL for a mere broadcast. */
+static struct outcome deliver(cu_actor_system *sys, cu_consumer_registry *reg, struct cu_delivery *deliveries,
+			      size_t count, size_t pending)
 {
-	size_t suspended = 0;
+	struct outcome outcome = { 0, 0 };
 	struct cu_actor_call few[CALLS_INLINE];
 	struct cu_actor_call *calls = few;
 	size_t room = CALLS_INLINE;
-	size_t pending = 0;
 	size_t at = 0;
-	size_t i;
 
-	for (i = 0; i < count; i++)
-		pending += deliveries[i].status == PENDING;
 	if (pending > CALLS_INLINE) {
 		calls = cu_try_malloc(pending * sizeof *calls);
 		/* Without memory the fan-out goes in small slices: slower, and still every one of them. */
@@ -94,11 +100,11 @@ static size_t deliver(cu_actor_system *sys, cu_consumer_registry *reg, struct cu
 		else
 			calls = few;
 	}
-	while (at < count)
-		suspended += slice_deliver(sys, reg, deliveries, count, &at, calls, room);
+	while (pending && at < count)
+		slice_deliver(sys, reg, deliveries, count, &at, calls, room, &outcome);
 	if (calls != few)
 		free(calls);
-	return suspended;
+	return outcome;
 }
 
 static size_t undelivered_count(const struct cu_delivery *deliveries, size_t count)
@@ -124,11 +130,14 @@ static size_t undelivered_count(const struct cu_delivery *deliveries, size_t cou
 
 size_t cu_consumer_broadcast(cu_actor_system *sys, struct cu_delivery *deliveries, size_t count)
 {
+	size_t pending = 0;
 	size_t i;
 
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
 		deliveries[i].status = deliveries[i].id == CU_ACTOR_NONE ? CU_SKIPPED : PENDING;
-	(void)deliver(sys, NULL, deliveries, count);
+		pending += deliveries[i].status == PENDING;
+	}
+	(void)deliver(sys, NULL, deliveries, count, pending);
 	return undelivered_count(deliveries, count);
 }
 
@@ -161,13 +170,51 @@ static void consumer_start(cu_consumer_registry *reg, struct cu_delivery *delive
 		delivery->status = CU_NO_SHAPE;
 }
 
-static void resolve(cu_consumer_registry *reg, struct cu_delivery *delivery)
+/* Up to TABLE_TOGETHER of them: their look-ups overlap. Returns how many are pending now. */
+static size_t resolve_together(cu_consumer_registry *reg, struct cu_delivery **list, size_t count)
 {
-	delivery->id = cu_consumer_registry_whereis(reg, delivery->handle);
-	if (delivery->id != CU_ACTOR_NONE)
-		delivery->status = PENDING;
-	else
-		consumer_start(reg, delivery);
+	const char *handles[TABLE_TOGETHER];
+	uint64_t ids[TABLE_TOGETHER];
+	size_t pending = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		handles[i] = list[i]->handle;
+	rcu_enter();
+	cu_table_find_many(&reg->table, handles, count, ids);
+	rcu_leave();
+	for (i = 0; i < count; i++) {
+		list[i]->id = ids[i];
+		list[i]->status = PENDING;
+		/* Looked up again: the same handle may have been started for one before it. */
+		if (list[i]->id == CU_ACTOR_NONE)
+			list[i]->id = cu_consumer_registry_whereis(reg, list[i]->handle);
+		if (list[i]->id == CU_ACTOR_NONE)
+			consumer_start(reg, list[i]);
+		pending += list[i]->status == PENDING;
+	}
+	return pending;
+}
+
+/* Finds or starts the consumers of all, or of those that suspended. Returns how many are pending now. */
+static size_t resolve(cu_consumer_registry *reg, struct cu_delivery *deliveries, size_t count, bool suspended_only)
+{
+	struct cu_delivery *list[TABLE_TOGETHER];
+	size_t pending = 0;
+	size_t listed = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (i + HANDLES_AHEAD < count)
+			__builtin_prefetch(deliveries[i + HANDLES_AHEAD].handle);
+		if (!suspended_only || deliveries[i].status == CU_SUSPENDED)
+			list[listed++] = &deliveries[i];
+		if (listed == TABLE_TOGETHER) {
+			pending += resolve_together(reg, list, listed);
+			listed = 0;
+		}
+	}
+	return pending + (listed ? resolve_together(reg, list, listed) : 0);
 }
 
 static int handle_compare(const void *left, const void *right)
@@ -212,12 +259,13 @@ static void shapes_remove(cu_consumer_registry *reg, struct cu_delivery *deliver
 
 size_t cu_consumer_registry_publish(cu_consumer_registry *reg, struct cu_delivery *deliveries, size_t count)
 {
-	size_t suspended;
+	size_t pending = resolve(reg, deliveries, count, false);
+	struct outcome outcome = deliver(reg->opts.system, reg, deliveries, count, pending);
 	size_t i;
 
-	for (i = 0; i < count; i++)
-		resolve(reg, &deliveries[i]);
-	if (deliver(reg->opts.system, reg, deliveries, count) > 0) {
+	if (pending == count && !outcome.missed)
+		return 0;
+	if (outcome.suspended > 0) {
 		/* All entries first: of two events for one handle the second must not find the old id. */
 		for (i = 0; i < count; i++) {
 			if (deliveries[i].status != CU_SUSPENDED)
@@ -226,13 +274,10 @@ size_t cu_consumer_registry_publish(cu_consumer_registry *reg, struct cu_deliver
 				cu_consumer_registry_remove(reg, deliveries[i].handle);
 			(void)cu_consumer_registry_remove_if(reg, deliveries[i].handle, deliveries[i].id);
 		}
-		for (i = 0; i < count; i++) {
-			if (deliveries[i].status == CU_SUSPENDED)
-				resolve(reg, &deliveries[i]);
-		}
-		suspended = deliver(reg->opts.system, reg, deliveries, count);
-		if (suspended > 0)
-			shapes_remove(reg, deliveries, count, suspended);
+		pending = resolve(reg, deliveries, count, true);
+		outcome = deliver(reg->opts.system, reg, deliveries, count, pending);
+		if (outcome.suspended > 0)
+			shapes_remove(reg, deliveries, count, outcome.suspended);
 	}
 	return undelivered_count(deliveries, count);
 }

@@ -3,7 +3,7 @@
  * Threads: any. Readers (find) stand between rcu_enter() and rcu_leave() and take no lock, write nothing shared and
  * look at no more slots than the table has. Writers take the table's lock. What a writer unlinks is freed once no
  * reader can still look at it, in batches.
- * Cost per entry: 16 bytes and its key, plus 13-26 bytes of slots.
+ * Cost per entry: 64 bytes (and an allocation of its own for a key of more than 48), plus 13-26 bytes of slots.
  */
 #ifndef CU_REGISTRY_TABLE_H
 #define CU_REGISTRY_TABLE_H
@@ -14,15 +14,17 @@
 #include <stdatomic.h>
 
 #define TABLE_RETIRED_MAX 64u /* unlinked entries that may wait for one grace period together */
+#define TABLE_TOGETHER 16u    /* keys that are looked up together */
 
+/* An entry as cu_table_snapshot() gives it. */
 struct table_entry {
 	uint64_t value; /* never 0 */
-	uint32_t hash;
 	uint32_t len;
 	char key[]; /* terminated */
 };
 
 struct table_slots;
+struct table_cells;
 
 struct cu_consumer_table {
 	_Atomic(struct table_slots *) slots; /* readers: RCU; NULL while empty */
@@ -30,8 +32,9 @@ struct cu_consumer_table {
 
 	/* under mtx */
 	pthread_mutex_t mtx;
-	size_t used; /* slots that are not empty: entries and tombstones */
-	void *retired[TABLE_RETIRED_MAX];
+	size_t used;                         /* slots that are not empty: entries and tombstones */
+	struct table_cells *cells;           /* NULL before the first entry */
+	uint32_t retired[TABLE_RETIRED_MAX]; /* cells */
 	unsigned retired_count;
 #ifdef CU_DEBUG
 	unsigned checks;
@@ -47,6 +50,8 @@ void cu_table_init(struct cu_consumer_table *table);
 void cu_table_fini(struct cu_consumer_table *table); /* nobody uses it any more */
 /* The value or 0. Inside rcu_enter()/rcu_leave(). */
 uint64_t cu_table_find(struct cu_consumer_table *table, const char *key);
+/* The same for up to TABLE_TOGETHER keys: their ways to memory overlap. */
+void cu_table_find_many(struct cu_consumer_table *table, const char *const *keys, size_t count, uint64_t *ret_values);
 /* The rest: outside of it. */
 /* 0 and CU_EEXIST write the value that is there now. CU_ENOMEM. */
 int cu_table_insert(struct cu_consumer_table *table, const char *key, uint64_t value, uint64_t *ret_value);
