@@ -148,8 +148,9 @@ static bool is_one_of(const char *name, const char *const *names, size_t len)
 /* What Postgres' pg_proc does not name so, or what wants pools of its own. */
 static bool is_special(const char *prosrc)
 {
-	static const char *const names[] = { "lpad2", "rpad2",  "text_bit_length", "char_bpchar",
-					     "chr",   "bpchar", "varchar" };
+	static const char *const names[] = {
+		"text_concat", "text_concat_ws", "char_bpchar", "chr", "bpchar", "varchar"
+	};
 
 	return strncmp(prosrc, "citext", 6) == 0 || is_one_of(prosrc, names, CU_ARRAY_LEN(names));
 }
@@ -204,25 +205,31 @@ static void like_matches_as_postgres_does(void **state)
 	assert_int_equal(differ_close(&d), 0);
 }
 
-/* The functions that Postgres has in SQL. */
-static void sql_functions_answer_as_postgres_does(void **state)
+static void concat_writes_every_type_as_postgres_does(void **state)
 {
-	const struct cu_type *text = cu_type_builtin(CU_TEXTOID), *int4 = cu_type_builtin(CU_INT4OID);
-	const struct cu_type *types[2] = { text, int4 };
+	static const struct {
+		uint32_t type;
+		const char *text;
+	} args[] = { { CU_TEXTOID, "a" },     { CU_TEXTOID, "" },      { CU_TEXTOID, NULL },       { CU_BOOLOID, "t" },
+		     { CU_INT4OID, "-7" },    { CU_BPCHAROID, "x  " }, { CU_BYTEAOID, "\\x00ff" }, { CU_NAMEOID, "n" },
+		     { CU_CHAROID, "\\200" }, { CU_INT8OID, NULL },    { CU_VARCHAROID, "\u00e9" } };
 	struct differ d;
 
 	(void)state;
 	open_differ(&d);
-	for (size_t i = 0; i < CU_ARRAY_LEN(texts); i++) {
-		differ_call(&d, "text_bit_length", "bit_length", int4, types, &texts[i], 1);
-		for (size_t j = 0; j < CU_ARRAY_LEN(ints); j++) {
-			const char *args[2] = { texts[i], ints[j] };
+	for (int n = 0; n < 300; n++) {
+		const struct cu_type *types[5] = { cu_type_builtin(CU_TEXTOID) };
+		const char *given[5] = { n % 7 ? "," : NULL };
+		unsigned len = 2 + (unsigned)(differ_rand(&d) % 4);
 
-			if (strcmp(ints[j], "128512") == 0)
-				continue;
-			differ_call(&d, "lpad2", "lpad", text, types, args, 2);
-			differ_call(&d, "rpad2", "rpad", text, types, args, 2);
+		for (unsigned i = 1; i < len; i++) {
+			size_t at = differ_rand(&d) % CU_ARRAY_LEN(args);
+
+			types[i] = cu_type_builtin(args[at].type);
+			given[i] = args[at].text;
 		}
+		differ_call(&d, "text_concat_ws", "concat_ws", types[0], types, given, len);
+		differ_call(&d, "text_concat", "concat", types[0], types, given, len);
 	}
 	assert_int_equal(differ_close(&d), 0);
 }
@@ -489,7 +496,7 @@ int main(void)
 	const struct CMUnitTest against[] = {
 		cmocka_unit_test(functions_answer_as_postgres_does),
 		cmocka_unit_test(like_matches_as_postgres_does),
-		cmocka_unit_test(sql_functions_answer_as_postgres_does),
+		cmocka_unit_test(concat_writes_every_type_as_postgres_does),
 		cmocka_unit_test(functions_follow_the_collation),
 		cmocka_unit_test(values_go_in_and_out_as_in_postgres),
 		cmocka_unit_test(input_applies_the_modifier),

@@ -158,6 +158,55 @@ int cu_text_quote_literal(const struct cu_function_call *call, struct cu_datum *
 	return cu_text_return(ret_datum, bytes, at);
 }
 
+int cu_text_quote_nullable(const struct cu_function_call *call, struct cu_datum *ret_datum)
+{
+	if (call->args[0].is_null)
+		return cu_text_return(ret_datum, "NULL", 4);
+	return cu_text_quote_literal(call, ret_datum);
+}
+
+/* The text forms of all arguments from `first` on that are not NULL, joined. */
+static int join(const struct cu_function_call *call, unsigned first, const char *separator, size_t separator_len,
+		struct cu_datum *ret_datum)
+{
+	cu_buf buf = CU_BUF_INIT;
+	char *bytes = NULL;
+	bool some = false;
+	int rc = 0;
+
+	for (unsigned i = first; i < call->args_len && rc == 0; i++) {
+		if (call->args[i].is_null)
+			continue;
+		if (some)
+			cu_buf_append(&buf, separator, separator_len);
+		some = true;
+		rc = cu_value_out(call->types[i], &call->args[i], &buf);
+	}
+	if (rc == 0)
+		rc = cu_buf_failed(&buf) ? CU_ENOMEM : cu_text_alloc(call, buf.len, &bytes);
+	if (rc == 0) {
+		if (buf.len)
+			memcpy(bytes, buf.data, buf.len);
+		cu_text_return(ret_datum, bytes, buf.len);
+	}
+	cu_buf_fini(&buf);
+	return rc;
+}
+
+int cu_text_text_concat(const struct cu_function_call *call, struct cu_datum *ret_datum)
+{
+	return join(call, 0, "", 0, ret_datum);
+}
+
+int cu_text_text_concat_ws(const struct cu_function_call *call, struct cu_datum *ret_datum)
+{
+	if (call->args[0].is_null) {
+		*ret_datum = CU_DATUM_NULL;
+		return 0;
+	}
+	return join(call, 1, call->args[0].bytes, call->args[0].len, ret_datum);
+}
+
 /* A name holds whole characters of at most 63 bytes. */
 static size_t name_len(const struct cu_datum *text)
 {

@@ -39,15 +39,6 @@ int cu_text_bpcharoctetlen(const struct cu_function_call *call, struct cu_datum 
 	return cu_text_return_int(ret_datum, call->args[0].len);
 }
 
-int cu_text_text_bit_length(const struct cu_function_call *call, struct cu_datum *ret_datum)
-{
-	int64_t bits = (int64_t)call->args[0].len * 8;
-
-	if (bits > INT32_MAX)
-		return cu_value_fail(call->err, "22003", "integer out of range");
-	return cu_text_return_int(ret_datum, bits);
-}
-
 /* The standard's rule: what of [start, start + length) lies in the text. to_end: whatever there is. */
 static int substring(const struct cu_function_call *call, const struct cu_datum *text, int64_t start, int64_t length,
 		     bool to_end, struct cu_datum *ret_datum)
@@ -273,16 +264,6 @@ int cu_text_lpad(const struct cu_function_call *call, struct cu_datum *ret_datum
 int cu_text_rpad(const struct cu_function_call *call, struct cu_datum *ret_datum)
 {
 	return pad(call, false, &call->args[2], ret_datum);
-}
-
-int cu_text_lpad2(const struct cu_function_call *call, struct cu_datum *ret_datum)
-{
-	return pad(call, true, &(struct cu_datum){ .len = 1, .bytes = " " }, ret_datum);
-}
-
-int cu_text_rpad2(const struct cu_function_call *call, struct cu_datum *ret_datum)
-{
-	return pad(call, false, &(struct cu_datum){ .len = 1, .bytes = " " }, ret_datum);
 }
 
 int cu_text_repeat(const struct cu_function_call *call, struct cu_datum *ret_datum)
