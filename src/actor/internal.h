@@ -227,7 +227,7 @@ static inline void cu_actor_check(cu_actor_system *sys, uint32_t slot)
 static inline void slot_unlock(cu_actor_system *sys, uint32_t slot, struct actor *actor)
 {
 	CU_UNSEEN(cu_actor_check(sys, slot));
-	if (atomic_exchange_explicit(&actor->lock, 0, memory_order_release) == 2)
+	if (atomic_exchange_explicit(&actor->lock, 0, memory_order_release) == 2 && !CU_MUTANT(UNLOCK_WAKES_NOBODY))
 		cu_slot_lock_wake(sys, slot);
 }
 

@@ -112,7 +112,8 @@ static void group_wipe(cu_actor_system *sys, uint32_t slot)
 			slot_unlock(sys, first + i, &group[i]);
 	}
 	pthread_mutex_lock(&sys->slots_mtx);
-	*cu_cells_note(&sys->slots, first) = generation;
+	if (!CU_MUTANT(WIPE_FORGETS_GENERATION))
+		*cu_cells_note(&sys->slots, first) = generation;
 	cu_cells_return(&sys->slots, first, wiped);
 	pthread_mutex_unlock(&sys->slots_mtx);
 }

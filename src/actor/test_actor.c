@@ -521,6 +521,70 @@ static void a_message_that_comes_in_while_it_decides_to_suspend_keeps_it_alive(v
 	assert_false(cu_actor_alive(sys, id));
 }
 
+/* Replaces its own idle policy while it is being put to sleep: `self` and `policy` say which. */
+static struct {
+	cu_actor_system *sys;
+	cu_actor_id id;
+	struct cu_idle_policy policy;
+	unsigned exits;
+} sleeper;
+
+static void sleeper_repolicy(void *state)
+{
+	(void)state;
+	assert_int_equal(cu_actor_set_idle(sleeper.sys, sleeper.id, &sleeper.policy), 0);
+}
+
+static bool sleeper_may_suspend(void *state)
+{
+	sleeper_repolicy(state);
+	return true;
+}
+
+static void sleeper_on_exit(struct cu_actor_ctx *ctx, void *state, const struct cu_exit_reason *reason)
+{
+	(void)ctx;
+	(void)state;
+	(void)reason;
+	sleeper.exits++;
+}
+
+static const struct cu_behaviour sleeper_behaviour = {
+	.name = "sleeper",
+	.on_message = probe_on_message,
+	.on_hibernate = sleeper_repolicy,
+	.may_suspend = sleeper_may_suspend,
+	.on_exit = sleeper_on_exit,
+};
+
+static void a_policy_that_comes_in_while_it_is_put_to_sleep_holds_at_once(void **state)
+{
+	const struct cu_actor_system_opts opts = { .manual_clock = true };
+
+	(void)state;
+	memset(&sleeper, 0, sizeof sleeper);
+	assert_int_equal(cu_actor_system_new(&opts, &sleeper.sys), 0);
+	assert_int_equal(cu_actor_start(sleeper.sys, &sleeper_behaviour, &sleeper, &sleeper.id), 0);
+	/* It hibernates, and has no idle times any more: it stays for ever. */
+	cu_actor_set_idle(
+		sleeper.sys, sleeper.id,
+		&(struct cu_idle_policy){ .hibernate_after_ms = 100, .suspend_after_ms = 100, .suspend = true });
+	sleeper.policy = (struct cu_idle_policy){ .suspend_after_ms = 100, .suspend = true };
+	cu_actor_system_tick(sleeper.sys, 1000);
+	cu_actor_system_tick(sleeper.sys, 100000);
+	assert_true(cu_actor_alive(sleeper.sys, sleeper.id));
+	/* It has said that it may go, and may not any more. */
+	cu_actor_set_idle(sleeper.sys, sleeper.id,
+			  &(struct cu_idle_policy){ .hibernate_after_ms = 100, .suspend = true });
+	sleeper.policy = (struct cu_idle_policy){ .hibernate_after_ms = 100 };
+	cu_actor_system_tick(sleeper.sys, 200000);
+	cu_actor_system_tick(sleeper.sys, 300000);
+	assert_true(cu_actor_alive(sleeper.sys, sleeper.id));
+	assert_int_equal(sleeper.exits, 0);
+	cu_actor_system_free(&sleeper.sys);
+	assert_int_equal(sleeper.exits, 1);
+}
+
 static void stop_ends_every_actor_and_refuses_new_ones(void **state)
 {
 	cu_actor_system *sys = *state;
@@ -579,6 +643,7 @@ int main(void)
 		TEST(a_thousand_actors_due_at_once_all_suspend),
 		TEST(an_actor_without_may_suspend_only_hibernates),
 		TEST(a_message_that_comes_in_while_it_decides_to_suspend_keeps_it_alive),
+		TEST(a_policy_that_comes_in_while_it_is_put_to_sleep_holds_at_once),
 		TEST(stop_ends_every_actor_and_refuses_new_ones),
 		TEST(reasons_have_names_and_long_texts_are_cut),
 	};

@@ -9,15 +9,18 @@
 #ifdef CU_SIM
 enum cu_mutant {
 	CU_MUTANT_NONE,
-	CU_MUTANT_SUSPEND_WITH_INBOX,    /* wheel.c: suspends without looking at the inbox again */
-	CU_MUTANT_START_LEAVES_CALLS,    /* actor.c: calls that came during on_start are left to the workers */
-	CU_MUTANT_STOP_FORGETS_STARTS,   /* actor.c: a start that the stop has overtaken opens all the same */
-	CU_MUTANT_DEMONITOR_LEAVES_LINK, /* monitor.c: says taken back, and leaves it in the list */
-	CU_MUTANT_NOTICE_WAKES_NOBODY,   /* monitor.c: the notice is queued, the watcher not woken */
-	CU_MUTANT_KILL_IGNORES_OWNER,    /* actor.c: ends an actor that somebody is running */
-	CU_MUTANT_RETRY_REMOVES_ANY,     /* publish.c: the retry removes whatever entry is there */
-	CU_MUTANT_NOPROC_IS_A_CRASH,     /* publish.c: suspended just before the event counts as crashed */
-	CU_MUTANT_NO_GRACE_PERIOD,       /* table.c: frees while readers may look */
+	CU_MUTANT_SUSPEND_WITH_INBOX,      /* wheel.c: suspends without looking at the inbox again */
+	CU_MUTANT_START_LEAVES_CALLS,      /* actor.c: calls that came during on_start are left to the workers */
+	CU_MUTANT_STOP_FORGETS_STARTS,     /* actor.c: a start that the stop has overtaken opens all the same */
+	CU_MUTANT_DEMONITOR_LEAVES_LINK,   /* monitor.c: says taken back, and leaves it in the list */
+	CU_MUTANT_NOTICE_WAKES_NOBODY,     /* monitor.c: the notice is queued, the watcher not woken */
+	CU_MUTANT_KILL_IGNORES_OWNER,      /* actor.c: ends an actor that somebody is running */
+	CU_MUTANT_UNLOCK_WAKES_NOBODY,     /* internal.h: lets go of a slot's lock without a look at who waits */
+	CU_MUTANT_WIPE_FORGETS_GENERATION, /* slots.c: wiped slots begin with the first generation again */
+	CU_MUTANT_WITHDRAW_LEAVES_HELPERS, /* run_queue.c: a large call returns with workers inside */
+	CU_MUTANT_RETRY_REMOVES_ANY,       /* publish.c: the retry removes whatever entry is there */
+	CU_MUTANT_NOPROC_IS_A_CRASH,       /* publish.c: suspended just before the event counts as crashed */
+	CU_MUTANT_NO_GRACE_PERIOD,         /* table.c: frees while readers may look */
 	CU_MUTANT_COUNT
 };
 extern enum cu_mutant cu_mutant;

@@ -2,11 +2,14 @@
 #include "sim/hooks.h"
 #include "sim/sim.h"
 
+#include "base/base.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -613,9 +616,14 @@ uint64_t cu_sim_run(uint64_t seed, void (*main_fn)(void *arg), void *arg)
 
 static _Noreturn void child_main(void (*main_fn)(void *arg), uint64_t first, uint64_t count, bool quiet)
 {
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 	uint64_t hash = 0;
 	uint64_t seed;
+	size_t i;
 
+	/* cmocka's handlers would carry on with the tests, here, on some thread's stack. */
+	for (i = 0; i < CU_ARRAY_LEN(signals); i++)
+		(void)signal(signals[i], SIG_DFL);
 	if (quiet) {
 		int null = open("/dev/null", O_WRONLY);
 
@@ -652,6 +660,9 @@ void cu_sim_explore(void (*main_fn)(void *arg), uint64_t first, uint64_t count, 
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	cu_mutant = CU_MUTANT_NONE;
+	if (WIFSIGNALED(status) && !quiet)
+		fprintf(stderr, "simulation: seed %" PRIu64 " ended by signal %d\n", shared->result.seed,
+			WTERMSIG(status));
 	*ret_result = shared->result;
 	ret_result->passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

@@ -504,15 +504,25 @@ static void the_explorer_finds_faults_put_in_on_purpose(void **state)
 	(void)state;
 	assert_true(
 		cu_sim_expect_found("suspends with a message waiting", world_run, CU_MUTANT_SUSPEND_WITH_INBOX, 2000));
-	assert_true(cu_sim_expect_found("leaves calls of a start to nobody", world_run, CU_MUTANT_START_LEAVES_CALLS,
-					2000));
-	assert_true(
-		cu_sim_expect_found("opens behind the stop's back", world_run, CU_MUTANT_STOP_FORGETS_STARTS, 20000));
-	assert_true(
-		cu_sim_expect_found("forgets to unlink a monitor", world_run, CU_MUTANT_DEMONITOR_LEAVES_LINK, 2000));
-	assert_true(cu_sim_expect_found("a notice wakes nobody", world_run, CU_MUTANT_NOTICE_WAKES_NOBODY, 2000));
-	assert_true(
-		cu_sim_expect_found("kills under the owner's hands", world_run, CU_MUTANT_KILL_IGNORES_OWNER, 2000));
+	static const struct {
+		const char *what;
+		enum cu_mutant mutant;
+	} faults[] = {
+		{ "suspends with a message waiting", CU_MUTANT_SUSPEND_WITH_INBOX },
+		{ "leaves calls of a start to nobody", CU_MUTANT_START_LEAVES_CALLS },
+		{ "opens behind the stop's back", CU_MUTANT_STOP_FORGETS_STARTS },
+		{ "forgets to unlink a monitor", CU_MUTANT_DEMONITOR_LEAVES_LINK },
+		{ "a notice wakes nobody", CU_MUTANT_NOTICE_WAKES_NOBODY },
+		{ "kills under the owner's hands", CU_MUTANT_KILL_IGNORES_OWNER },
+		{ "lets go of a lock without waking", CU_MUTANT_UNLOCK_WAKES_NOBODY },
+		{ "a wiped slot gives an old id again", CU_MUTANT_WIPE_FORGETS_GENERATION },
+		{ "a call returns with helpers inside", CU_MUTANT_WITHDRAW_LEAVES_HELPERS },
+	};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < CU_ARRAY_LEN(faults); i++)
+		assert_true(cu_sim_expect_found(faults[i].what, world_run, faults[i].mutant, 20000));
 }
 
 int main(void)
