@@ -12,6 +12,11 @@ struct cu_arena_block {
 	_Alignas(16) char data[];
 };
 
+static size_t ordinary(const cu_arena *arena)
+{
+	return arena->block_size ? arena->block_size : ARENA_BLOCK;
+}
+
 void *cu_arena_alloc(cu_arena *arena, size_t size)
 {
 	struct cu_arena_block *block = arena->blocks;
@@ -20,7 +25,7 @@ void *cu_arena_alloc(cu_arena *arena, size_t size)
 		return NULL;
 	size = (size + ARENA_ALIGN - 1) & ~(ARENA_ALIGN - 1);
 	if (!block || block->size - arena->used < size) {
-		size_t block_size = CU_MAX(size, ARENA_BLOCK);
+		size_t block_size = CU_MAX(size, ordinary(arena));
 
 		block = cu_try_malloc(sizeof *block + block_size);
 		if (!block)
@@ -51,7 +56,7 @@ void cu_arena_reset(cu_arena *arena)
 	while (block) {
 		struct cu_arena_block *next = block->next;
 
-		if (!keep && block->size == ARENA_BLOCK)
+		if (!keep && block->size == ordinary(arena))
 			keep = block;
 		else
 			free(block);
@@ -59,7 +64,7 @@ void cu_arena_reset(cu_arena *arena)
 	}
 	if (keep)
 		keep->next = NULL;
-	*arena = (cu_arena){ keep, 0, 0 };
+	*arena = (cu_arena){ keep, 0, 0, arena->block_size };
 }
 
 void cu_arena_fini(cu_arena *arena)

@@ -14,11 +14,12 @@ typedef struct cu_arena {
 	struct cu_arena_block *blocks; /* newest first */
 	size_t used;                   /* in the newest block */
 	size_t total;                  /* bytes handed out since the last reset */
+	size_t block_size;             /* of an ordinary block; 0: 64 KiB. For arenas that live long and hold little */
 } cu_arena;
 
-#define CU_ARENA_INIT      \
-	{                  \
-		NULL, 0, 0 \
+#define CU_ARENA_INIT         \
+	{                     \
+		NULL, 0, 0, 0 \
 	}
 
 void *cu_arena_alloc(cu_arena *arena, size_t size);
