@@ -171,7 +171,10 @@ static void die_killed(struct cu_actor_ctx *ctx, struct node *rest)
 
 	slot_lock(ctx->sys, id_slot(ctx->id), actor);
 	actor->phase = PHASE_EXITING;
-	reason = actor->extra->kill_reason;
+	if (actor->extra)
+		reason = actor->extra->kill_reason;
+	else
+		cu_exit_reason_set(&reason, CU_EXIT_KILLED, CU_ENOMEM, "no memory for the reason");
 	slot_unlock(ctx->sys, id_slot(ctx->id), actor);
 	cu_actor_die(ctx, rest, &reason);
 }
@@ -492,9 +495,11 @@ int cu_actor_kill(cu_actor_system *sys, cu_actor_id id, const struct cu_exit_rea
 		actor->phase = PHASE_EXITING;
 		ours = true;
 	} else if (actor->phase == PHASE_RUNNING && !atomic_load_explicit(&actor->killed, memory_order_relaxed)) {
+		/* A kill is never refused: without memory for its reason it is a plain one. */
 		if (!actor->extra)
-			actor->extra = cu_xzalloc(sizeof *actor->extra);
-		actor->extra->kill_reason = *reason;
+			actor->extra = cu_try_zalloc(sizeof *actor->extra);
+		if (actor->extra)
+			actor->extra->kill_reason = *reason;
 		atomic_store_explicit(&actor->killed, 1, memory_order_release);
 	}
 	slot_unlock(sys, id_slot(id), actor);

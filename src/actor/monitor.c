@@ -68,7 +68,12 @@ static int monitor_add(cu_actor_system *sys, cu_actor_id watcher, void (*fn)(con
 	actor = cu_actor_lock(sys, target);
 	if (actor) {
 		if (!actor->extra)
-			actor->extra = cu_xzalloc(sizeof *actor->extra);
+			actor->extra = cu_try_zalloc(sizeof *actor->extra);
+		if (!actor->extra) {
+			slot_unlock(sys, id_slot(target), actor);
+			free(mon);
+			return CU_ENOMEM;
+		}
 		mon->next = actor->extra->monitors;
 		actor->extra->monitors = mon;
 		STAGE_MOVE(mon, MONITOR_LISTED);

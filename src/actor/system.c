@@ -66,8 +66,12 @@ int cu_actor_system_new(const struct cu_actor_system_opts *opts, cu_actor_system
 	rc = cu_cells_init(&sys->slots, sizeof(struct actor), sys->slots_max + CU_CELLS_BLOCK);
 	if (rc < 0)
 		goto out;
-	sys->wheel = cu_xzalloc(WHEEL_BUCKETS * sizeof *sys->wheel);
-	sys->worker_threads = cu_xzalloc((opts->workers + 1) * sizeof *sys->worker_threads);
+	sys->wheel = cu_try_zalloc(WHEEL_BUCKETS * sizeof *sys->wheel);
+	sys->worker_threads = cu_try_zalloc((opts->workers + 1) * sizeof *sys->worker_threads);
+	if (!sys->wheel || !sys->worker_threads) {
+		rc = CU_ENOMEM;
+		goto out;
+	}
 
 	wanted = opts->workers;
 	while (sys->workers < wanted) {
