@@ -6,7 +6,8 @@
 
 #include <limits.h>
 
-const struct cu_array cu_array_empty;
+static const struct cu_datum no_elems[1]; /* so that copies of none have an address */
+const struct cu_array cu_array_empty = { .elems = no_elems };
 
 static int fail_size(struct cu_value_error *err)
 {

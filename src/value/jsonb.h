@@ -5,7 +5,7 @@
  * the errors of bad escapes included.
  *
  * Collation: the order of jsonb strings is that of the *database's default* collation, although jsonb is of no
- * collatable type: whoever calls jsonb_lt, _le, _gt, _ge, _cmp or cu_value_compare() on jsonb gives that collation;
+ * collatable type: whoever calls jsonb_lt, _le, _gt, _ge or cu_value_compare() on jsonb gives that collation;
  * NULL means "C". Equality is by byte and needs none.
  * Memory: results share nodes with their arguments; both live in arenas of the caller.
  * Threads: immutable; any.

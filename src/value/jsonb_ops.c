@@ -1,4 +1,6 @@
-/* jsonb_ops.c: the functions of jsonb. What builds a value copies nodes of 16 bytes, never what they point to. */
+/* jsonb_ops.c: the functions of jsonb. What builds a value copies nodes of 16 bytes, never what they point to.
+ *
+ * There is no jsonb_cmp: its result is whatever strcoll() or memcmp() gave, of which only the sign means something. */
 #include "value/array.h"
 #include "value/internal.h"
 #include "value/json_parse.h"
@@ -503,14 +505,6 @@ static int jsonb_ge(const struct cu_function_call *call, struct cu_datum *ret_da
 	return return_bool(order_of(call) >= 0, ret_datum);
 }
 
-static int jsonb_cmp(const struct cu_function_call *call, struct cu_datum *ret_datum)
-{
-	int order = order_of(call);
-
-	*ret_datum = (struct cu_datum){ .integer = (order > 0) - (order < 0) };
-	return 0;
-}
-
 static int fail_cast(const struct cu_function_call *call, const char *type)
 {
 	static const char *const names[] = { "null", "string", "numeric", "boolean", "array", "object" };
@@ -583,7 +577,6 @@ static const struct cu_function_entry jsonb_entries[] = {
 	{ "jsonb_array_element_text", jsonb_array_element_text },
 	{ "jsonb_array_length", jsonb_array_length },
 	{ "jsonb_bool", jsonb_bool },
-	{ "jsonb_cmp", jsonb_cmp },
 	{ "jsonb_concat", jsonb_concat },
 	{ "jsonb_contained", jsonb_contained },
 	{ "jsonb_contains", jsonb_contains },
