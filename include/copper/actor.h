@@ -234,6 +234,9 @@ struct cu_name_service {
 	cu_actor_id (*whereis_name)(const char *scope, const char *key);
 	/* Takes back a registration whose start failed, if the entry is still this id's. */
 	void (*forget_name)(const char *scope, const char *key, cu_actor_id id);
+	/* register_name with the reason for a no, which is then what a start answers: CU_ENOMEM, CU_ENOTFOUND (unknown
+	 * scope), CU_EEXIST (taken). May be NULL. */
+	int (*claim_name)(const char *scope, const char *key, cu_actor_id id);
 };
 
 /* A name: usable wherever an id is, by resolving it through its service. */
@@ -244,8 +247,8 @@ struct cu_actor_name {
 };
 
 /* Starts an actor under a name (borrowed): registered before its on_start runs, so of two starts only one happens.
- * CU_EEXIST: already started, *ret_id is the owner's id (the state stays the caller's). CU_ENOTFOUND: unknown scope.
- * Otherwise as cu_actor_start(). A start that fails leaves no entry. */
+ * CU_EEXIST: already started, *ret_id is the owner's id (the state stays the caller's). CU_ENOTFOUND: unknown scope;
+ * CU_EAGAIN: its owners come and go; what claim_name says. Otherwise as cu_actor_start(). A start that fails leaves no entry. */
 int cu_actor_start_named(cu_actor_system *sys, const struct cu_actor_name *name, const struct cu_behaviour *behaviour,
 			 void *state, cu_actor_id *ret_id);
 

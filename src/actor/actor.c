@@ -391,20 +391,27 @@ int cu_actor_start(cu_actor_system *sys, const struct cu_behaviour *behaviour, v
 	return rc;
 }
 
-/* CU_EEXIST and who has it. Taken by nobody means that the scope is unknown, or that the owner left between the two
- * looks: the latter does not happen many times in a row. */
+/* CU_EEXIST and who has it. Taken, but by nobody: the owner left between the two looks, which does not happen many
+ * times in a row; or, with a service that gives no reasons, the scope is unknown. */
 static int name_claim(const struct cu_actor_name *name, const struct cu_actor_ctx *ctx, cu_actor_id *ret_owner)
 {
+	const struct cu_name_service *service = name->service;
 	unsigned attempt;
 
 	for (attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
-		if (name->service->register_name(name->scope, name->key, ctx->id))
-			return 0;
+		int rc = CU_EEXIST;
+
+		if (service->claim_name)
+			rc = service->claim_name(name->scope, name->key, ctx->id);
+		else if (service->register_name(name->scope, name->key, ctx->id))
+			rc = 0;
+		if (rc != CU_EEXIST)
+			return rc;
 		*ret_owner = cu_actor_resolve(name);
 		if (*ret_owner != CU_ACTOR_NONE)
 			return CU_EEXIST;
 	}
-	return CU_ENOTFOUND;
+	return service->claim_name ? CU_EAGAIN : CU_ENOTFOUND;
 }
 
 int cu_actor_start_named(cu_actor_system *sys, const struct cu_actor_name *name, const struct cu_behaviour *behaviour,

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 static _Thread_local unsigned fault_alloc_countdown;
+static _Thread_local bool fault_alloc_lasts;
+static _Thread_local bool fault_alloc_struck; /* and lasts */
 
 const char *cu_strerror(int code)
 {
@@ -92,7 +94,12 @@ void *cu_xmemdup(const void *data, size_t len)
 
 static bool fault_now(void)
 {
-	return fault_alloc_countdown != 0 && --fault_alloc_countdown == 0;
+	if (fault_alloc_countdown == 0)
+		return fault_alloc_struck;
+	if (--fault_alloc_countdown != 0)
+		return false;
+	fault_alloc_struck = fault_alloc_lasts;
+	return true;
 }
 
 unsigned cu_fault_alloc_at(unsigned n)
@@ -100,6 +107,16 @@ unsigned cu_fault_alloc_at(unsigned n)
 	unsigned left = fault_alloc_countdown;
 
 	fault_alloc_countdown = n;
+	fault_alloc_lasts = false;
+	fault_alloc_struck = false;
+	return left;
+}
+
+unsigned cu_fault_alloc_from(unsigned n)
+{
+	unsigned left = cu_fault_alloc_at(n);
+
+	fault_alloc_lasts = true;
 	return left;
 }
 

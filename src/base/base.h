@@ -44,5 +44,7 @@ void *cu_try_realloc(void *ptr, size_t size);
 /* For fault tests: the n-th cu_try_… allocation of this thread from now on fails, once (1 = the next).
  * 0 switches it off. Returns how many were still to go. */
 unsigned cu_fault_alloc_at(unsigned n);
+/* The same, and every one after it, until it is switched off. */
+unsigned cu_fault_alloc_from(unsigned n);
 
 #endif

@@ -279,6 +279,7 @@ struct cu_actor_name cu_consumer_name(const char *stack_id, const char *handle)
 		.unregister_name = cu_consumer_unregister_name,
 		.whereis_name = cu_consumer_whereis_name,
 		.forget_name = name_forget,
+		.claim_name = cu_consumer_register,
 	};
 
 	return (struct cu_actor_name){ &service, stack_id, handle };

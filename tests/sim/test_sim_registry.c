@@ -188,10 +188,9 @@ static int consumer_start(void *ctx, const char *handle, cu_actor_id *ret_id)
 	life = &world->lives[world->life_count++];
 	*life = (struct life){ .world = world, .handle = handle_number(handle), .fails = cu_sim_random(12) == 0 };
 	rc = cu_actor_start_named(world->sys, &name, &life_behaviour, life, ret_id);
-	CU_SIM_CHECK(rc == 0 || rc == CU_EEXIST || rc == CU_EFULL || rc == CU_ENOTFOUND ||
-		     (rc == CU_EIO && life->fails));
-	/* Nobody had the name eight times in a row: possible here, where time stands still for some. */
-	return rc == CU_ENOTFOUND ? CU_EAGAIN : rc;
+	/* EAGAIN: nobody had the name eight times in a row; possible here, where time stands still for some. */
+	CU_SIM_CHECK(rc == 0 || rc == CU_EEXIST || rc == CU_EFULL || rc == CU_EAGAIN || (rc == CU_EIO && life->fails));
+	return rc;
 }
 
 static void shape_remove(struct world *world, const char *handle)
