@@ -10,6 +10,7 @@
 #include <gnu/libc-version.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -34,6 +35,7 @@ enum letter_case {
 
 struct cu_collation {
 	unsigned magic;
+	struct cu_collation *next;     /* among all */
 	struct cu_collation_desc desc; /* texts are owned */
 	enum order order;
 	enum letter_case letter_case;
@@ -58,6 +60,10 @@ static const struct cu_collation collation_c = {
 	.ascii_simple = true,
 };
 const cu_collation *const cu_collation_c = &collation_c;
+
+/* All that were ever asked for; equal descriptions have one. */
+static pthread_mutex_t all_mtx = PTHREAD_MUTEX_INITIALIZER;
+static struct cu_collation *all;
 
 static char *sentence(const char *fmt, ...) CU_PRINTF(1, 2);
 static char *sentence(const char *fmt, ...)
@@ -223,7 +229,7 @@ static const char *copy(const char *text)
 	return text ? cu_xstrdup(text) : NULL;
 }
 
-int cu_collation_new(const struct cu_collation_desc *desc, cu_collation **ret_collation)
+static cu_collation *collation_make(const struct cu_collation_desc *desc)
 {
 	cu_collation *collation = cu_xzalloc(sizeof *collation);
 
@@ -247,31 +253,42 @@ int cu_collation_new(const struct cu_collation_desc *desc, cu_collation **ret_co
 		refuse(collation,
 		       sentence("Copper cannot order texts of a database whose encoding is %s.", desc->encoding));
 	collation->ascii_simple = collation->letter_case != CASE_NONE && simple_in_ascii(collation);
+	return collation;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_desc(const struct cu_collation_desc *a, const struct cu_collation_desc *b)
+{
+	return a->oid == b->oid && a->provider == b->provider && a->deterministic == b->deterministic &&
+	       a->database == b->database && same_text(a->name, b->name) && same_text(a->locale, b->locale) &&
+	       same_text(a->version, b->version) && same_text(a->rules, b->rules) &&
+	       same_text(a->encoding, b->encoding);
+}
+
+int cu_collation_new(const struct cu_collation_desc *desc, cu_collation **ret_collation)
+{
+	cu_collation *collation;
+
+	pthread_mutex_lock(&all_mtx);
+	for (collation = all; collation && !same_desc(&collation->desc, desc);)
+		collation = collation->next;
+	if (!collation) {
+		collation = collation_make(desc);
+		collation->next = all;
+		all = collation;
+	}
+	pthread_mutex_unlock(&all_mtx);
 	*ret_collation = collation;
 	return 0;
 }
 
-void cu_collation_free(cu_collation **ref)
+void cu_collation_free(cu_collation **collation)
 {
-	cu_collation *collation = *ref;
-
-	if (!collation)
-		return;
-	CU_ASSERT(collation->magic == COLLATION_MAGIC);
-	collation->magic = 0;
-	if (collation->locale)
-		freelocale(collation->locale);
-	if (collation->icu)
-		ucol_close(collation->icu);
-	free(collation->why_unordered);
-	free(collation->why_uncased);
-	free((char *)(uintptr_t)collation->desc.name);
-	free((char *)(uintptr_t)collation->desc.locale);
-	free((char *)(uintptr_t)collation->desc.version);
-	free((char *)(uintptr_t)collation->desc.rules);
-	free((char *)(uintptr_t)collation->desc.encoding);
-	free(collation);
-	*ref = NULL;
+	*collation = NULL;
 }
 
 const struct cu_collation_desc *cu_collation_desc(const cu_collation *collation)

@@ -20,18 +20,23 @@ struct cu_collation_desc {
 	const char *name; /* quoted and qualified, for COLLATE and messages */
 	char provider;    /* 'c' libc, 'i' ICU, 'b' Postgres' own (17+); default already resolved to the database's */
 	bool deterministic;
-	const char *locale; /* libc: the LC_COLLATE and LC_CTYPE name; NULL: the two differ, order and case are refused.
-			       * ICU, builtin: the locale. */
-	const char *version;                 /* of the library that sorts, best as the server reports it now
-			       * (pg_collation_actual_version), else as recorded; NULL: none */
-	const char *rules;                   /* ICU: tailoring (16+), order is refused with any; NULL: none */
-	const char *encoding;                /* of the database: "UTF8"; others: C/POSIX only */
-	const struct cu_collation *database; /* the database's default, under which citext folds case, whatever the
-					      * collation; borrowed for life; NULL: this one itself is the default */
+	/* libc: the LC_COLLATE and LC_CTYPE name; NULL: the two differ, order and case are refused.
+	 * ICU, builtin: the locale. */
+	const char *locale;
+	/* Of the library that sorts, best as the server has it now (pg_collation_actual_version), else as recorded;
+	 * NULL: none. Only locales of libc named C… need none: C.UTF-8 is by code point everywhere; its case tables are
+	 * taken to be those of this machine, and a letter younger than one of the two C libraries may differ. */
+	const char *version;
+	const char *rules;    /* ICU: tailoring (16+), order is refused with any; NULL: none */
+	const char *encoding; /* of the database: "UTF8"; others: C/POSIX only */
+	/* The database's default, under which citext folds case, whatever the collation. NULL: this one is it. */
+	const struct cu_collation *database;
 };
 
+/* Equal descriptions get one and the same collation, so that pointers tell whether two are equal. It stays for the life
+ * of the process: there are as many as the database describes. 0 always. */
 int cu_collation_new(const struct cu_collation_desc *desc, cu_collation **ret_collation);
-void cu_collation_free(cu_collation **collation);
+void cu_collation_free(cu_collation **collation); /* clears the pointer */
 const struct cu_collation_desc *cu_collation_desc(const cu_collation *collation);
 /* NULL when order can be reproduced; else why not: a sentence for the client. A nondeterministic collation that has no
  * order here has no equality either. */

@@ -348,6 +348,20 @@ static void a_refused_collation_still_tells_equal_texts(void **state)
 	cu_collation_free(&collation);
 }
 
+static void equal_descriptions_are_one_collation(void **state)
+{
+	struct cu_collation_desc desc = { 1, "\"x\"", 'i', true, "en", "1", NULL, "UTF8", NULL };
+	cu_collation *a, *b, *c;
+
+	(void)state;
+	assert_int_equal(cu_collation_new(&desc, &a), 0);
+	assert_int_equal(cu_collation_new(&desc, &b), 0);
+	desc.version = NULL;
+	assert_int_equal(cu_collation_new(&desc, &c), 0);
+	assert_ptr_equal(a, b);
+	assert_ptr_not_equal(a, c);
+}
+
 static void postgres_own_provider_orders_by_byte(void **state)
 {
 	struct cu_collation_desc desc = { 1, "\"x\"", 'b', true, "C.UTF-8", "1", NULL, "UTF8", NULL };
@@ -438,6 +452,7 @@ int main(void)
 	const struct CMUnitTest alone[] = {
 		cmocka_unit_test(another_version_is_refused_with_a_sentence),
 		cmocka_unit_test(a_refused_collation_still_tells_equal_texts),
+		cmocka_unit_test(equal_descriptions_are_one_collation),
 		cmocka_unit_test(postgres_own_provider_orders_by_byte),
 		cmocka_unit_test(another_encoding_has_bytes_only),
 	};

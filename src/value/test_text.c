@@ -12,6 +12,7 @@
 static struct pg_cluster *cluster;
 static cu_collation *database; /* its default collation */
 
+#define E_ACUTE_4 "\u00e9\u00e9\u00e9\u00e9"
 static const char *const texts[] = {
 	"",
 	" ",
@@ -37,8 +38,7 @@ static const char *const texts[] = {
 	"%b%",
 	"a_c",
 	"\\101",
-	"x\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"
-	"\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9 ",
+	"xy" E_ACUTE_4 E_ACUTE_4 E_ACUTE_4 E_ACUTE_4 E_ACUTE_4 E_ACUTE_4 E_ACUTE_4 E_ACUTE_4 " ",
 	"0123456789012345678901234567890123456789012345678901234567890123456789 0123456789",
 };
 static const char *const ascii_chars[] = { "", "a", "Z", " ", "0", "\\001", "~" };
