@@ -27,6 +27,7 @@ static _Thread_local char thread_marker; /* its address tells threads apart */
 static _Thread_local struct {
 	struct call_group *group;
 	size_t done;
+	size_t failed;
 } helping;
 
 static struct call_node *call_node(struct cu_actor_call *call)
@@ -34,10 +35,11 @@ static struct call_node *call_node(struct cu_actor_call *call)
 	return (struct call_node *)(void *)call->priv;
 }
 
-static void others_done(struct call_group *group, size_t count)
+static void others_done(struct call_group *group, size_t count, size_t failed)
 {
 	pthread_mutex_lock(&group->mtx);
 	group->others_done += count;
+	group->others_failed += failed;
 	if (group->others_done == group->others_awaited)
 		pthread_cond_signal(&group->cond);
 	pthread_mutex_unlock(&group->mtx);
@@ -56,12 +58,15 @@ void cu_call_finish(struct call_node *node, const struct cu_exit_reason *why_not
 	call->delivered = !why_not;
 	if (why_not && call->ret_reason)
 		*call->ret_reason = *why_not;
-	if (group->owner == &thread_marker)
+	if (group->owner == &thread_marker) {
 		group->own_done++;
-	else if (group == helping.group)
+		group->own_failed += why_not != NULL;
+	} else if (group == helping.group) {
 		helping.done++;
-	else
-		others_done(group, 1);
+		helping.failed += why_not != NULL;
+	} else {
+		others_done(group, 1, why_not != NULL);
+	}
 }
 
 static void call_prepare(struct cu_actor_call *call, struct call_group *group)
@@ -175,11 +180,12 @@ bool cu_call_help(struct call_group *group)
 		return false;
 	helping.group = group;
 	helping.done = 0;
+	helping.failed = 0;
 	share_run(group,
 		  shares_count(group) - 1 - atomic_fetch_add_explicit(&group->shares_helped, 1, memory_order_relaxed));
 	helping.group = NULL;
 	if (helping.done)
-		others_done(group, helping.done);
+		others_done(group, helping.done, helping.failed);
 	return true;
 }
 
@@ -207,12 +213,15 @@ static void group_wait(struct call_group *group)
 
 size_t cu_actor_call_many(cu_actor_system *sys, struct cu_actor_call *calls, size_t count)
 {
-	struct call_group group = { .owner = &thread_marker, .sys = sys, .calls = calls, .count = count };
-	size_t failed = 0;
+	struct call_group group = {
+		.owner = &thread_marker,
+		.sys = sys,
+		.calls = calls,
+		.count = count,
+		.mtx = PTHREAD_MUTEX_INITIALIZER,
+		.cond = PTHREAD_COND_INITIALIZER,
+	};
 	size_t i;
-
-	pthread_mutex_init(&group.mtx, NULL);
-	pthread_cond_init(&group.cond, NULL);
 
 	if (count == 1) {
 		call_one(sys, calls, &group);
@@ -227,12 +236,11 @@ size_t cu_actor_call_many(cu_actor_system *sys, struct cu_actor_call *calls, siz
 		else
 			calls_run(sys, calls, count);
 	}
-	if (group.own_done < count)
+	/* Whoever did all of it alone is the only one who has ever touched the group. */
+	if (group.own_done < count) {
 		group_wait(&group);
-
-	for (i = 0; i < count; i++)
-		failed += !calls[i].delivered;
-	pthread_cond_destroy(&group.cond);
-	pthread_mutex_destroy(&group.mtx);
-	return failed;
+		pthread_cond_destroy(&group.cond);
+		pthread_mutex_destroy(&group.mtx);
+	}
+	return group.own_failed + group.others_failed;
 }

@@ -104,7 +104,7 @@ struct actor {
 	uint8_t flags;
 	atomic_uchar killed; /* set under the slot's lock, peeked at by the owner between two messages */
 
-	atomic_uchar lock; /* 0 free, 1 held, 2 held and somebody may wait for it */
+	atomic_uchar lock; /* 0 free, 1 held (slots.c) */
 
 	/* under the wheel's lock */
 	uint16_t wheel_bucket; /* bucket + 1; 0: not linked */
@@ -141,6 +141,8 @@ struct cu_actor_system {
 	pthread_t timer_thread;
 	bool timer_started;
 	struct lot lots[LOTS];
+	atomic_uint lock_waiters; /* threads that wait for any slot's lock */
+	bool light_unlock;        /* set once: letting go of a lock needs no barrier (slots.c) */
 
 	atomic_uint_fast64_t manual_ms;
 	atomic_uint_fast64_t next_ref;
@@ -202,6 +204,7 @@ int cu_slot_claim(cu_actor_system *sys, struct cu_actor_ctx *ret_ctx, uint32_t *
 void cu_slot_release(cu_actor_system *sys, uint32_t slot); /* FREE, and nobody's */
 void cu_slot_lock_wait(cu_actor_system *sys, uint32_t slot, struct actor *actor);
 void cu_slot_lock_wake(cu_actor_system *sys, uint32_t slot);
+bool cu_slot_unlock_is_light(void);
 
 static inline void slot_lock(cu_actor_system *sys, uint32_t slot, struct actor *actor)
 {
@@ -227,7 +230,13 @@ static inline void cu_actor_check(cu_actor_system *sys, uint32_t slot)
 static inline void slot_unlock(cu_actor_system *sys, uint32_t slot, struct actor *actor)
 {
 	CU_UNSEEN(cu_actor_check(sys, slot));
-	if (atomic_exchange_explicit(&actor->lock, 0, memory_order_release) == 2 && !CU_MUTANT(UNLOCK_WAKES_NOBODY))
+	if (sys->light_unlock) {
+		atomic_store_explicit(&actor->lock, 0, memory_order_release);
+		atomic_signal_fence(memory_order_seq_cst); /* in this order, for whoever comes by membarrier */
+	} else {
+		atomic_exchange_explicit(&actor->lock, 0, memory_order_seq_cst);
+	}
+	if (atomic_load_explicit(&sys->lock_waiters, memory_order_seq_cst) && !CU_MUTANT(UNLOCK_WAKES_NOBODY))
 		cu_slot_lock_wake(sys, slot);
 }
 
@@ -252,6 +261,7 @@ void cu_actor_die(struct cu_actor_ctx *ctx, struct node *rest, const struct cu_e
 struct call_group {
 	const void *owner; /* thread_marker of the calling thread */
 	size_t own_done;   /* calling thread only */
+	size_t own_failed; /* calling thread only */
 
 	/* set once */
 	cu_actor_system *sys;
@@ -271,6 +281,7 @@ struct call_group {
 	pthread_mutex_t mtx;
 	pthread_cond_t cond;
 	size_t others_done;
+	size_t others_failed;
 	size_t others_awaited; /* 0 until the caller waits */
 };
 void cu_call_finish(struct call_node *call, const struct cu_exit_reason *why_not);

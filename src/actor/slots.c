@@ -2,7 +2,12 @@
  *
  * A slot's lock is a byte within the actor, so that two threads working on different actors share no cache line and
  * touching an actor costs one miss. Whoever finds it taken looks again for a moment, then waits in a lot: one of 64
- * pairs of mutex and condition, by slot. The byte says 2 from then on, and its holder knows that it must wake.
+ * pairs of mutex and condition, by slot.
+ *
+ * Taking the lock is one atomic instruction, letting go none: a plain store, then a look whether anybody waits. The
+ * processor may do the look first. So a waiter, who is rare, pays for both: having counted itself it runs a barrier on
+ * every processor (membarrier), and after that looks at the byte. Whoever had let go before the barrier is seen, whoever
+ * does so after it sees the waiter. Where the kernel has no membarrier, letting go is an atomic exchange.
  *
  * Giving back a group: nobody can get a slot of it (cu_cells_give has set it aside), but somebody with an old id may
  * still come and look. So all 64 locks are taken first. None is ever let go: the wipe makes them 0, which is free, and
@@ -10,6 +15,10 @@
  * the highest one is noted for the group, and every slot of it goes on from there.
  */
 #include "actor/internal.h"
+
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #ifndef LOOKS_MAX      /* in the simulation nobody lets go meanwhile */
 #define LOOKS_MAX 100u /* about as long as a holder needs */
@@ -22,23 +31,37 @@ static inline void relax(void)
 #endif
 }
 
+static bool lock_try(struct actor *actor)
+{
+	unsigned char seen = 0;
+
+	return atomic_compare_exchange_strong_explicit(&actor->lock, &seen, 1, memory_order_seq_cst,
+						       memory_order_seq_cst);
+}
+
+bool cu_slot_unlock_is_light(void)
+{
+	return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
 void cu_slot_lock_wait(cu_actor_system *sys, uint32_t slot, struct actor *actor)
 {
 	struct lot *lot = &sys->lots[slot % LOTS];
 	unsigned looks;
 
 	for (looks = 0; looks < LOOKS_MAX; looks++) {
-		unsigned char seen = atomic_load_explicit(&actor->lock, memory_order_relaxed);
-
-		if (seen == 0 && atomic_compare_exchange_strong_explicit(&actor->lock, &seen, 1, memory_order_acquire,
-									 memory_order_relaxed))
+		if (atomic_load_explicit(&actor->lock, memory_order_relaxed) == 0 && lock_try(actor))
 			return;
 		relax();
 	}
+	atomic_fetch_add_explicit(&sys->lock_waiters, 1, memory_order_seq_cst);
+	if (sys->light_unlock)
+		(void)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 	pthread_mutex_lock(&lot->mtx);
-	while (atomic_exchange_explicit(&actor->lock, 2, memory_order_acquire) != 0)
+	while (!lock_try(actor))
 		pthread_cond_wait(&lot->cond, &lot->mtx);
 	pthread_mutex_unlock(&lot->mtx);
+	atomic_fetch_sub_explicit(&sys->lock_waiters, 1, memory_order_relaxed);
 }
 
 void cu_slot_lock_wake(cu_actor_system *sys, uint32_t slot)
@@ -97,6 +120,7 @@ static void group_wipe(cu_actor_system *sys, uint32_t slot)
 	struct actor *group = slot_actor(sys, first);
 	uint32_t generation = 0;
 	bool wiped;
+	bool wake;
 	uint32_t i;
 
 	for (i = 0; i < CU_CELLS_GROUP; i++) {
@@ -105,10 +129,12 @@ static void group_wipe(cu_actor_system *sys, uint32_t slot)
 		generation = CU_MAX(generation, group[i].generation);
 	}
 	wiped = group_is_quiet(sys, group) && cu_cells_wipe(&sys->slots, first);
+	/* The addition of nothing is a barrier: what has been wiped counts as let go. */
+	wake = wiped && atomic_fetch_add_explicit(&sys->lock_waiters, 0, memory_order_seq_cst);
 	for (i = 0; i < CU_CELLS_GROUP; i++) {
-		if (wiped)
+		if (wake)
 			cu_slot_lock_wake(sys, first + i);
-		else
+		else if (!wiped)
 			slot_unlock(sys, first + i, &group[i]);
 	}
 	pthread_mutex_lock(&sys->slots_mtx);

@@ -62,6 +62,7 @@ int cu_actor_system_new(const struct cu_actor_system_opts *opts, cu_actor_system
 	/* One tick is taken off, so that a deadline computed at start-up is never one the wheel has passed. */
 	sys->clock_base_ms = cu_now_ms() - 2 * CU_ACTOR_TICK_MS;
 	locks_init(sys);
+	sys->light_unlock = cu_slot_unlock_is_light();
 	/* One block more than needed: a group that is just being given back must not make the system look full. */
 	rc = cu_cells_init(&sys->slots, sizeof(struct actor), sys->slots_max + CU_CELLS_BLOCK);
 	if (rc < 0)

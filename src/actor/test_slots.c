@@ -163,11 +163,45 @@ static void whoever_knocks_while_memory_goes_back_finds_nobody_or_the_right_one(
 	assert_int_equal(atomic_load(&astray), 0);
 }
 
+struct crowd {
+	cu_actor_system *sys;
+	cu_actor_id id;
+};
+
+static void *crowd_in(void *arg)
+{
+	struct crowd *crowd = arg;
+	unsigned i;
+
+	for (i = 0; i < 100000; i++)
+		assert_true(cu_actor_alive(crowd->sys, crowd->id));
+	return NULL;
+}
+
+/* More threads than processors: some lose theirs while they hold the lock, and the others wait for them. */
+static void a_crowd_at_one_actor_gets_through(void **state)
+{
+	const struct cu_actor_system_opts opts = { .manual_clock = true };
+	struct crowd crowd;
+	pthread_t threads[8];
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(cu_actor_system_new(&opts, &crowd.sys), 0);
+	assert_int_equal(cu_actor_start(crowd.sys, &behaviour, &crowd, &crowd.id), 0);
+	for (i = 0; i < CU_ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, crowd_in, &crowd), 0);
+	for (i = 0; i < CU_ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	cu_actor_system_free(&crowd.sys);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_id_from_before_its_memory_went_back_stays_dead),
 		cmocka_unit_test(ended_actors_cost_no_memory),
+		cmocka_unit_test(a_crowd_at_one_actor_gets_through),
 		cmocka_unit_test(whoever_knocks_while_memory_goes_back_finds_nobody_or_the_right_one),
 	};
 

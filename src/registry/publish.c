@@ -50,7 +50,6 @@ struct outcome {
 static void slice_deliver(cu_actor_system *sys, cu_consumer_registry *reg, struct cu_delivery *deliveries, size_t count,
 			  size_t *at, struct cu_actor_call *calls, size_t room, struct outcome *outcome)
 {
-	size_t from = *at;
 	size_t sent = 0;
 	size_t missed;
 	size_t i;
@@ -64,21 +63,19 @@ static void slice_deliver(cu_actor_system *sys, cu_consumer_registry *reg, struc
 		calls[sent].type = CU_MSG_EVENT;
 		calls[sent].payload = delivery->event;
 		calls[sent].ret_reason = &delivery->reason;
+		delivery->status = CU_DELIVERED; /* as nearly all of them will be */
 		sent++;
 	}
-	if (!sent)
-		return;
-	missed = cu_actor_call_many(sys, calls, sent);
+	missed = sent ? cu_actor_call_many(sys, calls, sent) : 0;
 	outcome->missed += missed;
-	sent = 0;
-	for (i = from; i < *at; i++) {
-		struct cu_delivery *delivery = &deliveries[i];
+	for (i = 0; missed; i++) {
+		struct cu_delivery *delivery = CU_CONTAINER_OF(calls[i].ret_reason, struct cu_delivery, reason);
 
-		if (delivery->status != PENDING)
+		if (calls[i].delivered)
 			continue;
-		delivery->status = !missed || calls[sent].delivered ? CU_DELIVERED : missed_status(reg, delivery);
+		delivery->status = missed_status(reg, delivery);
 		outcome->suspended += delivery->status == CU_SUSPENDED;
-		sent++;
+		missed--;
 	}
 }
 
