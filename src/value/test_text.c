@@ -459,6 +459,51 @@ static void a_result_beyond_the_limit_is_refused(void **state)
 	cu_arena_fini(&arena);
 }
 
+/* Each function with every allocation failing in turn: out of memory is said and nothing is lost. */
+static void out_of_memory_is_an_error(void **state)
+{
+	static const char *const prosrcs[] = { "upper",     "initcap", "texticlike",     "citext_eq", "replace_text",
+					       "translate", "btrim",   "text_concat_ws", "repeat",    "chr" };
+	struct cu_collation_desc desc = { 1, "\"x\"", 'c', true, "C.UTF-8", NULL, NULL, "UTF8", NULL };
+	const struct cu_type *text = cu_type_builtin(CU_TEXTOID), *int4 = cu_type_builtin(CU_INT4OID);
+	const struct cu_datum texts_of[3] = { { .len = 4, .bytes = "a\u00e9b" },
+					      { .len = 1, .bytes = "a" },
+					      { .len = 3, .bytes = "\u4e2d" } };
+	struct cu_datum ints_of[2] = { texts_of[0], { .integer = 200 } };
+	const struct cu_type *text_types[3] = { text, text, text }, *int_types[2] = { text, int4 };
+	cu_collation *collation;
+	struct differ d = { .tables = { &cu_functions_text, &cu_functions_like } };
+
+	(void)state;
+	assert_int_equal(cu_collation_new(&desc, &collation), 0);
+	for (size_t i = 0; i < CU_ARRAY_LEN(prosrcs); i++) {
+		bool is_repeat = strcmp(prosrcs[i], "repeat") == 0, is_chr = strcmp(prosrcs[i], "chr") == 0;
+		const struct cu_datum *args = is_repeat ? ints_of : is_chr ? &ints_of[1] : texts_of;
+		cu_function function = differ_find(&d, prosrcs[i]);
+		unsigned failed = 0;
+
+		for (;;) {
+			cu_arena arena = CU_ARENA_INIT;
+			struct cu_value_error err;
+			struct cu_function_call call = { &arena, is_repeat ? int_types : text_types, text, collation,
+							 args,   is_repeat ? 2 : is_chr ? 1 : 3,     &err };
+			struct cu_datum ret;
+			int rc;
+
+			cu_fault_alloc_at(failed + 1);
+			rc = function(&call, &ret);
+			cu_fault_alloc_at(0);
+			cu_arena_fini(&arena);
+			if (rc == 0)
+				break;
+			assert_int_equal(rc, CU_ENOMEM);
+			failed++;
+		}
+		assert_true(failed > 0);
+	}
+	cu_collation_free(&collation);
+}
+
 static void nondeterministic_texts_have_no_key(void **state)
 {
 	struct cu_collation_desc desc = { 1, "\"x\"", 'i', false, "und-u-ks-level2", "1", NULL, "UTF8", NULL };
@@ -491,6 +536,7 @@ int main(void)
 {
 	const struct CMUnitTest alone[] = {
 		cmocka_unit_test(a_result_beyond_the_limit_is_refused),
+		cmocka_unit_test(out_of_memory_is_an_error),
 		cmocka_unit_test(nondeterministic_texts_have_no_key),
 	};
 	const struct CMUnitTest against[] = {
