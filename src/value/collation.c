@@ -477,10 +477,30 @@ int cu_collation_case(const cu_collation *collation, char which, const char *tex
 	return rc ? rc : cu_buf_failed(out) ? CU_ENOMEM : 0;
 }
 
+/* Eight letters at a time; returns the high bits of all bytes seen. In each byte, adding carries into the high bit from
+ * 'A' on, and from behind 'Z' on; one of the two is a capital. Its lower form has one bit more. */
+static uint64_t lower_words(const char *text, size_t len, char *out)
+{
+	const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+	uint64_t seen = 0;
+
+	for (size_t at = 0; at < len; at += sizeof(uint64_t)) {
+		size_t size = CU_MIN(len - at, sizeof(uint64_t));
+		uint64_t word = 0, low, capital;
+
+		memcpy(&word, text + at, size);
+		low = word & ~highs;
+		capital = (low + ones * (0x80 - 'A')) ^ (low + ones * (0x7f - 'Z'));
+		seen |= word;
+		word |= (capital & ~word & highs) >> 2;
+		memcpy(out + at, &word, size);
+	}
+	return seen & highs;
+}
+
 bool cu_collation_lower_ascii(const cu_collation *collation, const char *text, size_t len, char *out)
 {
-	if (collation->letter_case != CASE_ASCII && (!collation->ascii_simple || !is_ascii(text, len)))
+	if (collation->letter_case != CASE_ASCII && !collation->ascii_simple)
 		return false;
-	case_ascii('l', text, len, out);
-	return true;
+	return !lower_words(text, len, out) || collation->letter_case == CASE_ASCII;
 }

@@ -50,7 +50,7 @@ bool cu_collation_equal(const cu_collation *collation, const char *a, size_t a_l
 /* lower(), upper(), initcap(): 'l', 'u', 'i'; appends. 0, CU_ENOMEM; CU_EUNSUPPORTED: cu_collation_why_uncased(). */
 int cu_collation_case(const cu_collation *collation, char which, const char *text, size_t len, cu_buf *out);
 
-/* lower() of a text that needs no more than ASCII's rules, into len bytes at out; false: it does, nothing is written. */
+/* lower() of a text that needs no more than ASCII's rules, into len bytes at out; false: it does. */
 bool cu_collation_lower_ascii(const cu_collation *collation, const char *text, size_t len, char *out);
 
 extern const cu_collation *const cu_collation_c; /* "C" */

@@ -107,30 +107,6 @@ int cu_text_md5_text(const struct cu_function_call *call, struct cu_datum *ret_d
 	return cu_text_return(ret_datum, hex, 32);
 }
 
-static int to_hex(const struct cu_function_call *call, uint64_t value, struct cu_datum *ret_datum)
-{
-	char *hex = cu_arena_alloc(call->arena, 16);
-	size_t at = 16;
-
-	if (!hex)
-		return CU_ENOMEM;
-	do {
-		hex[--at] = "0123456789abcdef"[value & 15];
-		value >>= 4;
-	} while (value);
-	return cu_text_return(ret_datum, hex + at, 16 - at);
-}
-
-int cu_text_to_hex32(const struct cu_function_call *call, struct cu_datum *ret_datum)
-{
-	return to_hex(call, (uint32_t)call->args[0].integer, ret_datum);
-}
-
-int cu_text_to_hex64(const struct cu_function_call *call, struct cu_datum *ret_datum)
-{
-	return to_hex(call, (uint64_t)call->args[0].integer, ret_datum);
-}
-
 int cu_text_quote_literal(const struct cu_function_call *call, struct cu_datum *ret_datum)
 {
 	const struct cu_datum *text = &call->args[0];
@@ -248,24 +224,6 @@ int cu_text_name_bpchar(const struct cu_function_call *call, struct cu_datum *re
 	return 0;
 }
 
-/* A byte above 127 is no text in UTF-8: it is written in octal, as "char" itself is. */
-int cu_text_char_text(const struct cu_function_call *call, struct cu_datum *ret_datum)
-{
-	uint8_t byte = (uint8_t)call->args[0].integer;
-	char *bytes = cu_arena_alloc(call->arena, 4);
-
-	if (!bytes)
-		return CU_ENOMEM;
-	bytes[0] = (char)byte;
-	if (byte < 0x80)
-		return cu_text_return(ret_datum, bytes, byte ? 1 : 0);
-	bytes[0] = '\\';
-	bytes[1] = (char)('0' + (byte >> 6));
-	bytes[2] = (char)('0' + (byte >> 3 & 7));
-	bytes[3] = (char)('0' + (byte & 7));
-	return cu_text_return(ret_datum, bytes, 4);
-}
-
 /* char(1) of a "char": a byte above 127 alone would be no text, so that it is refused. */
 int cu_text_char_bpchar(const struct cu_function_call *call, struct cu_datum *ret_datum)
 {
@@ -275,22 +233,6 @@ int cu_text_char_bpchar(const struct cu_function_call *call, struct cu_datum *re
 		return cu_value_fail(call->err, "0A000", "a \"char\" above 127 cannot become a character here");
 	bytes = cu_arena_copy(call->arena, &byte, 1);
 	return bytes ? cu_text_return(ret_datum, bytes, 1) : CU_ENOMEM;
-}
-
-static bool is_octal(char c)
-{
-	return c >= '0' && c <= '7';
-}
-
-int cu_text_text_char(const struct cu_function_call *call, struct cu_datum *ret_datum)
-{
-	const char *text = call->args[0].bytes;
-	size_t len = call->args[0].len;
-
-	if (len == 4 && text[0] == '\\' && is_octal(text[1]) && is_octal(text[2]) && is_octal(text[3]))
-		return cu_text_return_int(
-			ret_datum, (int8_t)(uint8_t)((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0')));
-	return cu_text_return_int(ret_datum, len ? (int8_t)text[0] : 0);
 }
 
 /* What a cast to char(n) or varchar(n) calls: value, type modifier, whether it was written. */

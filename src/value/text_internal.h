@@ -7,38 +7,34 @@
 #include "value/internal.h"
 #include "value/utf8.h"
 
+/* clang-format off */
+
 /* text_compare.c */
-#define CU_TEXT_COMPARE(X)                                                                                             \
-	X(texteq)                                                                                                      \
-	X(textne)                                                                                                      \
-	X(text_lt) X(text_le) X(text_gt) X(text_ge) X(text_larger) X(text_smaller) X(text_pattern_lt) X(               \
-		text_pattern_le) X(text_pattern_gt) X(text_pattern_ge) X(bpchareq) X(bpcharne) X(bpcharlt) X(bpcharle) \
-		X(bpchargt) X(bpcharge) X(bpchar_larger) X(bpchar_smaller) X(bpchar_pattern_lt) X(bpchar_pattern_le)   \
-			X(bpchar_pattern_gt) X(bpchar_pattern_ge) X(nameeq) X(namene) X(namelt) X(namele) X(namegt)    \
-				X(namege) X(nameeqtext) X(namenetext) X(namelttext) X(nameletext) X(namegttext)        \
-					X(namegetext) X(texteqname) X(textnename) X(textltname) X(textlename)          \
-						X(textgtname) X(textgename) X(citext_eq) X(citext_ne) X(citext_lt)     \
-							X(citext_le) X(citext_gt) X(citext_ge) X(citext_larger)        \
-								X(citext_smaller) X(citext_pattern_lt)                 \
-									X(citext_pattern_le) X(citext_pattern_gt)      \
-										X(citext_pattern_ge)                   \
-											X(text_starts_with)
+#define CU_TEXT_COMPARE(X) \
+	X(texteq) X(textne) X(text_lt) X(text_le) X(text_gt) X(text_ge) X(text_larger) X(text_smaller) \
+	X(text_pattern_lt) X(text_pattern_le) X(text_pattern_gt) X(text_pattern_ge) X(bpchareq) X(bpcharne) \
+	X(bpcharlt) X(bpcharle) X(bpchargt) X(bpcharge) X(bpchar_larger) X(bpchar_smaller) \
+	X(bpchar_pattern_lt) X(bpchar_pattern_le) X(bpchar_pattern_gt) X(bpchar_pattern_ge) X(nameeq) \
+	X(namene) X(namelt) X(namele) X(namegt) X(namege) X(nameeqtext) X(namenetext) X(namelttext) \
+	X(nameletext) X(namegttext) X(namegetext) X(texteqname) X(textnename) X(textltname) X(textlename) \
+	X(textgtname) X(textgename) X(citext_eq) X(citext_ne) X(citext_lt) X(citext_le) X(citext_gt) \
+	X(citext_ge) X(citext_larger) X(citext_smaller) X(citext_pattern_lt) X(citext_pattern_le) \
+	X(citext_pattern_gt) X(citext_pattern_ge) X(text_starts_with)
 
 /* text_edit.c */
-#define CU_TEXT_EDIT(X)                                                                                                \
-	X(textcat)                                                                                                     \
-	X(textlen)                                                                                                     \
-	X(bpcharlen) X(textoctetlen) X(bpcharoctetlen) X(text_substr) X(text_substr_no_len) X(text_left) X(text_right) \
-		X(textoverlay) X(textoverlay_no_len) X(btrim) X(btrim1) X(ltrim) X(ltrim1) X(rtrim) X(rtrim1) X(lpad)  \
-			X(rpad) X(repeat) X(text_reverse) X(textpos) X(replace_text) X(split_part) X(translate)
+#define CU_TEXT_EDIT(X) \
+	X(textcat) X(textlen) X(bpcharlen) X(textoctetlen) X(bpcharoctetlen) X(text_substr) \
+	X(text_substr_no_len) X(text_left) X(text_right) X(textoverlay) X(textoverlay_no_len) X(btrim) \
+	X(btrim1) X(ltrim) X(ltrim1) X(rtrim) X(rtrim1) X(lpad) X(rpad) X(repeat) X(text_reverse) X(textpos) \
+	X(replace_text) X(split_part) X(translate)
 
 /* text_case.c */
-#define CU_TEXT_CASE(X)                                                                                   \
-	X(lower)                                                                                          \
-	X(upper)                                                                                          \
-	X(initcap) X(ascii) X(chr) X(md5_text) X(to_hex32) X(to_hex64) X(quote_literal) X(quote_nullable) \
-		X(text_concat) X(text_concat_ws) X(text_name) X(name_text) X(bpchar_name) X(name_bpchar)  \
-			X(char_bpchar) X(char_text) X(text_char) X(bpchar) X(varchar)
+#define CU_TEXT_CASE(X) \
+	X(lower) X(upper) X(initcap) X(ascii) X(chr) X(md5_text) X(quote_literal) X(quote_nullable) \
+	X(text_concat) X(text_concat_ws) X(text_name) X(name_text) X(bpchar_name) X(name_bpchar) \
+	X(char_bpchar) X(bpchar) X(varchar)
+
+/* clang-format on */
 
 #define CU_TEXT_PROTOTYPE(prosrc) int cu_text_##prosrc(const struct cu_function_call *call, struct cu_datum *ret_datum);
 CU_TEXT_COMPARE(CU_TEXT_PROTOTYPE)
