@@ -248,7 +248,8 @@ struct cu_actor_name {
 
 /* Starts an actor under a name (borrowed): registered before its on_start runs, so of two starts only one happens.
  * CU_EEXIST: already started, *ret_id is the owner's id (the state stays the caller's). CU_ENOTFOUND: unknown scope;
- * CU_EAGAIN: its owners come and go; what claim_name says. Otherwise as cu_actor_start(). A start that fails leaves no entry. */
+ * CU_EAGAIN: its owners come and go; what claim_name says. Otherwise as cu_actor_start(). A start that fails leaves no
+ * entry. */
 int cu_actor_start_named(cu_actor_system *sys, const struct cu_actor_name *name, const struct cu_behaviour *behaviour,
 			 void *state, cu_actor_id *ret_id);
 

@@ -49,6 +49,8 @@ struct world {
 	char removed[4][32];
 	size_t removed_count;
 	void (*in_message)(struct consumer *consumer, cu_actor_id id);
+	void (*in_exit)(struct consumer *consumer);
+	void (*in_removal)(struct world *world);
 };
 
 static int consumer_on_start(struct cu_actor_ctx *ctx, void *state)
@@ -98,6 +100,8 @@ static void consumer_on_exit(struct cu_actor_ctx *ctx, void *state, const struct
 
 	world->exits++;
 	world->last_exit = *reason;
+	if (world->in_exit)
+		world->in_exit(consumer);
 	if (reason->kind == CU_EXIT_SUSPEND && !consumer->keeps_entry)
 		cu_consumer_remove_if(STACK, consumer->handle, cu_actor_self(ctx));
 	free(consumer);
@@ -164,6 +168,8 @@ static void remove_shapes(void *ctx, const char *const *handles, size_t count)
 
 	world->removals++;
 	world->removed_count = count;
+	if (world->in_removal)
+		world->in_removal(world);
 	for (i = 0; i < count && i < CU_ARRAY_LEN(world->removed); i++)
 		snprintf(world->removed[i], sizeof world->removed[i], "%s", handles[i]);
 }
@@ -344,6 +350,57 @@ static void a_dead_id_is_noproc_not_restarted_and_keeps_its_entry(void **state)
 	assert_int_equal(world->started, 0);
 	assert_int_equal(cu_consumer_active_count(STACK), 1);
 	assert_true(cu_consumer_whereis(STACK, "h1") == dead);
+}
+
+static void a_dead_id_is_noproc_even_when_its_shape_is_gone(void **state)
+{
+	struct world *world = *state;
+	struct cu_delivery delivery;
+
+	assert_int_equal(cu_actor_kill(world->sys, consumer_run(world, "gone", MOOD_HANDLE), NULL), 0);
+	assert_int_equal(publish_one(world, "gone", &event_1, &delivery), 1);
+	assert_int_equal(delivery.status, CU_CRASHED);
+	assert_int_equal(delivery.reason.kind, CU_EXIT_NOPROC);
+}
+
+/* Another one has the handle by the time it cleans up. */
+static void successor_comes(struct consumer *consumer)
+{
+	cu_consumer_remove(STACK, consumer->handle);
+	assert_int_equal(cu_consumer_register(STACK, consumer->handle, 99), 0);
+}
+
+static void the_own_clean_up_of_a_suspended_consumer_never_removes_its_successors_entry(void **state)
+{
+	struct world *world = *state;
+	struct cu_exit_reason reason;
+
+	cu_exit_reason_set(&reason, CU_EXIT_SUSPEND, 0, NULL);
+	world->in_exit = successor_comes;
+	assert_int_equal(cu_actor_kill(world->sys, consumer_run(world, "h1", MOOD_HANDLE), &reason), 0);
+	assert_true(cu_consumer_whereis(STACK, "h1") == 99);
+}
+
+static void publish_inside(struct world *world)
+{
+	struct cu_delivery delivery;
+
+	world->in_removal = NULL;
+	cu_consumer_registry_remove(world->reg, "stubborn");
+	assert_int_equal(publish_one(world, "other", &event_2, &delivery), 0);
+}
+
+static void remove_shapes_may_use_the_registry_itself(void **state)
+{
+	struct world *world = *state;
+	struct cu_delivery delivery;
+
+	world->start_mood[0] = MOOD_SUSPEND;
+	world->start_mood[1] = MOOD_SUSPEND;
+	world->in_removal = publish_inside;
+	assert_int_equal(publish_one(world, "stubborn", &event_1, &delivery), 1);
+	assert_int_equal(delivery.status, CU_SHAPE_REMOVED);
+	assert_ptr_equal(world->last_event, &event_2);
 }
 
 static void a_crash_is_its_reason_and_leaves_the_others_alone(void **state)
@@ -539,6 +596,7 @@ static void an_unknown_stack_has_nothing_and_does_no_harm(void **state)
 	assert_int_equal(cu_consumer_active_count("nowhere"), 0);
 	assert_true(cu_consumer_whereis("nowhere", "h1") == CU_ACTOR_NONE);
 	assert_int_equal(cu_consumer_register("nowhere", "h1", 11), CU_ENOTFOUND);
+	assert_false(cu_consumer_register_name("nowhere", "h1", 11));
 	assert_false(cu_consumer_remove_if("nowhere", "h1", 11));
 	cu_consumer_remove("nowhere", "h1");
 	assert_int_equal(cu_consumer_enable_suspend("nowhere", 1, 2), CU_ENOTFOUND);
@@ -797,6 +855,9 @@ int main(void)
 		TEST(two_events_for_a_stubborn_handle_remove_its_shape_once),
 		TEST(two_events_for_one_handle_both_reach_its_one_consumer_in_order),
 		TEST(a_dead_id_is_noproc_not_restarted_and_keeps_its_entry),
+		TEST(a_dead_id_is_noproc_even_when_its_shape_is_gone),
+		TEST(the_own_clean_up_of_a_suspended_consumer_never_removes_its_successors_entry),
+		TEST(remove_shapes_may_use_the_registry_itself),
 		TEST(a_crash_is_its_reason_and_leaves_the_others_alone),
 		TEST(a_clean_up_during_the_event_is_reported_with_its_reason),
 		TEST(an_early_reply_counts_as_delivered_whatever_comes_after),
