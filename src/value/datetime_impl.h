@@ -177,54 +177,53 @@ int cu_return_timetz(const struct cu_function_call *call, struct cu_datum *ret, 
 #define CU_ARG_INT(n) (call->args[n].integer)
 
 /* Every function of cu_functions_datetime; datetime.c makes the table. */
-#define CU_COMPARISONS(X, left, right) \
-	X(left##_eq##right)            \
-	X(left##_ne##right)            \
-	X(left##_lt##right)            \
-	X(left##_le##right)            \
-	X(left##_gt##right)            \
-	X(left##_ge##right)            \
-	X(left##_cmp##right)
-#define CU_DATETIME_FUNCTIONS(X)                                                                                       \
-	CU_COMPARISONS(X, date, )                                                                                      \
-	CU_COMPARISONS(X, date, _timestamp)                                                                            \
-	CU_COMPARISONS(X, date, _timestamptz)                                                                          \
-	CU_COMPARISONS(X, timestamp, )                                                                                 \
-	CU_COMPARISONS(X, timestamp, _date)                                                                            \
-	CU_COMPARISONS(X, timestamp, _timestamptz)                                                                     \
-	CU_COMPARISONS(X, timestamptz, _date)                                                                          \
-	CU_COMPARISONS(X, timestamptz, _timestamp)                                                                     \
-	CU_COMPARISONS(X, time, )                                                                                      \
-	CU_COMPARISONS(X, timetz, )                                                                                    \
-	X(date_larger)                                                                                                 \
-	X(date_smaller) X(time_larger) X(time_smaller) X(timetz_larger) X(timetz_smaller) X(timestamp_larger)          \
-		X(timestamp_smaller) X(overlaps_time) X(overlaps_timetz) X(overlaps_timestamp) X(date_finite)          \
-			X(timestamp_finite) /* date.c */                                                               \
-		X(date_mi) X(date_pli) X(date_mii) X(date_pl_interval) X(date_mi_interval) X(date_timestamp)           \
-			X(date_timestamptz) X(datetime_timestamp) X(datetimetz_timestamptz) X(make_date) /* time.c */  \
-		X(time_interval) X(interval_time) X(time_mi_time) X(time_pl_interval) X(time_mi_interval)              \
-			X(time_timetz) X(time_scale) X(timetz_pl_interval) X(timetz_mi_interval) X(timetz_time)        \
-				X(timetz_scale) X(make_time) X(timetz_izone) X(timetz_zone) /* timestamp.c */          \
-		X(timestamp_date) X(timestamptz_date) X(timestamp_time) X(timestamptz_time) X(timestamptz_timetz)      \
-			X(timestamp_timestamptz) X(timestamptz_timestamp) X(timestamp_scale) X(timestamptz_scale)      \
-				X(timestamp_pl_interval) X(timestamp_mi_interval) X(timestamptz_pl_interval)           \
-					X(timestamptz_mi_interval) X(timestamp_mi) X(timestamp_age) X(timestamptz_age) \
-						X(timestamp_bin) X(timestamptz_bin) X(make_timestamp)                  \
-							X(make_timestamptz) X(float8_timestamptz) X(timestamp_trunc)   \
-								X(timestamptz_trunc)                                   \
-									X(timestamptz_trunc_zone) /* timezone.c */     \
-		X(timestamp_zone) X(timestamptz_zone) X(timestamp_izone) X(timestamptz_izone)     /* extract.c */      \
-		X(extract_date) X(extract_time) X(extract_timetz) X(extract_timestamp) X(extract_timestamptz)          \
-			X(time_part) X(timetz_part) X(timestamp_part) X(timestamptz_part)
+/* clang-format off */
+#define CU_COMPARISONS(X, left, right)                                                                           \
+	X(left##_eq##right) X(left##_ne##right) X(left##_lt##right) X(left##_le##right) X(left##_gt##right)      \
+	X(left##_ge##right) X(left##_cmp##right)
+#define CU_DATETIME_FUNCTIONS(X)                                                                                 \
+	/* datetime.c */                                                                                         \
+	CU_COMPARISONS(X, date, )                                                                                \
+	CU_COMPARISONS(X, date, _timestamp)                                                                      \
+	CU_COMPARISONS(X, date, _timestamptz)                                                                    \
+	CU_COMPARISONS(X, timestamp, )                                                                           \
+	CU_COMPARISONS(X, timestamp, _date)                                                                      \
+	CU_COMPARISONS(X, timestamp, _timestamptz)                                                               \
+	CU_COMPARISONS(X, timestamptz, _date)                                                                    \
+	CU_COMPARISONS(X, timestamptz, _timestamp)                                                               \
+	CU_COMPARISONS(X, time, )                                                                                \
+	CU_COMPARISONS(X, timetz, )                                                                              \
+	X(date_larger) X(date_smaller) X(time_larger) X(time_smaller) X(timetz_larger) X(timetz_smaller)         \
+	X(timestamp_larger) X(timestamp_smaller) X(overlaps_time) X(overlaps_timetz) X(overlaps_timestamp)       \
+	X(date_finite) X(timestamp_finite)                                                                       \
+	/* date.c */                                                                                             \
+	X(date_mi) X(date_pli) X(date_mii) X(date_pl_interval) X(date_mi_interval) X(date_timestamp)             \
+	X(date_timestamptz) X(datetime_timestamp) X(datetimetz_timestamptz) X(make_date)                         \
+	/* time.c */                                                                                             \
+	X(time_interval) X(interval_time) X(time_mi_time) X(time_pl_interval) X(time_mi_interval) X(time_timetz) \
+	X(time_scale) X(timetz_pl_interval) X(timetz_mi_interval) X(timetz_time) X(timetz_scale) X(make_time)    \
+	X(timetz_izone) X(timetz_zone)                                                                           \
+	/* timestamp.c */                                                                                        \
+	X(timestamp_date) X(timestamptz_date) X(timestamp_time) X(timestamptz_time) X(timestamptz_timetz)        \
+	X(timestamp_timestamptz) X(timestamptz_timestamp) X(timestamp_scale) X(timestamptz_scale)                \
+	X(timestamp_pl_interval) X(timestamp_mi_interval) X(timestamptz_pl_interval) X(timestamptz_mi_interval)  \
+	X(timestamp_mi) X(timestamp_age) X(timestamptz_age) X(timestamp_bin) X(timestamptz_bin)                  \
+	X(make_timestamp) X(make_timestamptz) X(float8_timestamptz)                                              \
+	X(timestamp_trunc) X(timestamptz_trunc) X(timestamptz_trunc_zone)                                        \
+	/* timezone.c */                                                                                         \
+	X(timestamp_zone) X(timestamptz_zone) X(timestamp_izone) X(timestamptz_izone)                            \
+	/* extract.c */                                                                                          \
+	X(extract_date) X(extract_time) X(extract_timetz) X(extract_timestamp) X(extract_timestamptz)            \
+	X(time_part) X(timetz_part) X(timestamp_part) X(timestamptz_part)
 /* … and of cu_functions_interval, whose table interval.c makes. */
-#define CU_INTERVAL_FUNCTIONS(X)                                                                            \
-	CU_COMPARISONS(X, interval, )                                                                       \
-	X(interval_larger)                                                                                  \
-	X(interval_smaller) X(interval_finite) X(interval_um) X(interval_pl) X(interval_mi) X(interval_mul) \
-		X(mul_d_interval) X(interval_div) X(interval_justify_hours) X(interval_justify_days)        \
-			X(interval_justify_interval) X(interval_scale) X(interval_trunc)                    \
-				X(make_interval) /* extract.c */                                            \
-		X(extract_interval) X(interval_part)
+#define CU_INTERVAL_FUNCTIONS(X)                                                                                 \
+	CU_COMPARISONS(X, interval, )                                                                            \
+	X(interval_larger) X(interval_smaller) X(interval_finite) X(interval_um) X(interval_pl) X(interval_mi)   \
+	X(interval_mul) X(mul_d_interval) X(interval_div) X(interval_justify_hours) X(interval_justify_days)     \
+	X(interval_justify_interval) X(interval_scale) X(interval_trunc) X(make_interval)                        \
+	/* extract.c */                                                                                          \
+	X(extract_interval) X(interval_part)
+/* clang-format on */
 #define CU_FN_DECLARE(name) CU_FN(name);
 CU_DATETIME_FUNCTIONS(CU_FN_DECLARE)
 CU_INTERVAL_FUNCTIONS(CU_FN_DECLARE)

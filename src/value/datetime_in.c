@@ -1,8 +1,8 @@
 /* datetime_in.c: texts of dates and times.
  *
- * Read are the forms whose meaning no setting changes: what Postgres writes under DateStyle ISO, and ISO 8601. Other
- * forms that Postgres may read are refused (0A000), because to guess would be to be wrong for somebody; what Postgres
- * refuses in these forms is refused with its words.
+ * Read are the forms whose meaning no setting changes: what Postgres writes under DateStyle ISO, ISO 8601, and dates
+ * whose month is a word. Other forms that Postgres may read are refused (0A000), because to guess would be to be wrong
+ * for somebody; what Postgres refuses in these forms is refused with its words.
  */
 #include "value/datetime_impl.h"
 
@@ -21,6 +21,7 @@ struct reader {
 struct read_time {
 	int64_t hour, minute, second;
 	int usec;
+	bool is_half_wrong; /* 13 PM: out of range, which shows last */
 };
 
 struct read_point {
@@ -28,7 +29,6 @@ struct read_point {
 	int64_t timestamp;
 	int year, month, day;
 	struct read_time time;
-	bool has_zone;
 	int zone;
 };
 
@@ -65,17 +65,29 @@ static int read_digits(struct reader *r, int64_t *ret_value)
 	return len;
 }
 
-static bool read_word(struct reader *r, const char *word)
+/* What may stand behind a word; most other characters make it the name of a time zone to Postgres. */
+static bool ends_word(char c, char hyphen)
+{
+	return !c || cu_value_is_space(c) || c == ',' || c == hyphen;
+}
+
+/* hyphen: '-' when one may follow, else 0. */
+static bool read_word_hyphen(struct reader *r, const char *word, char hyphen)
 {
 	size_t len = strlen(word);
 
 	for (size_t i = 0; i < len; i++)
 		if (lower(r->at[i]) != word[i])
 			return false;
-	if (is_alpha(r->at[len]) || is_digit(r->at[len]))
+	if (!ends_word(r->at[len], hyphen))
 		return false;
 	r->at += len;
 	return true;
+}
+
+static bool read_word(struct reader *r, const char *word)
+{
+	return read_word_hyphen(r, word, 0);
 }
 
 /* Of ".123", at the point. As strtod() and then rint() have it: that is how Postgres rounds. */
@@ -127,6 +139,23 @@ static enum outcome read_time(struct reader *r, struct read_time *t)
 	return OK;
 }
 
+/* AM or PM behind a time, which is valid: 12 AM is midnight. */
+static void read_half(struct reader *r, struct read_time *t)
+{
+	struct reader word = *r;
+	bool is_pm;
+
+	skip_space(&word);
+	is_pm = read_word(&word, "pm");
+	if (!is_pm && !read_word(&word, "am"))
+		return;
+	*r = word;
+	if (t->hour > 12)
+		t->is_half_wrong = true;
+	else
+		t->hour = t->hour % 12 + (is_pm ? 12 : 0);
+}
+
 static int64_t time_of(const struct read_time *t)
 {
 	return t->hour * USECS_PER_HOUR + t->minute * USECS_PER_MINUTE + t->second * USECS_PER_SEC + t->usec;
@@ -175,6 +204,64 @@ static enum outcome read_zone(struct reader *r, int *ret_zone)
 	return OK;
 }
 
+/* Names as Postgres has them: three letters, in full, or sept. */
+static bool read_month(struct reader *r, char hyphen, int64_t *ret_month)
+{
+	static const char *const names[] = { "january", "february", "march",     "april",   "may",      "june",
+					     "july",    "august",   "september", "october", "november", "december" };
+
+	for (size_t i = 0; i < CU_ARRAY_LEN(names); i++) {
+		char brief[4] = { names[i][0], names[i][1], names[i][2], 0 };
+
+		if (read_word_hyphen(r, names[i], hyphen) || read_word_hyphen(r, brief, hyphen) ||
+		    (i == 8 && read_word_hyphen(r, "sept", hyphen))) {
+			*ret_month = (int64_t)i + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Blanks, behind at most one comma. */
+static bool skip_gap(struct reader *r)
+{
+	const char *start = r->at;
+
+	r->at += *r->at == ',';
+	skip_space(r);
+	return r->at > start;
+}
+
+/* January 8, 1999; 8 January 1999; 8-Jan-1999; 1999-Jan-08. first: the digits before the word, if any. */
+static enum outcome read_word_date(struct reader *r, int first_len, int64_t first, int64_t ymd[3])
+{
+	bool has_hyphen = first_len && *r->at == '-', year_is_first = first_len > 2;
+	int last_len;
+	int64_t last;
+
+	if (has_hyphen)
+		r->at++;
+	else
+		skip_space(r);
+	if (!read_month(r, has_hyphen ? '-' : 0, &ymd[1]) || (year_is_first && !has_hyphen))
+		return FORM;
+	if (!first_len) {
+		if (!skip_gap(r))
+			return FORM;
+		first_len = read_digits(r, &first);
+	}
+	if (has_hyphen ? *r->at++ != '-' : !skip_gap(r))
+		return FORM;
+	last_len = read_digits(r, &last);
+	ymd[0] = year_is_first ? first : last;
+	ymd[2] = year_is_first ? last : first;
+	if (year_is_first ? first_len != 4 || last_len < 1 || last_len > 2
+			  : last_len != 4 || first_len < 1 || first_len > 2)
+		return FORM;
+	/* The day alone may stand before a point, a colon and so on, which make it something else. */
+	return *r->at && !cu_value_is_space(*r->at) && lower(*r->at) != 't' ? FORM : OK;
+}
+
 /* yyyy-mm-dd, yyyy/mm/dd, yyyymmdd. The year has three digits at least: with fewer, it may not be the year. */
 static enum outcome read_date(struct reader *r, int64_t ymd[3])
 {
@@ -187,6 +274,8 @@ static enum outcome read_date(struct reader *r, int64_t ymd[3])
 		ymd[0] /= 10000;
 		return OK;
 	}
+	if (is_alpha(len ? r->at[1] : delimiter) && (!len || delimiter == '-' || delimiter == ' '))
+		return read_word_date(r, len, ymd[0], ymd);
 	if (len < 3 || (delimiter != '-' && delimiter != '/'))
 		return FORM;
 	r->at++;
@@ -224,15 +313,14 @@ static bool read_special(struct reader *r, struct read_point *p)
 /* A zone, with blanks before it or not, and a "BC" at the end. */
 static enum outcome read_tail(struct reader *r, struct read_point *p, bool zone_may_come, bool *ret_bc)
 {
-	enum outcome rc;
+	enum outcome rc = OK;
 
 	*ret_bc = false;
 	skip_space(r);
 	if (zone_may_come && *r->at && lower(*r->at) != 'b' && lower(*r->at) != 'a') {
 		rc = read_zone(r, &p->zone);
-		if (rc)
-			return rc;
-		p->has_zone = true;
+		if (rc == FORM)
+			return FORM;
 		skip_space(r);
 	}
 	if (read_word(r, "bc"))
@@ -240,7 +328,7 @@ static enum outcome read_tail(struct reader *r, struct read_point *p, bool zone_
 	else
 		read_word(r, "ad");
 	skip_space(r);
-	return *r->at ? FORM : OK;
+	return *r->at ? FORM : rc;
 }
 
 static enum outcome read_point(struct reader *r, struct read_point *p)
@@ -273,6 +361,7 @@ static enum outcome read_point(struct reader *r, struct read_point *p)
 			return rc;
 		if (!time_is_valid(&p->time))
 			time_rc = FIELD_OVERFLOW;
+		read_half(r, &p->time);
 	}
 	rc = read_tail(r, p, has_time, &bc);
 	if (rc == FORM)
@@ -287,7 +376,7 @@ static enum outcome read_point(struct reader *r, struct read_point *p)
 	p->year = bc ? 1 - (int)ymd[0] : (int)ymd[0];
 	p->month = (int)ymd[1];
 	p->day = (int)ymd[2];
-	if (ymd[2] > cu_month_days(p->year, p->month))
+	if (ymd[2] > cu_month_days(p->year, p->month) || p->time.is_half_wrong)
 		return FIELD_OVERFLOW;
 	return OK;
 }
@@ -444,21 +533,29 @@ int cu_timetz_typmod(const struct cu_type *type, int32_t typmod, bool is_explici
 	return 0;
 }
 
-/* A time alone, its zone if it has one; before what Postgres would take from a date, which it may have as well. */
+/* A time alone, and its zone if it has one. Postgres would read over a date as well. */
 static enum outcome read_time_only(struct reader *r, struct read_point *p)
 {
 	enum outcome rc;
-	bool bc;
+	bool bc, is_valid, parts_are_valid;
 
 	memset(p, 0, sizeof *p);
 	skip_space(r);
 	rc = read_time(r, &p->time);
 	if (rc)
 		return rc;
+	/* Minutes and seconds Postgres looks at before the zone, hours behind it. */
+	parts_are_valid = p->time.minute <= 59 && p->time.second <= 60;
+	is_valid = time_is_valid(&p->time);
+	read_half(r, &p->time);
 	rc = read_tail(r, p, true, &bc);
 	if (rc == FORM || bc)
 		return FORM;
-	return time_is_valid(&p->time) ? rc : FIELD_OVERFLOW;
+	if (!parts_are_valid)
+		return FIELD_OVERFLOW;
+	if (rc)
+		return rc;
+	return is_valid && !p->time.is_half_wrong ? OK : FIELD_OVERFLOW;
 }
 
 int cu_time_in(const struct cu_type *type, int32_t typmod, const char *text, size_t len, cu_arena *arena,
