@@ -4,14 +4,16 @@
  * QUEUED without standing in the run queue: the calling thread claims them itself, one after the other. Whoever comes
  * second finds the actor no longer QUEUED and passes on. What is left at the end is being run by somebody else: wait.
  *
- * A large call is cut into shares of 64. The caller takes them from the front; workers with nothing else to do are
- * told of the group and take them from the back. Both count in shares_taken, so they meet in the middle. Taking a share
+ * A large call is cut into shares of 64. The caller takes them from the front; when it sees that they will keep it busy
+ * for a while, workers with nothing else to do are told of the group and take them from the back. Both count in shares_taken, so they meet in the middle. Taking a share
  * claims no actor: whoever needs one of them in the meantime (a behaviour that makes a call itself) runs it. A helper
  * may lose its processor at any moment, so the caller at its end also looks through the shares taken last.
  *
  * What costs time in a large call is fetching actors from memory, so they are asked for a few ahead.
  */
 #include "actor/internal.h"
+
+#include "base/clock.h"
 
 #ifndef SHARE /* the simulation has smaller calls */
 #define SHARE 64u
@@ -189,14 +191,31 @@ bool cu_call_help(struct call_group *group)
 	return true;
 }
 
+/* Waking workers costs the caller some microseconds, and it takes them tens more to arrive: only for what would keep
+ * the caller busy for longer than that, as far as the shares that are done can tell. */
+static bool help_is_wanted(const struct call_group *group, uint64_t started_ns, size_t done)
+{
+	size_t left = shares_count(group) - done;
+
+	return left > 0 && (cu_now_ns() - started_ns) * left / done >= CU_ACTOR_HELP_NS;
+}
+
 static void group_run(struct call_group *group)
 {
+	uint64_t started_ns = cu_now_ns();
+	bool offered = false;
 	size_t share = 0;
 	unsigned i;
 
-	cu_run_queue_offer(group->sys, group);
-	while (share_take(group))
+	while (share_take(group)) {
 		share_run(group, share++);
+		if (!offered && help_is_wanted(group, started_ns, share)) {
+			offered = true;
+			cu_run_queue_offer(group->sys, group);
+		}
+	}
+	if (!offered)
+		return;
 	for (i = 0; i < group->sys->workers && share < shares_count(group); i++)
 		share_run(group, share++);
 	cu_run_queue_withdraw(group->sys, group);
@@ -231,7 +250,7 @@ size_t cu_actor_call_many(cu_actor_system *sys, struct cu_actor_call *calls, siz
 				actor_prefetch(sys, calls[i + AHEAD_ACTORS].id);
 			call_send(sys, &calls[i], &group);
 		}
-		if (sys->workers && count >= CU_ACTOR_HELP_MIN)
+		if (sys->workers && count > SHARE)
 			group_run(&group);
 		else
 			calls_run(sys, calls, count);

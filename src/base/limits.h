@@ -73,7 +73,7 @@
 #define CU_ACTORS_MAX (1024u * 1024) /* living actors of a system, by default: CU_EFULL */
 #define CU_MAILBOX_MAX 1024u         /* waiting sent messages of an actor, by default: CU_EFULL */
 #define CU_ACTOR_RUN_MAX 256u        /* messages a worker handles for one actor while others wait: next turn */
-#define CU_ACTOR_HELP_MIN 256u       /* idle actors in one call_many from which on workers help */
+#define CU_ACTOR_HELP_NS 150000u     /* idle actors that would take one call_many this long alone: workers help */
 #define CU_ACTOR_TICK_MS 100u        /* resolution of the idle timers */
 #define CU_REGISTRY_ENTRIES_MAX (64u * 1024 * 1024) /* consumers in one registry: CU_ENOMEM */
 

@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 
 #define TABLE_RETIRED_MAX 64u /* unlinked entries that may wait for one grace period together */
-#define TABLE_TOGETHER 16u    /* keys that are looked up together */
+#define TABLE_TOGETHER 32u    /* keys that are looked up together */
 
 /* An entry as cu_table_snapshot() gives it. */
 struct table_entry {

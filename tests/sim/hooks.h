@@ -45,8 +45,8 @@ void cu_sim_free(void *ptr);
 #include "base/limits.h"
 #undef CU_ACTOR_RUN_MAX
 #define CU_ACTOR_RUN_MAX 2u
-#undef CU_ACTOR_HELP_MIN
-#define CU_ACTOR_HELP_MIN 2u
+#undef CU_ACTOR_HELP_NS
+#define CU_ACTOR_HELP_NS 0u
 #define SHARE 1u
 #define LOOKS_MAX 2u
 #define WARM_EMPTY_MAX 0
