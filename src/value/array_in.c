@@ -16,7 +16,9 @@ struct raw_elem {
 };
 
 struct reader {
-	const char *text, *at, *end;
+	const char *at, *end;
+	const char
+		*quoted; /* the text as a refusal quotes it: Postgres leaves out the dimensions once it is past them */
 	struct cu_value_error *err;
 	cu_buf elems; /* of struct raw_elem */
 	int ndim;
@@ -26,8 +28,8 @@ struct reader {
 
 static int fail_malformed(const struct reader *r)
 {
-	return cu_value_fail_text(r->err, "22P02", "malformed array literal: \"%s\"", r->text,
-				  (size_t)(r->end - r->text));
+	return cu_value_fail_text(r->err, "22P02", "malformed array literal: \"%s\"", r->quoted,
+				  (size_t)(r->end - r->quoted));
 }
 
 static int fail_ndim(const struct reader *r, int ndim)
@@ -89,11 +91,9 @@ static int read_dimension(struct reader *r)
 	r->at++;
 	if (upper < lower)
 		return cu_value_fail(r->err, "2202E", "upper bound cannot be less than lower bound");
-	if (upper == INT_MAX)
-		return cu_value_fail(r->err, "54000", "array upper bound is too large: %d", upper);
-	if (__builtin_sub_overflow(upper + 1, lower, &size))
-		return cu_value_fail(r->err, "54000", "array size exceeds the maximum allowed (%d)", CU_ARRAY_LEN_MAX);
-	r->dims[r->ndim] = size;
+	if (__builtin_sub_overflow(upper, lower, &size) || size == INT_MAX)
+		size = -2; /* no braces hold so many: malformed */
+	r->dims[r->ndim] = size + 1;
 	r->lbounds[r->ndim] = lower;
 	r->ndim++;
 	return 0;
@@ -207,6 +207,7 @@ static int read_braces(struct reader *r, int *ret_ndim, int *dims)
 static int read_structure(struct reader *r)
 {
 	int ndim, dims[CU_ARRAY_NDIM_MAX], rc;
+	const char *whole = r->at;
 
 	for (;;) {
 		skip_space(r);
@@ -225,9 +226,11 @@ static int read_structure(struct reader *r)
 	}
 	if (!next_is(r, '{'))
 		return fail_malformed(r);
+	r->quoted = r->at;
 	rc = read_braces(r, &ndim, dims);
 	if (rc)
 		return rc;
+	r->quoted = whole;
 	if (r->ndim == 0) {
 		r->ndim = ndim;
 		for (int i = 0; i < ndim; i++) {
@@ -277,7 +280,7 @@ static int read_elem(const struct raw_elem *raw, const struct cu_type *elem, int
 int cu_array_in(const struct cu_type *type, int32_t typmod, const char *text, size_t len, cu_arena *arena,
 		struct cu_datum *ret_datum, struct cu_value_error *err)
 {
-	struct reader r = { .text = text, .at = text, .end = text + len, .err = err, .elems = CU_BUF_INIT };
+	struct reader r = { .quoted = text, .at = text, .end = text + len, .err = err, .elems = CU_BUF_INIT };
 	const struct raw_elem *raw;
 	struct cu_array *array = NULL;
 	struct cu_datum *elems = NULL;
@@ -345,7 +348,7 @@ static void put_bounds(const struct cu_array *array, cu_buf *out)
 	for (int i = 0; i < array->ndim; i++)
 		needed |= array->lbounds[i] != 1;
 	for (int i = 0; needed && i < array->ndim; i++)
-		cu_buf_printf(out, "[%d:%d]", array->lbounds[i], array->lbounds[i] + array->dims[i] - 1);
+		cu_buf_printf(out, "[%d:%d]", array->lbounds[i], array->lbounds[i] + (array->dims[i] - 1));
 	if (needed)
 		cu_buf_putc(out, '=');
 }

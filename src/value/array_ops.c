@@ -195,7 +195,7 @@ static int fail_incompatible(const struct cu_function_call *call)
 
 /* a and b one after the other in an array of this shape. */
 static int join(const struct cu_function_call *call, int ndim, const int *dims, const int *lbounds,
-		const struct cu_array *a, const struct cu_array *b, struct cu_datum *ret_datum)
+		const struct cu_array *a, const struct cu_array *b, struct cu_array **ret_array)
 {
 	struct cu_array *result;
 	struct cu_datum *elems;
@@ -206,14 +206,16 @@ static int join(const struct cu_function_call *call, int ndim, const int *dims, 
 	memcpy(elems, a->elems, a->len * sizeof *elems);
 	memcpy(elems + a->len, b->elems, b->len * sizeof *elems);
 	result->has_nulls = a->has_nulls || b->has_nulls;
-	return return_array(result, ret_datum);
+	*ret_array = result;
+	return 0;
 }
 
 /* Of two arrays that are not empty, the outer has as many dimensions as the inner one or one more. */
 static int array_cat(const struct cu_function_call *call, struct cu_datum *ret_datum)
 {
 	const struct cu_array *a = call->args[0].array, *b = call->args[1].array, *outer, *inner;
-	int dims[CU_ARRAY_NDIM_MAX], shift;
+	int dims[CU_ARRAY_NDIM_MAX], shift, rc;
+	struct cu_array *result;
 
 	if (call->args[0].is_null || call->args[1].is_null) {
 		*ret_datum = call->args[call->args[0].is_null ? 1 : 0];
@@ -232,7 +234,8 @@ static int array_cat(const struct cu_function_call *call, struct cu_datum *ret_d
 			return fail_incompatible(call);
 	if (__builtin_add_overflow(dims[0], shift ? 1 : inner->dims[0], &dims[0]))
 		dims[0] = INT_MAX; /* too many as well */
-	return join(call, outer->ndim, dims, outer->lbounds, a, b, ret_datum);
+	rc = join(call, outer->ndim, dims, outer->lbounds, a, b, &result);
+	return rc ? rc : return_array(result, ret_datum);
 }
 
 static int push_elem(const struct cu_function_call *call, const struct cu_datum *array_arg,
@@ -240,7 +243,8 @@ static int push_elem(const struct cu_function_call *call, const struct cu_datum 
 {
 	const struct cu_array *array = array_arg->is_null ? &cu_array_empty : array_arg->array;
 	struct cu_array one = { .ndim = 1, .dims = { 1 }, .lbounds = { 1 }, .len = 1, .elems = elem_arg };
-	int at, lbound = 1, dim = 1;
+	int at = 1, lbound = 1, dim = 1, rc;
+	struct cu_array *result;
 	bool overflow;
 
 	if (array->ndim > 1)
@@ -254,7 +258,12 @@ static int push_elem(const struct cu_function_call *call, const struct cu_datum 
 			return cu_value_fail(call->err, "22003", "integer out of range");
 	}
 	one.has_nulls = elem_arg->is_null;
-	return join(call, 1, &dim, &lbound, at_end ? array : &one, at_end ? &one : array, ret_datum);
+	/* What is put in front pushes the bound down while the limits are checked; then the array gets its own back. */
+	rc = join(call, 1, &dim, at_end ? &lbound : &at, at_end ? array : &one, at_end ? &one : array, &result);
+	if (rc)
+		return rc;
+	result->lbounds[0] = lbound;
+	return return_array(result, ret_datum);
 }
 
 static int array_append(const struct cu_function_call *call, struct cu_datum *ret_datum)
@@ -282,7 +291,7 @@ static int array_dims(const struct cu_function_call *call, struct cu_datum *ret_
 	if (!array->ndim)
 		return return_null(ret_datum);
 	for (int i = 0; i < array->ndim; i++)
-		cu_buf_printf(&out, "[%d:%d]", array->lbounds[i], array->lbounds[i] + array->dims[i] - 1);
+		cu_buf_printf(&out, "[%d:%d]", array->lbounds[i], array->lbounds[i] + (array->dims[i] - 1));
 	return cu_json_return_text(call, 0, &out, ret_datum);
 }
 
@@ -452,9 +461,8 @@ static int trim_array(const struct cu_function_call *call, struct cu_datum *ret_
 
 	if (count < 0 || count > len)
 		return cu_value_fail(call->err, "2202E", "number of elements to trim must be between 0 and %d", len);
-	if (count == len)
-		return return_array(&cu_array_empty, ret_datum);
-	bound.upper = (int32_t)((int64_t)array->lbounds[0] + len - count - 1);
+	/* At the lowest bound there is this wraps around, and trims nothing, as in Postgres. */
+	bound.upper = (int32_t)(uint32_t)((int64_t)array->lbounds[0] + len - count - 1);
 	rc = cu_array_get_slice(array, &bound, 1, call->arena, &result, call->err);
 	return rc ? rc : return_array(result, ret_datum);
 }

@@ -69,10 +69,10 @@ static inline void differ_sql(struct differ *d, const char *sql)
 	PQclear(result);
 }
 
-static inline void differ_open(struct differ *d, struct pg_cluster *cluster)
+static inline void differ_open_url(struct differ *d, const char *url)
 {
 	memset(d, 0, sizeof *d);
-	d->conn = PQconnectdb(pg_cluster_url(cluster, NULL));
+	d->conn = PQconnectdb(url);
 	if (PQstatus(d->conn) != CONNECTION_OK) {
 		fprintf(stderr, "%s", PQerrorMessage(d->conn));
 		abort();
@@ -85,6 +85,11 @@ static inline void differ_open(struct differ *d, struct pg_cluster *cluster)
 		   "DECLARE r text; BEGIN EXECUTE 'SELECT CASE WHEN v IS NULL THEN ''N'' ELSE format(''V%s'', v) END "
 		   "FROM (SELECT ' || q || ' AS v OFFSET 0) s' INTO r; RETURN r;"
 		   "EXCEPTION WHEN OTHERS THEN RETURN 'E' || SQLSTATE || ' ' || SQLERRM; END $$");
+}
+
+static inline void differ_open(struct differ *d, struct pg_cluster *cluster)
+{
+	differ_open_url(d, pg_cluster_url(cluster, NULL));
 }
 
 static inline void differ_flush(struct differ *d)
