@@ -293,12 +293,240 @@ static void calls_by_stack_id_are_safe_while_the_registry_comes_and_goes(void **
 	arena_free(arena);
 }
 
+/* A consumer that is in the middle of its event until it is let go. */
+struct blocker {
+	pthread_mutex_t mtx;
+	pthread_cond_t cond;
+	unsigned inside;
+	bool released;
+	unsigned noted; /* by a consumer that nobody waits for */
+	atomic_bool returned;
+	cu_actor_system *sys;
+	cu_actor_id ids[3];
+};
+
+static enum cu_verdict blocker_on_message(struct cu_actor_ctx *ctx, void *state, struct cu_message *msg)
+{
+	struct blocker *blocker = state;
+
+	(void)ctx;
+	pthread_mutex_lock(&blocker->mtx);
+	if (msg->type == CU_MSG_EVENT) {
+		blocker->inside++;
+		pthread_cond_broadcast(&blocker->cond);
+		while (!blocker->released)
+			pthread_cond_wait(&blocker->cond, &blocker->mtx);
+	} else {
+		blocker->noted++;
+		pthread_cond_broadcast(&blocker->cond);
+	}
+	pthread_mutex_unlock(&blocker->mtx);
+	return CU_VERDICT_CONTINUE;
+}
+
+static void *broadcast_two(void *arg)
+{
+	struct blocker *blocker = arg;
+	struct cu_delivery both[2] = { { .handle = "h1", .event = arg, .id = blocker->ids[0] },
+				       { .handle = "h2", .event = arg, .id = blocker->ids[1] } };
+
+	assert_int_equal(cu_consumer_broadcast(blocker->sys, both, 2), 1);
+	assert_int_equal(both[0].status, CU_DELIVERED);
+	assert_true(both[0].id == blocker->ids[0]);
+	assert_int_equal(both[1].status, CU_CRASHED);
+	assert_int_equal(both[1].reason.kind, CU_EXIT_KILLED);
+	atomic_store(&blocker->returned, true);
+	return NULL;
+}
+
+static void a_broadcast_waits_for_all_to_handle_it_or_die_and_keeps_no_worker_busy(void **state)
+{
+	static const struct cu_behaviour blocking = { .name = "blocking", .on_message = blocker_on_message };
+	const struct cu_actor_system_opts opts = { .workers = 1, .manual_clock = true };
+	struct blocker blocker = { .mtx = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+	pthread_t caller;
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(cu_actor_system_new(&opts, &blocker.sys), 0);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(cu_actor_start(blocker.sys, &blocking, &blocker, &blocker.ids[i]), 0);
+	assert_int_equal(pthread_create(&caller, NULL, broadcast_two, &blocker), 0);
+	pthread_mutex_lock(&blocker.mtx);
+	while (blocker.inside == 0)
+		pthread_cond_wait(&blocker.cond, &blocker.mtx);
+	pthread_mutex_unlock(&blocker.mtx);
+	/* The caller runs the first one; the second one dies before it has seen its event; the worker is free. */
+	assert_int_equal(cu_actor_kill(blocker.sys, blocker.ids[1], NULL), 0);
+	assert_int_equal(cu_actor_send(blocker.sys, blocker.ids[2], CU_MSG_USER, NULL, NULL), 0);
+	pthread_mutex_lock(&blocker.mtx);
+	while (blocker.noted == 0)
+		pthread_cond_wait(&blocker.cond, &blocker.mtx);
+	assert_false(atomic_load(&blocker.returned));
+	blocker.released = true;
+	pthread_cond_broadcast(&blocker.cond);
+	pthread_mutex_unlock(&blocker.mtx);
+	pthread_join(caller, NULL);
+	assert_true(atomic_load(&blocker.returned));
+	cu_actor_system_free(&blocker.sys);
+}
+
+/* Several stacks, each made, used and destroyed again and again by its own thread, in one actor system. */
+enum { STACKS = 3, STACK_HANDLES = 6 };
+
+struct stack {
+	struct load *load;
+	char id[16];
+	atomic_uint living;
+	unsigned handled; /* calls run on the thread that owns the stack: plain on purpose */
+};
+
+struct load {
+	cu_actor_system *sys;
+	struct stack stacks[STACKS];
+	atomic_uint running;
+};
+
+struct stack_consumer {
+	struct stack *stack;
+	char handle[16];
+};
+
+static enum cu_verdict stack_on_message(struct cu_actor_ctx *ctx, void *state, struct cu_message *msg)
+{
+	struct stack_consumer *consumer = state;
+
+	assert_ptr_equal(msg->payload, consumer->stack); /* never another stack's event */
+	consumer->stack->handled++;
+	if (consumer->stack->handled % 7 == 0)
+		return cu_actor_end(ctx, CU_EXIT_SUSPEND, 0, NULL);
+	return CU_VERDICT_CONTINUE;
+}
+
+static void stack_on_exit(struct cu_actor_ctx *ctx, void *state, const struct cu_exit_reason *reason)
+{
+	struct stack_consumer *consumer = state;
+
+	if (reason->kind == CU_EXIT_SUSPEND)
+		cu_consumer_remove_if(consumer->stack->id, consumer->handle, cu_actor_self(ctx));
+	atomic_fetch_sub(&consumer->stack->living, 1);
+	free(consumer);
+}
+
+static const struct cu_behaviour stack_behaviour = {
+	.name = "stack consumer",
+	.on_message = stack_on_message,
+	.on_exit = stack_on_exit,
+};
+
+static int stack_start_consumer(void *ctx, const char *handle, cu_actor_id *ret_id)
+{
+	struct stack *stack = ctx;
+	struct cu_actor_name name = cu_consumer_name(stack->id, handle);
+	struct stack_consumer *consumer = cu_xzalloc(sizeof *consumer);
+	int rc;
+
+	consumer->stack = stack;
+	snprintf(consumer->handle, sizeof consumer->handle, "%s", handle);
+	atomic_fetch_add(&stack->living, 1);
+	rc = cu_actor_start_named(stack->load->sys, &name, &stack_behaviour, consumer, ret_id);
+	assert_int_equal(rc, 0);
+	return rc;
+}
+
+static void stack_consumer_kill(void *arg, const char *handle, cu_actor_id id)
+{
+	struct stack *stack = arg;
+
+	(void)handle;
+	assert_int_equal(cu_actor_kill(stack->load->sys, id, NULL), 0);
+}
+
+static void stack_live(struct stack *stack)
+{
+	struct cu_consumer_registry_opts opts = { .system = stack->load->sys,
+						  .start_consumer = stack_start_consumer,
+						  .ctx = stack };
+	static const char *const handles[STACK_HANDLES] = { "h0", "h1", "h2", "h3", "h4", "h5" };
+	cu_consumer_registry *reg = NULL;
+	unsigned round, i;
+
+	assert_int_equal(cu_consumer_registry_new(stack->id, &opts, &reg), 0);
+	for (round = 0; round < 5; round++) {
+		struct cu_delivery all[STACK_HANDLES];
+
+		for (i = 0; i < STACK_HANDLES; i++)
+			all[i] = (struct cu_delivery){ .handle = handles[i], .event = stack };
+		assert_int_equal(cu_consumer_registry_publish(reg, all, STACK_HANDLES), 0);
+		assert_int_equal(cu_consumer_active_count(stack->id), STACK_HANDLES);
+		assert_int_equal(atomic_load(&stack->living), STACK_HANDLES);
+	}
+	assert_int_equal(cu_consumer_registry_foreach(reg, stack_consumer_kill, stack), STACK_HANDLES);
+	assert_int_equal(atomic_load(&stack->living), 0);
+	cu_consumer_registry_free(&reg);
+	assert_int_equal(cu_consumer_active_count(stack->id), 0);
+}
+
+static void *stack_main(void *arg)
+{
+	struct stack *stack = arg;
+	unsigned round;
+
+	for (round = 0; round < 150; round++)
+		stack_live(stack);
+	atomic_fetch_sub(&stack->load->running, 1);
+	return NULL;
+}
+
+static void *stacks_look(void *arg)
+{
+	struct load *load = arg;
+	unsigned i = 0;
+
+	while (atomic_load(&load->running)) {
+		const char *id = load->stacks[i++ % STACKS].id;
+
+		(void)cu_actor_alive(load->sys, cu_consumer_whereis(id, "h3"));
+		assert_true(cu_consumer_active_count(id) <= STACK_HANDLES);
+		assert_true(cu_consumer_whereis(id, "nobody") == CU_ACTOR_NONE);
+		(void)cu_consumer_enable_suspend(id, 1000, 2000);
+	}
+	return NULL;
+}
+
+static void stacks_are_made_and_destroyed_under_load_and_know_nothing_of_each_other(void **state)
+{
+	const struct cu_actor_system_opts opts = { .workers = 1, .manual_clock = true };
+	struct load load = { .running = STACKS };
+	pthread_t threads[STACKS + 1];
+	int64_t value;
+	unsigned i;
+
+	(void)state;
+	cu_log_level_max = CU_LOG_ERROR;
+	assert_int_equal(cu_actor_system_new(&opts, &load.sys), 0);
+	for (i = 0; i < STACKS; i++) {
+		load.stacks[i].load = &load;
+		snprintf(load.stacks[i].id, sizeof load.stacks[i].id, "stack-%u", i);
+		assert_int_equal(pthread_create(&threads[i], NULL, stack_main, &load.stacks[i]), 0);
+	}
+	assert_int_equal(pthread_create(&threads[STACKS], NULL, stacks_look, &load), 0);
+	for (i = 0; i <= STACKS; i++)
+		pthread_join(threads[i], NULL);
+	for (i = 0; i < STACKS; i++)
+		assert_false(cu_stack_config_lookup(load.stacks[i].id, CU_CONFIG_HIBERNATE_AFTER, &value));
+	assert_int_equal(cu_actor_system_count(load.sys), 0);
+	cu_actor_system_free(&load.sys);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(of_eight_racing_registrations_exactly_one_wins),
 		cmocka_unit_test(racing_publishers_start_one_consumer_per_handle),
 		cmocka_unit_test(no_event_is_lost_to_a_suspension_that_happens_at_the_same_moment),
+		cmocka_unit_test(a_broadcast_waits_for_all_to_handle_it_or_die_and_keeps_no_worker_busy),
+		cmocka_unit_test(stacks_are_made_and_destroyed_under_load_and_know_nothing_of_each_other),
 		cmocka_unit_test(calls_by_stack_id_are_safe_while_the_registry_comes_and_goes),
 	};
 
