@@ -90,21 +90,25 @@ static bool read_word(struct reader *r, const char *word)
 	return read_word_hyphen(r, word, 0);
 }
 
-/* Of ".123", at the point. As strtod() and then rint() have it: that is how Postgres rounds. */
+/* Of ".123", at the point. As strtod() and then rint() have it: that is how Postgres rounds. Up to six digits there is
+ * nothing to round. */
 static bool read_fraction(struct reader *r, int *ret_usec)
 {
-	char *end;
-	double fraction;
+	const char *end = r->at + 1;
+	int usec = 0;
 
-	if (!is_digit(r->at[1]))
-		return false;
-	for (end = (char *)r->at + 1; is_digit(*end);)
+	while (is_digit(*end))
 		end++;
-	if (*end == 'e' || *end == 'E' || *end == '.')
+	if (end == r->at + 1 || *end == 'e' || *end == 'E' || *end == '.')
 		return false;
-	fraction = strtod(r->at, &end);
+	if (end - r->at <= 7) {
+		for (int i = 1; i <= 6; i++)
+			usec = usec * 10 + (r->at + i < end ? r->at[i] - '0' : 0);
+	} else {
+		usec = (int)rint(strtod(r->at, NULL) * 1e6);
+	}
 	r->at = end;
-	*ret_usec = (int)rint(fraction * 1e6);
+	*ret_usec = usec;
 	return true;
 }
 

@@ -74,7 +74,7 @@ static inline void random_timestamp(struct differ *d, cu_buf *out)
 
 static inline void random_timestamptz(struct differ *d, cu_buf *out)
 {
-	put_ymd(d, out, 294275);
+	put_ymd(d, out, 280000);
 	cu_buf_putc(out, ' ');
 	put_hms(d, out);
 	put_offset(d, out);
@@ -288,6 +288,16 @@ static const struct differ_pool calm_pools[] = {
 	{ CU_FLOAT8OID, float8_calm, CU_ARRAY_LEN(float8_calm), NULL },
 	{ CU_TIMESTAMPOID, timestamp_calm, CU_ARRAY_LEN(timestamp_calm), random_timestamp },
 	{ CU_TIMESTAMPTZOID, timestamp_calm, CU_ARRAY_LEN(timestamp_calm), random_timestamptz },
+};
+/* With NULLs, for functions that are not strict. */
+static const char *const time_nulls[] = { NULL, "10:00:00", "11:00:00", "12:00:00", NULL, "11:30:00" };
+static const char *const timetz_nulls[] = { NULL, "10:00:00+00", "12:00:00+01", "12:00:00-02", NULL, "11:30:00+00" };
+static const char *const timestamp_nulls[] = { NULL, "2020-01-01", "2020-01-02", "infinity", NULL, "2020-01-01 12:00" };
+static const struct differ_pool null_pools[] = {
+	{ CU_TIMEOID, time_nulls, CU_ARRAY_LEN(time_nulls), NULL },
+	{ CU_TIMETZOID, timetz_nulls, CU_ARRAY_LEN(timetz_nulls), NULL },
+	{ CU_TIMESTAMPOID, timestamp_nulls, CU_ARRAY_LEN(timestamp_nulls), NULL },
+	{ CU_TIMESTAMPTZOID, timestamp_nulls, CU_ARRAY_LEN(timestamp_nulls), NULL },
 };
 /* With time zones for texts. */
 static const struct differ_pool zone_pools[] = {

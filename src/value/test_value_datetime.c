@@ -600,6 +600,62 @@ static void zones_of_fixed_offset_are_known(void **state)
 	assert_int_equal(differ_close(&d), 0);
 }
 
+static void overlaps_knows_what_null_leaves_open(void **state)
+{
+	struct differ d;
+
+	(void)state;
+	differ_open_datetime(&d);
+	for (size_t i = 0; i < cu_functions_datetime.len; i++) {
+		const struct cu_function_table one = { &cu_functions_datetime.entries[i], 1 };
+
+		if (strncmp(one.entries->prosrc, "overlaps_", 9) == 0)
+			differ_functions(&d, &one, null_pools, CU_ARRAY_LEN(null_pools), NULL, 1296);
+	}
+	assert_int_equal(differ_close(&d), 0);
+}
+
+static int read_plain(const struct cu_type *type, const char *text, cu_arena *arena, struct cu_datum *ret_datum)
+{
+	const struct cu_repr_ops *ops = type->repr == CU_REPR_TIMETZ ? &cu_repr_ops_timetz : &cu_repr_ops_interval;
+
+	return ops->in(type, -1, text, strlen(text), arena, ret_datum, NULL);
+}
+
+/* With no memory for what they allocate. */
+static void without_memory_there_is_no_value(void **state)
+{
+	static const char *const names[] = { "interval_um", "interval_justify_hours", "interval_justify_days",
+					     "interval_justify_interval" };
+	const struct cu_type *interval = cu_type_builtin(CU_INTERVALOID), *timetz = cu_type_builtin(CU_TIMETZOID);
+	cu_arena arena = CU_ARENA_INIT, none = CU_ARENA_INIT;
+	struct cu_datum datum, zoned, ret;
+	struct differ d = { .tables = { &cu_functions_datetime, &cu_functions_interval } };
+
+	(void)state;
+	assert_int_equal(read_plain(interval, "P1DT30H", &arena, &datum), 0);
+	assert_int_equal(read_plain(timetz, "10:00+02", &arena, &zoned), 0);
+	for (size_t i = 0; i < CU_ARRAY_LEN(names); i++) {
+		struct cu_function_call call = { &none, &interval, interval, NULL, &datum, 1, NULL };
+
+		cu_fault_alloc_at(1);
+		assert_int_equal(differ_find(&d, names[i])(&call, &ret), CU_ENOMEM);
+	}
+	cu_fault_alloc_at(1);
+	assert_int_equal(read_plain(interval, "P1D", &none, &ret), CU_ENOMEM);
+	cu_fault_alloc_at(1);
+	assert_int_equal(read_plain(timetz, "10:00", &none, &ret), CU_ENOMEM);
+	cu_fault_alloc_at(1);
+	ret = datum;
+	assert_int_equal(cu_repr_ops_interval.typmod(interval, 0x7fff << 16 | 3, true, &none, &ret, NULL), CU_ENOMEM);
+	cu_fault_alloc_at(1);
+	ret = zoned;
+	assert_int_equal(cu_repr_ops_timetz.typmod(timetz, 3, true, &none, &ret, NULL), CU_ENOMEM);
+	assert_int_equal(cu_fault_alloc_at(0), 0);
+	cu_arena_fini(&arena);
+	cu_arena_fini(&none);
+}
+
 static void named_zones_are_refused(void **state)
 {
 	static const char *const zones[] = { "Europe/Berlin", "CET", "PST8PDT", "UTC+3", "<+03>-3", "+0530", "", "16" };
@@ -631,6 +687,8 @@ int main(void)
 		cmocka_unit_test(fields_are_extracted_as_postgres_does),
 		cmocka_unit_test(zones_of_fixed_offset_are_known),
 		cmocka_unit_test(named_zones_are_refused),
+		cmocka_unit_test(overlaps_knows_what_null_leaves_open),
+		cmocka_unit_test(without_memory_there_is_no_value),
 	};
 	int failed;
 
