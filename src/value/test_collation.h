@@ -7,6 +7,21 @@
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unicode/ucol.h>
+
+/* Of this machine's root collation. */
+static inline const char *test_icu_version(char version[U_MAX_VERSION_STRING_LENGTH])
+{
+	UErrorCode status = U_ZERO_ERROR;
+	UCollator *collator = ucol_open("und", &status);
+	UVersionInfo info;
+
+	CU_ASSERT(U_SUCCESS(status));
+	ucol_getVersion(collator, info);
+	u_versionToString(info, version);
+	ucol_close(collator);
+	return version;
+}
 
 /* NULL: there is none of that name. */
 static inline cu_collation *test_collation(PGconn *conn, const char *name)
