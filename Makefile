@@ -2,7 +2,7 @@
 # Each is a script in scripts/, so that paths with spaces and signals are handled in one language.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build run test bench fuzz format check docs install clean
+.PHONY: help build run test bench soak fuzz format check docs install clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\): ## /  make \1	/p' Makefile
@@ -23,6 +23,10 @@ bench: ## measure, each figure against its yardstick
 	@scripts/install bench
 	@scripts/build release
 	@exec bench/run
+
+soak: ## random load on actors and registries for SOAK_SECONDS (default 600); SOAK_PRESETS="release tsan"
+	@scripts/install test
+	@exec scripts/soak
 
 fuzz: ## run every fuzz target for FUZZ_SECONDS (default 60)
 	@scripts/install test

@@ -22,3 +22,7 @@ if(NOT CMAKE_C_FLAGS MATCHES "fsanitize=thread|fsanitize=fuzzer")
     set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300)
   endforeach()
 endif()
+
+# make soak: minutes of random load, in any preset; built when it is asked for.
+add_executable(soak EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/soak/soak.c)
+target_link_libraries(soak PRIVATE cu_registry)
