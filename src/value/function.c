@@ -5,9 +5,10 @@
 #include <stdlib.h>
 
 static const struct cu_function_table *const tables[] = {
-	&cu_functions_bool,  &cu_functions_int,  &cu_functions_float,    &cu_functions_numeric,  &cu_functions_uuid,
-	&cu_functions_bytea, &cu_functions_enum, &cu_functions_datetime, &cu_functions_interval, &cu_functions_text,
-	&cu_functions_like,  &cu_functions_json, &cu_functions_jsonb,    &cu_functions_array,
+	&cu_functions_bool,         &cu_functions_int,      &cu_functions_float, &cu_functions_numeric,
+	&cu_functions_numeric_math, &cu_functions_uuid,     &cu_functions_bytea, &cu_functions_enum,
+	&cu_functions_datetime,     &cu_functions_interval, &cu_functions_text,  &cu_functions_like,
+	&cu_functions_json,         &cu_functions_jsonb,    &cu_functions_array,
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

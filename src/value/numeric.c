@@ -632,7 +632,6 @@ static int numeric_int8(CALL)
 #function, function \
 	}
 
-/* Left out: exp, ln, log and power, whose last digit depends on how Postgres gets there. */
 static const struct cu_function_entry numeric_entries[] = {
 	ENTRY(numeric_eq),        ENTRY(numeric_ne),
 	ENTRY(numeric_lt),        ENTRY(numeric_le),

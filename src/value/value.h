@@ -142,8 +142,9 @@ struct cu_function_table {
 	size_t len;
 };
 extern const struct cu_function_table cu_functions_bool, cu_functions_int, cu_functions_float, cu_functions_numeric,
-	cu_functions_uuid, cu_functions_bytea, cu_functions_enum, cu_functions_datetime, cu_functions_interval,
-	cu_functions_text, cu_functions_like, cu_functions_json, cu_functions_jsonb, cu_functions_array;
+	cu_functions_numeric_math, cu_functions_uuid, cu_functions_bytea, cu_functions_enum, cu_functions_datetime,
+	cu_functions_interval, cu_functions_text, cu_functions_like, cu_functions_json, cu_functions_jsonb,
+	cu_functions_array;
 
 /* Text forms. in: what a literal of the type may look like to Postgres with the settings of all our sessions (pg/conn.c):
  * DateStyle ISO, DMY; IntervalStyle iso_8601; time zone UTC; bytea_output hex; extra_float_digits 1. Forms that we do not read although Postgres does fail with sqlstate 0A000. typmod: applied as
