@@ -8,6 +8,8 @@
 #include <limits.h>
 #include <strings.h>
 
+#define TEXT_MAX (1u << 30)
+
 struct raw_elem {
 	const char *start;
 	uint32_t len;
@@ -386,6 +388,9 @@ int cu_array_out(const struct cu_type *type, const struct cu_datum *datum, cu_bu
 		rc = put_elem(type->elem, &array->elems[i], &scratch, out);
 		for (int n = braces_at(array, i + 1); n > 0; n--)
 			cu_buf_putc(out, '}');
+		/* Elements may be shared, so a small array may have a long text; Postgres has no longer ones. */
+		if (out->len > TEXT_MAX)
+			rc = CU_ENOMEM;
 	}
 	cu_buf_fini(&scratch);
 	return rc == 0 && cu_buf_failed(out) ? CU_ENOMEM : rc;

@@ -199,8 +199,13 @@ static int join(const struct cu_function_call *call, int ndim, const int *dims, 
 {
 	struct cu_array *result;
 	struct cu_datum *elems;
-	int rc = cu_array_new(ndim, dims, lbounds, call->arena, &result, &elems, call->err);
+	int rc;
 
+	/* A clause may grow a row's array again and again. */
+	if (((size_t)a->len + b->len) * sizeof *elems > CU_VALUE_RESULT_MAX)
+		return cu_value_fail(call->err, "54000", "array size exceeds the maximum allowed (%d)",
+				     (int)(CU_VALUE_RESULT_MAX / sizeof *elems));
+	rc = cu_array_new(ndim, dims, lbounds, call->arena, &result, &elems, call->err);
 	if (rc)
 		return rc;
 	memcpy(elems, a->elems, a->len * sizeof *elems);
@@ -487,6 +492,8 @@ static int to_text(const struct cu_function_call *call, const struct cu_datum *n
 			cu_buf_append(&out, null_text->bytes, null_text->len);
 		else
 			rc = cu_value_out(call->types[0]->elem, elem, &out);
+		if (rc == 0 && out.len > CU_VALUE_RESULT_MAX)
+			rc = cu_value_fail(call->err, "54000", "requested length too large");
 		any = true;
 	}
 	return cu_json_return_text(call, rc, &out, ret_datum);

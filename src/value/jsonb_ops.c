@@ -211,11 +211,19 @@ static void append_elements(const struct cu_jsonb *jsonb, struct cu_jsonb *resul
 static int jsonb_concat(const struct cu_function_call *call, struct cu_datum *ret_datum)
 {
 	const struct cu_jsonb *a = call->args[0].jsonb, *b = call->args[1].jsonb;
+	bool merge = a->kind == CU_JSONB_OBJECT && b->kind == CU_JSONB_OBJECT;
+	size_t len = merge ? (size_t)a->len + b->len : 0;
 	struct cu_jsonb *result, *elements;
 
-	if (a->kind == CU_JSONB_OBJECT && b->kind == CU_JSONB_OBJECT)
+	if (!merge)
+		len = (size_t)(a->kind == CU_JSONB_ARRAY ? a->len : 1) + (b->kind == CU_JSONB_ARRAY ? b->len : 1);
+	/* A clause may grow a row's value again and again. */
+	if (len * sizeof(struct cu_jsonb_pair) > CU_VALUE_RESULT_MAX)
+		return cu_value_fail(call->err, "54000", "number of jsonb elements exceeds the maximum allowed (%zu)",
+				     CU_VALUE_RESULT_MAX / sizeof(struct cu_jsonb_pair));
+	if (merge)
 		return concat_objects(call, a, b, ret_datum);
-	result = new_array(call->arena, (size_t)CU_MAX(a->len, 1u) + CU_MAX(b->len, 1u), &elements);
+	result = new_array(call->arena, len, &elements);
 	if (!result)
 		return CU_ENOMEM;
 	append_elements(a, result, elements);

@@ -638,6 +638,56 @@ static void order_under_a_collation_is_passed_on(void **state)
 	cu_collation_free(&collation);
 }
 
+/* A call under a collation, against an expression that says COLLATE. */
+static void ask_collated(struct differ *d, const char *sql, const char *prosrc, uint32_t ret, const uint32_t *oids,
+			 const char *const *texts)
+{
+	const struct cu_type *types[2] = { cu_type_builtin(oids[0]), cu_type_builtin(oids[1]) };
+	struct cu_value_error err = { 0 };
+	struct cu_datum args[2], result = { 0 };
+	struct cu_function_call call = { &d->arena, types, cu_type_builtin(ret), d->collation, args, 2, &err };
+	cu_buf ours = CU_BUF_INIT;
+
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(cu_value_in(types[i], -1, texts[i], strlen(texts[i]), &d->arena, &args[i], NULL), 0);
+	differ_put_result(d, call.ret_type, differ_find(d, prosrc)(&call, &result), &result, &err, &ours);
+	differ_expect(d, sql, cu_buf_str(&ours));
+	cu_buf_fini(&ours);
+	cu_arena_reset(&d->arena);
+}
+
+static void elements_that_a_collation_takes_for_equal_are_equal(void **state)
+{
+	static const uint32_t arrays[] = { 1009, 1009 }, element[] = { 1009, CU_TEXTOID },
+			      texts[] = { CU_TEXTOID, CU_TEXTOID };
+	cu_collation *collation;
+	struct differ d;
+
+	(void)state;
+	pg_cluster_sql(cluster, "CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', "
+				"deterministic = false)");
+	open_differ(&d);
+	collation = test_collation(d.conn, "nocase");
+	assert_non_null(collation);
+	d.collation = collation;
+	ask_collated(&d, "'{a,B}'::text[] COLLATE nocase = '{A,b}'::text[]", "array_eq", CU_BOOLOID, arrays,
+		     (const char *[]){ "{a,B}", "{A,b}" });
+	ask_collated(&d, "'{a,B}'::text[] COLLATE nocase = '{A,c}'::text[]", "array_eq", CU_BOOLOID, arrays,
+		     (const char *[]){ "{a,B}", "{A,c}" });
+	ask_collated(&d, "'{a,B}'::text[] COLLATE nocase <= '{A,b}'::text[]", "array_le", CU_BOOLOID, arrays,
+		     (const char *[]){ "{a,B}", "{A,b}" });
+	ask_collated(&d, "'{a,B}'::text[] COLLATE nocase @> '{b}'::text[]", "arraycontains", CU_BOOLOID, arrays,
+		     (const char *[]){ "{a,B}", "{b}" });
+	ask_collated(&d, "array_position('{a,B}'::text[], 'b' COLLATE nocase)", "array_position", CU_INT4OID, element,
+		     (const char *[]){ "{a,B}", "b" });
+	ask_collated(&d, "array_remove('{a,B}'::text[], 'A' COLLATE nocase)", "array_remove", 1009, element,
+		     (const char *[]){ "{a,B}", "A" });
+	ask_collated(&d, "string_to_array('a,B', ',' COLLATE nocase)", "text_to_array", 1009, texts,
+		     (const char *[]){ "a,B", "," });
+	assert_int_equal(differ_close(&d), 0);
+	cu_collation_free(&collation);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -650,6 +700,7 @@ int main(void)
 		cmocka_unit_test(a_modifier_is_applied_to_every_element),
 		cmocka_unit_test(running_out_of_memory_is_told),
 		cmocka_unit_test(order_under_a_collation_is_passed_on),
+		cmocka_unit_test(elements_that_a_collation_takes_for_equal_are_equal),
 	};
 	int failed;
 
