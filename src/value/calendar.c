@@ -104,9 +104,23 @@ void cu_put_usecs(cu_buf *out, int usec)
 	cu_buf_append(out, digits, (size_t)len);
 }
 
+void cu_put_padded(cu_buf *out, int value, int width)
+{
+	char digits[12];
+	int len = 0;
+
+	for (; value || len < width; value /= 10)
+		digits[sizeof digits - (size_t)++len] = (char)('0' + value % 10);
+	cu_buf_append(out, digits + sizeof digits - (size_t)len, (size_t)len);
+}
+
 void cu_put_time_parts(cu_buf *out, int hour, int minute, int second, int usec)
 {
-	cu_buf_printf(out, "%02d:%02d:%02d", hour, minute, second);
+	cu_put_padded(out, hour, 2);
+	cu_buf_putc(out, ':');
+	cu_put_padded(out, minute, 2);
+	cu_buf_putc(out, ':');
+	cu_put_padded(out, second, 2);
 	cu_put_usecs(out, usec);
 }
 

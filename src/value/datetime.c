@@ -26,7 +26,11 @@ static int put_done(const cu_buf *out)
 
 static void put_date(cu_buf *out, int year, int month, int day)
 {
-	cu_buf_printf(out, "%04d-%02d-%02d", year > 0 ? year : 1 - year, month, day);
+	cu_put_padded(out, year > 0 ? year : 1 - year, 4);
+	cu_buf_putc(out, '-');
+	cu_put_padded(out, month, 2);
+	cu_buf_putc(out, '-');
+	cu_put_padded(out, day, 2);
 }
 
 static void put_zone(cu_buf *out, int zone)

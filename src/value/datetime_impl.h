@@ -78,6 +78,7 @@ void cu_timestamp_split(int64_t timestamp, struct cu_parts *ret_parts);
 bool cu_timestamp_join(const struct cu_parts *parts, int zone, int64_t *ret_timestamp);
 int cu_day_of_week(int64_t days); /* 0 = Sunday */
 void cu_iso_week(int64_t days, int *ret_year, int *ret_week);
+void cu_put_padded(cu_buf *out, int value, int width); /* with zeros; value >= 0 */
 void cu_put_time_parts(cu_buf *out, int hour, int minute, int second, int usec);
 void cu_put_usecs(cu_buf *out, int usec); /* ".5", "" for 0 */
 int64_t cu_time_round(int64_t time, int precision);

@@ -9,9 +9,23 @@
 
 static struct pg_cluster *cluster;
 
+/* CU_TEST_CASES: so many times as many random cases; CU_TEST_SEED: others. */
+static unsigned long env_number(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoul(text, NULL, 10) : 1;
+}
+
+static size_t cases(size_t len)
+{
+	return len * env_number("CU_TEST_CASES");
+}
+
 static void differ_open_datetime(struct differ *d)
 {
 	differ_open(d, cluster);
+	d->seed = env_number("CU_TEST_SEED");
 	d->ops[CU_REPR_DATE] = &cu_repr_ops_date;
 	d->ops[CU_REPR_TIME] = &cu_repr_ops_time;
 	d->ops[CU_REPR_TIMETZ] = &cu_repr_ops_timetz;
@@ -366,7 +380,7 @@ static void what_postgres_writes_is_read(void **state)
 			continue;
 		for (size_t i = 0; i < datetime_pools[p].len; i++)
 			assert_true(ask_in(&d, type, datetime_pools[p].texts[i]));
-		for (int i = 0; i < 500; i++) {
+		for (size_t i = 0; i < cases(500); i++) {
 			cu_buf_clear(&text);
 			datetime_pools[p].random(&d, &text);
 			assert_true(ask_in(&d, type, cu_buf_str(&text)));
@@ -389,7 +403,7 @@ static void random_texts_are_never_read_otherwise(void **state)
 
 	(void)state;
 	differ_open_datetime(&d);
-	for (int i = 0; i < 20000; i++) {
+	for (size_t i = 0; i < cases(20000); i++) {
 		cu_buf text = CU_BUF_INIT;
 
 		for (uint64_t n = differ_rand(&d) % 6 + 1; n > 0; n--)
@@ -547,8 +561,8 @@ static void functions_answer_as_postgres_does(void **state)
 			else if (!takes_zone(entry->prosrc))
 				entries[table.len++] = *entry;
 		}
-	differ_functions(&d, &table, datetime_pools, CU_ARRAY_LEN(datetime_pools), NULL, 80);
-	differ_functions(&d, &calm_table, calm_pools, CU_ARRAY_LEN(calm_pools), NULL, 600);
+	differ_functions(&d, &table, datetime_pools, CU_ARRAY_LEN(datetime_pools), NULL, cases(80));
+	differ_functions(&d, &calm_table, calm_pools, CU_ARRAY_LEN(calm_pools), NULL, cases(600));
 	assert_int_equal(differ_close(&d), 0);
 }
 
@@ -567,7 +581,7 @@ static void fields_are_extracted_as_postgres_does(void **state)
 
 		if (strncmp(entry->prosrc, "extract_", 8) == 0 || strstr(entry->prosrc, "_part") ||
 		    (strstr(entry->prosrc, "_trunc") && !takes_zone(entry->prosrc)))
-			differ_functions(&d, &one, datetime_pools, CU_ARRAY_LEN(datetime_pools), NULL, 600);
+			differ_functions(&d, &one, datetime_pools, CU_ARRAY_LEN(datetime_pools), NULL, cases(600));
 	}
 	assert_int_equal(differ_close(&d), 0);
 }
@@ -586,8 +600,8 @@ static void zones_of_fixed_offset_are_known(void **state)
 		if (takes_zone(cu_functions_datetime.entries[i].prosrc) &&
 		    strcmp(cu_functions_datetime.entries[i].prosrc, "timestamptz_trunc_zone") != 0)
 			entries[table.len++] = cu_functions_datetime.entries[i];
-	differ_functions(&d, &table, zone_pools, CU_ARRAY_LEN(zone_pools), NULL, 200);
-	for (int i = 0; i < 300; i++) {
+	differ_functions(&d, &table, zone_pools, CU_ARRAY_LEN(zone_pools), NULL, cases(200));
+	for (size_t i = 0; i < cases(300); i++) {
 		cu_buf text = CU_BUF_INIT;
 		const char *texts[3] = { unit_names[differ_rand(&d) % CU_ARRAY_LEN(unit_names)], NULL,
 					 zone_names[differ_rand(&d) % CU_ARRAY_LEN(zone_names)] };
