@@ -1,0 +1,315 @@
+/* Which collation each operation uses (parse_collate.c), and whether this machine can reproduce it. */
+#include "expr/tree.h"
+
+#include "value/collation.h"
+
+enum strength { NONE, IMPLICIT, CONFLICT, EXPLICIT };
+
+struct state {
+	enum strength strength;
+	const struct cu_collation *collation;
+	int at;
+};
+
+static bool same(const struct cu_collation *a, const struct cu_collation *b)
+{
+	return a == b || cu_collation_desc(a)->oid == cu_collation_desc(b)->oid;
+}
+
+static bool is_default(const struct cu_check *check, const struct cu_collation *collation)
+{
+	return same(collation, check->scope->default_collation);
+}
+
+const struct cu_collation *cu_type_collation(const struct cu_check *check, uint32_t oid)
+{
+	switch (cu_type_info(check, oid).collation) {
+	case 0: return NULL;
+	case 2: return cu_collation_c;
+	default: return check->scope->default_collation;
+	}
+}
+
+static bool merge(struct cu_check *check, struct state *state, const struct cu_node *node)
+{
+	enum strength strength = (enum strength)node->strength;
+
+	if (strength > state->strength) {
+		*state = (struct state){ strength, node->collation, node->at };
+		return true;
+	}
+	if (strength < state->strength || strength == NONE || strength == CONFLICT)
+		return true;
+	if (same(node->collation, state->collation))
+		return true;
+	if (strength == EXPLICIT) {
+		cu_check_fail(check, "42P21", node->at, "collation mismatch between explicit collations %s and %s",
+			      cu_collation_desc(state->collation)->name, cu_collation_desc(node->collation)->name);
+		return false;
+	}
+	if (is_default(check, state->collation))
+		state->collation = node->collation;
+	else if (!is_default(check, node->collation))
+		state->strength = CONFLICT;
+	return true;
+}
+
+static void settle(struct cu_check *check, struct cu_node *node, const struct state *state)
+{
+	const struct cu_collation *of_type = cu_type_collation(check, node->type);
+
+	node->conflict = state->strength == CONFLICT;
+	node->input = node->conflict || state->strength == NONE ? NULL : state->collation;
+	if (of_type == NULL) {
+		node->strength = NONE;
+		node->collation = NULL;
+	} else if (state->strength > NONE) {
+		node->strength = (uint8_t)state->strength;
+		node->collation = state->strength == CONFLICT ? NULL : state->collation;
+	} else {
+		node->strength = IMPLICIT;
+		node->collation = of_type;
+	}
+}
+
+/* What a function does with text that hangs on the collation. */
+enum need { NEED_NOTHING, NEED_EQUAL, NEED_BYTES, NEED_ORDER, NEED_CASE };
+
+static enum need need_of(const char *prosrc)
+{
+	static const struct {
+		const char *prosrc;
+		enum need need;
+	} needs[] = {
+		{ "texteq", NEED_EQUAL },
+		{ "textne", NEED_EQUAL },
+		{ "bpchareq", NEED_EQUAL },
+		{ "bpcharne", NEED_EQUAL },
+		{ "nameeqtext", NEED_EQUAL },
+		{ "texteqname", NEED_EQUAL },
+		{ "namenetext", NEED_EQUAL },
+		{ "textnename", NEED_EQUAL },
+		{ "array_eq", NEED_EQUAL },
+		{ "array_ne", NEED_EQUAL },
+		{ "arraycontains", NEED_EQUAL },
+		{ "arraycontained", NEED_EQUAL },
+		{ "arrayoverlap", NEED_EQUAL },
+		{ "array_remove", NEED_EQUAL },
+		{ "array_replace", NEED_EQUAL },
+		{ "array_position", NEED_EQUAL },
+		{ "array_positions", NEED_EQUAL },
+		{ "array_position_start", NEED_EQUAL },
+		{ "textlike", NEED_BYTES },
+		{ "textnlike", NEED_BYTES },
+		{ "bpcharlike", NEED_BYTES },
+		{ "bpcharnlike", NEED_BYTES },
+		{ "namelike", NEED_BYTES },
+		{ "namenlike", NEED_BYTES },
+		{ "text_starts_with", NEED_BYTES },
+		{ "textpos", NEED_BYTES },
+		{ "split_part", NEED_BYTES },
+		{ "replace_text", NEED_BYTES },
+		{ "text_to_array", NEED_BYTES },
+		{ "text_to_array_null", NEED_BYTES },
+		{ "text_lt", NEED_ORDER },
+		{ "text_le", NEED_ORDER },
+		{ "text_gt", NEED_ORDER },
+		{ "text_ge", NEED_ORDER },
+		{ "text_larger", NEED_ORDER },
+		{ "text_smaller", NEED_ORDER },
+		{ "bttextcmp", NEED_ORDER },
+		{ "bpcharlt", NEED_ORDER },
+		{ "bpcharle", NEED_ORDER },
+		{ "bpchargt", NEED_ORDER },
+		{ "bpcharge", NEED_ORDER },
+		{ "bpcharcmp", NEED_ORDER },
+		{ "bpchar_larger", NEED_ORDER },
+		{ "bpchar_smaller", NEED_ORDER },
+		{ "namelt", NEED_ORDER },
+		{ "namele", NEED_ORDER },
+		{ "namegt", NEED_ORDER },
+		{ "namege", NEED_ORDER },
+		{ "namelttext", NEED_ORDER },
+		{ "nameletext", NEED_ORDER },
+		{ "namegttext", NEED_ORDER },
+		{ "namegetext", NEED_ORDER },
+		{ "textltname", NEED_ORDER },
+		{ "textlename", NEED_ORDER },
+		{ "textgtname", NEED_ORDER },
+		{ "textgename", NEED_ORDER },
+		{ "btnamecmp", NEED_ORDER },
+		{ "btnametextcmp", NEED_ORDER },
+		{ "bttextnamecmp", NEED_ORDER },
+		{ "array_lt", NEED_ORDER },
+		{ "array_le", NEED_ORDER },
+		{ "array_gt", NEED_ORDER },
+		{ "array_ge", NEED_ORDER },
+		{ "btarraycmp", NEED_ORDER },
+		{ "array_larger", NEED_ORDER },
+		{ "array_smaller", NEED_ORDER },
+		{ "jsonb_lt", NEED_ORDER },
+		{ "jsonb_le", NEED_ORDER },
+		{ "jsonb_gt", NEED_ORDER },
+		{ "jsonb_ge", NEED_ORDER },
+		{ "jsonb_cmp", NEED_ORDER },
+		{ "lower", NEED_CASE },
+		{ "upper", NEED_CASE },
+		{ "initcap", NEED_CASE },
+		{ "texticlike", NEED_CASE },
+		{ "texticnlike", NEED_CASE },
+		{ "bpchariclike", NEED_CASE },
+		{ "bpcharicnlike", NEED_CASE },
+		{ "nameiclike", NEED_CASE },
+		{ "nameicnlike", NEED_CASE },
+		{ "textregexeq", NEED_CASE },
+		{ "textregexne", NEED_CASE },
+		{ "texticregexeq", NEED_CASE },
+		{ "texticregexne", NEED_CASE },
+	};
+
+	/* citext is lower() on both sides, under the default collation. */
+	if (strncmp(prosrc, "citext", 6) == 0)
+		return NEED_CASE;
+	for (size_t i = 0; i < CU_ARRAY_LEN(needs); i++) {
+		if (strcmp(needs[i].prosrc, prosrc) == 0)
+			return needs[i].need;
+	}
+	return NEED_NOTHING;
+}
+
+static bool check_need(struct cu_check *check, const struct cu_node *node, enum need need,
+		       const struct cu_collation *collation)
+{
+	const char *why = NULL;
+
+	if (need == NEED_NOTHING)
+		return true;
+	if (node->conflict && need != NEED_BYTES) {
+		cu_check_fail(check, "42P22", -1, "could not determine which collation to use for string comparison");
+		return false;
+	}
+	if (collation == NULL)
+		return true;
+	switch (need) {
+	case NEED_BYTES:
+		if (!cu_collation_desc(collation)->deterministic)
+			why = "nondeterministic collations are not supported for LIKE and substring searches";
+		break;
+	case NEED_EQUAL:
+		if (!cu_collation_desc(collation)->deterministic)
+			why = cu_collation_why_unordered(collation);
+		break;
+	case NEED_ORDER: why = cu_collation_why_unordered(collation); break;
+	default: why = cu_collation_why_uncased(collation); break;
+	}
+	if (why == NULL)
+		return true;
+	cu_check_fail(check, "0A000", node->own_at, "%s", why);
+	return false;
+}
+
+static bool uses_jsonb(const struct cu_check *check, const struct cu_node *node)
+{
+	for (unsigned i = 0; i < node->args_len; i++) {
+		struct cu_tinfo info = cu_type_info(check, node->args[i]->type);
+
+		if (info.oid == CU_JSONBOID || info.elem == CU_JSONBOID)
+			return true;
+	}
+	return false;
+}
+
+static bool check_needs(struct cu_check *check, const struct cu_node *node)
+{
+	const struct cu_collation *collation = node->input;
+	enum need need = NEED_NOTHING;
+
+	if (node->kind == CU_NODE_MINMAX) {
+		/* By the order of the type, where text is involved. */
+		need = collation != NULL || node->conflict || uses_jsonb(check, node) ? NEED_ORDER : NEED_NOTHING;
+		if (cu_type_info(check, node->type).type->citext)
+			need = NEED_CASE;
+	} else if (node->proc != NULL) {
+		need = need_of(cu_catalog_string(node->proc->prosrc));
+	}
+	if (collation == NULL && need == NEED_ORDER && uses_jsonb(check, node))
+		collation = check->scope->default_collation;
+	if (need == NEED_CASE && node->proc != NULL && strncmp(cu_catalog_string(node->proc->prosrc), "citext", 6) == 0)
+		collation = check->scope->default_collation;
+	return check_need(check, node, need, collation);
+}
+
+static bool collate_args(struct cu_check *check, struct cu_node *node, struct state *state)
+{
+	for (unsigned i = 0; i < node->args_len; i++) {
+		if (node->args[i] == NULL)
+			continue;
+		if (!cu_collate(check, node->args[i]) || !merge(check, state, node->args[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool collate_case(struct cu_check *check, struct cu_node *node, struct state *state)
+{
+	for (unsigned i = 0; i < node->args_len; i++) {
+		bool is_result = i + 1 == node->args_len || (i >= node->sub && (i - node->sub) % 2 == 1);
+
+		if (!cu_collate(check, node->args[i]))
+			return false;
+		if (is_result && !merge(check, state, node->args[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool collate_node(struct cu_check *check, struct cu_node *node)
+{
+	struct state state = { NONE, NULL, node->at };
+	const struct cu_node *arg;
+
+	switch (node->kind) {
+	case CU_NODE_COLUMN: node->strength = node->collation != NULL ? IMPLICIT : NONE; return true;
+	case CU_NODE_CONST: settle(check, node, &state); return true;
+	case CU_NODE_SLOT:
+		/* Of a CASE's arg, or of an array, both of which have been looked at before. */
+		arg = node->ref->args[0];
+		node->collation = cu_type_collation(check, node->type) != NULL ? arg->collation : NULL;
+		node->strength = node->collation != NULL ? IMPLICIT : NONE;
+		return true;
+	case CU_NODE_COLLATE:
+		if (!cu_collate(check, node->args[0]))
+			return false;
+		node->strength = EXPLICIT;
+		return true;
+	case CU_NODE_CASE:
+		if (!collate_case(check, node, &state))
+			return false;
+		break;
+	case CU_NODE_ELEMENT:
+	case CU_NODE_SLICE:
+	case CU_NODE_MAP:
+		/* Subscripts have no say. */
+		for (unsigned i = 0; i < node->args_len; i++) {
+			if (node->args[i] != NULL && !cu_collate(check, node->args[i]))
+				return false;
+		}
+		if (!merge(check, &state, node->args[0]))
+			return false;
+		break;
+	default:
+		if (!collate_args(check, node, &state))
+			return false;
+		break;
+	}
+	settle(check, node, &state);
+	return check_needs(check, node);
+}
+
+bool cu_collate(struct cu_check *check, struct cu_node *node)
+{
+	if (node->collated)
+		return true;
+	node->collated = true;
+	return collate_node(check, node);
+}

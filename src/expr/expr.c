@@ -1,0 +1,322 @@
+/* A clause from its text to its program; what is kept of it afterwards. */
+#include "expr/conditions.h"
+#include "expr/program.h"
+
+#include "base/limits.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* A parser's and the checker's stack frames are some 2 KiB for each level (more with sanitizers). Clauses up to LEVELS_HERE are
+ * handled on the caller's stack, deeper ones on one of their own. */
+#define LEVELS_HERE 48u
+#define DEEP_STACK_BYTES (32u * 1024 * 1024)
+
+struct cu_expr {
+	int refs; /* atomic */
+	cu_expr_scope *scope;
+	cu_program *program;
+	const struct cu_datum *consts;
+	const struct cu_const_set *sets;
+	size_t sets_len;
+	const struct cu_conditions *conditions;
+	char *sql;
+	uint32_t sql_len;
+	uint16_t columns_len;
+	bool is_constant, constant;
+	cu_arena arena; /* constants, sets, conditions, columns */
+	const uint16_t *columns;
+};
+
+struct job {
+	cu_expr_scope *scope;
+	const char *text;
+	size_t len;
+	const struct cu_expr_param *params;
+	size_t params_len;
+	struct cu_expr_error *err;
+	struct cu_expr *expr;
+	int rc;
+};
+
+static int check_params(const struct cu_expr_param *params, size_t params_len, struct cu_expr_error *err)
+{
+	size_t bytes = 0;
+
+	if (params_len > UINT16_MAX)
+		return cu_expr_fail(err, "54000", 0, "there are more than %u parameters", UINT16_MAX);
+	for (size_t i = 0; i < params_len; i++)
+		bytes += params[i].text == NULL ? 0 : params[i].len;
+	if (bytes > CU_WHERE_BYTES_MAX)
+		return cu_expr_fail(err, "54000", 0, "the where clause's parameters are longer than %u bytes",
+				    CU_WHERE_BYTES_MAX);
+	return 0;
+}
+
+/* Which columns the program reads. */
+static int columns_find(struct cu_expr *expr)
+{
+	const cu_program *program = expr->program;
+	size_t len = expr->scope->columns_len, n = 0;
+	uint8_t *used = cu_try_zalloc(len + 1);
+	uint16_t *columns;
+
+	if (used == NULL)
+		return CU_ENOMEM;
+	for (uint32_t i = 0; i < program->steps_len; i++) {
+		if (program->steps[i].op == CU_STEP_COLUMN && !used[program->steps[i].n]++)
+			n++;
+	}
+	columns = cu_arena_alloc(&expr->arena, n * sizeof *columns);
+	if (columns != NULL) {
+		n = 0;
+		for (size_t i = 0; i < len; i++) {
+			if (used[i])
+				columns[n++] = (uint16_t)i;
+		}
+		expr->columns = columns;
+		expr->columns_len = (uint16_t)n;
+	}
+	free(used);
+	return columns == NULL ? CU_ENOMEM : 0;
+}
+
+/* The constants, out of the check's large arena into the expr's small one: by way of their text, which is exact. */
+static int consts_keep(struct cu_expr *expr, const struct cu_datum *consts)
+{
+	uint32_t len = expr->program->consts_len;
+	struct cu_datum *kept = cu_arena_alloc(&expr->arena, len * sizeof *kept);
+	int rc = kept == NULL ? CU_ENOMEM : 0;
+
+	for (uint32_t i = 0; rc == 0 && i < len; i++)
+		rc = cu_datum_keep(expr->program->const_types[i], &consts[i], &expr->arena, &kept[i]);
+	expr->consts = kept;
+	return rc;
+}
+
+static int expr_keep(struct cu_check *check, struct cu_node *node, struct cu_expr *expr)
+{
+	const struct cu_datum *consts;
+	cu_buf sql = CU_BUF_INIT;
+	size_t sql_len;
+	int rc;
+
+	expr->program = cu_program_new(check, node, &consts);
+	if (expr->program == NULL)
+		return check->rc;
+	rc = cu_deparse(check->scope, node, &sql);
+	if (rc < 0)
+		goto out;
+	expr->sql = cu_buf_steal(&sql, &sql_len);
+	rc = CU_ENOMEM;
+	if (expr->sql == NULL)
+		goto out;
+	expr->sql_len = (uint32_t)sql_len;
+	expr->arena.block_size = 256;
+	rc = consts_keep(expr, consts);
+	if (rc < 0)
+		goto out;
+	rc = cu_const_sets_new(expr->program, expr->consts, &expr->arena, &expr->sets, &expr->sets_len);
+	if (rc < 0)
+		goto out;
+	rc = columns_find(expr);
+	if (rc < 0)
+		goto out;
+	rc = cu_conditions_new(check, node, &expr->arena, &expr->conditions);
+	if (rc < 0)
+		goto out;
+	if (node->kind == CU_NODE_CONST) {
+		expr->is_constant = true;
+		expr->constant = !node->value.is_null && node->value.boolean;
+	}
+out:
+	if (rc == CU_ETOOBIG)
+		rc = cu_expr_fail(check->err, "54001", 0, "the where clause has more than %u parts",
+				  CU_WHERE_NODES_MAX);
+	cu_buf_fini(&sql);
+	return rc;
+}
+
+static int expr_check(struct cu_check *check, const struct cu_parsed *parsed, struct cu_expr *expr)
+{
+	struct cu_node *node = cu_check_expr(check, parsed->clause);
+
+	if (node == NULL)
+		return check->rc;
+	node = cu_check_boolean(check, node, "WHERE");
+	if (node == NULL)
+		return check->rc;
+	for (size_t i = 0; i < check->params_len; i++) {
+		if (check->param_types[i] == CU_UNKNOWNOID && check->param_used[i])
+			return cu_expr_fail(check->err, "42P18", 0, "could not determine data type of parameter $%zu",
+					    i + 1);
+	}
+	if (!cu_collate(check, node))
+		return check->rc;
+	node = cu_fold(check, node);
+	if (node == NULL)
+		return check->rc;
+	return expr_keep(check, node, expr);
+}
+
+static void job_run(struct job *job)
+{
+	cu_arena arena = CU_ARENA_INIT;
+	struct cu_check check = {
+		.arena = &arena,
+		.scope = job->scope,
+		.err = job->err,
+		.text = job->text,
+		.text_len = job->len,
+		.params = job->params,
+		.params_len = job->params_len,
+	};
+	struct cu_parsed parsed = { 0 };
+
+	job->rc = cu_parse(job->text, job->len, &parsed, job->err);
+	if (job->rc < 0)
+		goto out;
+	check.param_types = cu_check_alloc(&check, (job->params_len + 1) * sizeof *check.param_types);
+	check.param_used = cu_check_alloc(&check, job->params_len + 1);
+	job->rc = CU_ENOMEM;
+	if (check.param_types == NULL || check.param_used == NULL)
+		goto out;
+	for (size_t i = 0; i < job->params_len; i++)
+		check.param_types[i] = CU_UNKNOWNOID;
+	job->rc = expr_check(&check, &parsed, job->expr);
+out:
+	cu_parsed_free(&parsed);
+	cu_arena_fini(&arena);
+}
+
+static void *job_thread(void *arg)
+{
+	job_run(arg);
+	return NULL;
+}
+
+static void job_run_deep(struct job *job)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, DEEP_STACK_BYTES);
+	if (pthread_create(&thread, &attr, job_thread, job) == 0)
+		pthread_join(thread, NULL);
+	else
+		job->rc = CU_ENOMEM;
+	pthread_attr_destroy(&attr);
+}
+
+int cu_expr_new(cu_expr_scope *scope, const char *text, size_t len, const struct cu_expr_param *params,
+		size_t params_len, cu_expr **ret_expr, struct cu_expr_error *err)
+{
+	struct job job = { scope, text, len, params, params_len, err, NULL, 0 };
+	unsigned levels = 0;
+	int rc;
+
+	rc = check_params(params, params_len, err);
+	if (rc < 0)
+		return rc;
+	rc = cu_parse_measure(text, len, &levels, err);
+	if (rc < 0)
+		return rc;
+	job.expr = cu_try_zalloc(sizeof *job.expr);
+	if (job.expr == NULL)
+		return CU_ENOMEM;
+	job.expr->refs = 1;
+	job.expr->scope = cu_expr_scope_ref(scope);
+	if (levels <= LEVELS_HERE)
+		job_run(&job);
+	else
+		job_run_deep(&job);
+	if (job.rc < 0) {
+		cu_expr_unref(&job.expr);
+		return job.rc;
+	}
+	*ret_expr = job.expr;
+	return 0;
+}
+
+cu_expr *cu_expr_ref(cu_expr *expr)
+{
+	__atomic_fetch_add(&expr->refs, 1, __ATOMIC_RELAXED);
+	return expr;
+}
+
+void cu_expr_unref(cu_expr **ref)
+{
+	struct cu_expr *expr = *ref;
+
+	*ref = NULL;
+	if (expr == NULL || __atomic_sub_fetch(&expr->refs, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	cu_program_unref(&expr->program);
+	cu_expr_scope_unref(&expr->scope);
+	cu_arena_fini(&expr->arena);
+	free(expr->sql);
+	free(expr);
+}
+
+int cu_expr_put_sql(const cu_expr *expr, cu_buf *out)
+{
+	cu_buf_append(out, expr->sql, expr->sql_len);
+	return cu_buf_failed(out) ? CU_ENOMEM : 0;
+}
+
+const uint16_t *cu_expr_columns(const cu_expr *expr, size_t *ret_len)
+{
+	*ret_len = expr->columns_len;
+	return expr->columns;
+}
+
+bool cu_expr_is_constant(const cu_expr *expr, bool *ret_value)
+{
+	if (expr->is_constant)
+		*ret_value = expr->constant;
+	return expr->is_constant;
+}
+
+const struct cu_conditions *cu_expr_conditions(const cu_expr *expr)
+{
+	return expr->conditions;
+}
+
+cu_program *cu_expr_program(const cu_expr *expr)
+{
+	return expr->program;
+}
+
+void cu_expr_use_program(cu_expr *expr, cu_program *program)
+{
+	CU_ASSERT(cu_program_equal(expr->program, program));
+	cu_program_ref(program);
+	cu_program_unref(&expr->program);
+	expr->program = program;
+}
+
+enum cu_truth cu_expr_eval(const cu_expr *expr, struct cu_expr_row *row, struct cu_value_error *err)
+{
+	struct cu_run run = {
+		.program = expr->program,
+		.consts = expr->consts,
+		.sets = expr->sets,
+		.sets_len = expr->sets_len,
+		.row = row,
+		.arena = &row->work,
+		.err = err,
+	};
+	struct cu_datum value;
+	int rc;
+
+	CU_ASSERT(row->scope == expr->scope);
+	if (row->work.total)
+		cu_arena_reset(&row->work);
+	rc = cu_program_run(&run, &value);
+	if (rc == CU_ENOMEM)
+		cu_value_fail(err, "53200", "out of memory");
+	if (rc < 0)
+		return CU_FAILED;
+	return value.is_null ? CU_UNKNOWN : value.boolean ? CU_TRUE : CU_FALSE;
+}

@@ -1,0 +1,367 @@
+/* Constant folding as the planner does it (eval_const_expressions): the same parts are computed beforehand, in the same order, and an
+ * error there is an error of the clause, whatever the rows. What hangs on settings (stable) is left to the rows, as in Postgres. */
+#include "expr/program.h"
+
+#include "value/array.h"
+
+static struct cu_node *bool_const(struct cu_check *check, bool is_null, bool value, int at)
+{
+	return cu_node_const(check, CU_BOOLOID, -1, (struct cu_datum){ .is_null = is_null, .boolean = value }, at);
+}
+
+/* The constant under COLLATE, which no longer matters to it. */
+static const struct cu_node *as_const(const struct cu_node *node)
+{
+	while (node != NULL && node->kind == CU_NODE_COLLATE)
+		node = node->args[0];
+	return node != NULL && node->kind == CU_NODE_CONST ? node : NULL;
+}
+
+/* A constant that took the place of node: keeps its collation where reading the text again would not find it. */
+static struct cu_node *replaced(struct cu_check *check, const struct cu_node *node, struct cu_datum value)
+{
+	struct cu_node *constant = cu_node_const(check, node->type, node->typmod, value, node->at), *collate;
+
+	if (constant == NULL)
+		return NULL;
+	constant->collation = cu_type_collation(check, node->type);
+	constant->strength = constant->collation != NULL;
+	constant->collated = true;
+	constant->folded = constant;
+	if (node->collation == NULL || node->collation == constant->collation)
+		return constant;
+	collate = cu_node_new(check, CU_NODE_COLLATE, node->type, node->at, 1);
+	if (collate == NULL)
+		return NULL;
+	collate->args[0] = constant;
+	collate->collation = node->collation;
+	collate->strength = node->strength;
+	collate->collated = true;
+	collate->folded = collate;
+	return cu_node_done(check, collate);
+}
+
+/* One of node's arguments took its place. An explicit collation that came from another one must not be lost. */
+static struct cu_node *reduced(struct cu_check *check, const struct cu_node *node, struct cu_node *arg)
+{
+	struct cu_node *collate;
+
+	if (arg == NULL || node->collation == NULL || node->collation == arg->collation)
+		return arg;
+	collate = cu_node_new(check, CU_NODE_COLLATE, node->type, node->at, 1);
+	if (collate == NULL)
+		return NULL;
+	collate->args[0] = arg;
+	collate->collation = node->collation;
+	collate->strength = node->strength;
+	collate->collated = true;
+	return cu_node_done(check, collate);
+}
+
+static struct cu_node *evaluated(struct cu_check *check, struct cu_node *node)
+{
+	struct cu_value_error verr = { 0 };
+	const struct cu_datum *consts;
+	struct cu_datum value;
+	struct cu_run run = { .arena = check->arena, .err = &verr };
+	cu_program *program = cu_program_new(check, node, &consts);
+	int rc;
+
+	if (program == NULL)
+		return NULL;
+	run.program = program;
+	run.consts = consts;
+	rc = cu_program_run(&run, &value);
+	cu_program_unref(&program);
+	if (rc < 0)
+		return cu_check_value_error(check, rc, -1, &verr);
+	return replaced(check, node, value);
+}
+
+static bool fold_args(struct cu_check *check, struct cu_node *node, unsigned from)
+{
+	for (unsigned i = from; i < node->args_len; i++) {
+		if (node->args[i] == NULL)
+			continue;
+		node->args[i] = cu_fold(check, node->args[i]);
+		if (node->args[i] == NULL)
+			return false;
+	}
+	return true;
+}
+
+static bool all_const(const struct cu_node *node, unsigned len)
+{
+	for (unsigned i = 0; i < len; i++) {
+		if (node->args[i] != NULL && as_const(node->args[i]) == NULL)
+			return false;
+	}
+	return true;
+}
+
+static bool is_immutable(const struct cu_node *node)
+{
+	return node->proc == NULL || node->proc->volatility == 'i';
+}
+
+static struct cu_node *fold_call(struct cu_check *check, struct cu_node *node)
+{
+	if (!fold_args(check, node, 0))
+		return NULL;
+	/* A strict function is not called at all when an argument is NULL. */
+	for (unsigned i = 0; node->kind == CU_NODE_CALL && node->proc->strict && i < node->args_len; i++) {
+		const struct cu_node *arg = as_const(node->args[i]);
+
+		if (arg != NULL && arg->value.is_null)
+			return replaced(check, node, CU_DATUM_NULL);
+	}
+	if (!is_immutable(node) || !all_const(node, node->args_len))
+		return node;
+	return evaluated(check, node);
+}
+
+/* Casts through text are immutable where both types' text forms are; where settings have a say they stay. */
+static bool io_is_immutable(const struct cu_check *check, uint32_t oid)
+{
+	struct cu_tinfo info = cu_type_info(check, oid);
+
+	switch (info.elem != 0 ? info.elem : oid) {
+	case CU_DATEOID:
+	case CU_TIMEOID:
+	case CU_TIMETZOID:
+	case CU_TIMESTAMPOID:
+	case CU_TIMESTAMPTZOID:
+	case CU_INTERVALOID: return false;
+	default:
+		/* array_in, array_out and enum's functions are declared stable. */
+		return info.elem == 0 && info.typtype != 'e' && oid != CU_JSONOID;
+	}
+}
+
+static struct cu_node *fold_io(struct cu_check *check, struct cu_node *node)
+{
+	if (!fold_args(check, node, 0))
+		return NULL;
+	if (as_const(node->args[0]) == NULL)
+		return node;
+	if (as_const(node->args[0])->value.is_null)
+		return replaced(check, node, CU_DATUM_NULL);
+	if (!io_is_immutable(check, node->type) || !io_is_immutable(check, node->args[0]->type)) {
+		node->stable = true;
+		return node;
+	}
+	return evaluated(check, node);
+}
+
+static struct cu_node *fold_bool(struct cu_check *check, struct cu_node *node)
+{
+	bool deciding = node->kind == CU_NODE_OR, seen_null = false;
+	struct cu_node **kept = cu_check_alloc(check, (node->args_len + 1) * sizeof *kept);
+	struct cu_node *result;
+	unsigned len = 0, total = 0;
+
+	if (kept == NULL)
+		return NULL;
+	/* Arguments behind a deciding one are not even looked at. */
+	for (unsigned i = 0; i < node->args_len; i++) {
+		struct cu_node *arg = cu_fold(check, node->args[i]);
+
+		if (arg == NULL)
+			return NULL;
+		if (arg->kind == CU_NODE_CONST) {
+			if (arg->value.is_null)
+				seen_null = true;
+			else if (arg->value.boolean == deciding)
+				return bool_const(check, false, deciding, node->at);
+			continue;
+		}
+		kept[len++] = arg;
+		total += arg->kind == node->kind ? arg->args_len : 1;
+	}
+	if (len == 0)
+		return bool_const(check, seen_null, !deciding, node->at);
+	if (len == 1 && !seen_null)
+		return kept[0];
+	/* Flat, as the planner has it: a AND (b AND c) is a AND b AND c. */
+	result = cu_node_new(check, node->kind, CU_BOOLOID, node->at, total + seen_null);
+	if (result == NULL)
+		return NULL;
+	total = 0;
+	for (unsigned i = 0; i < len; i++) {
+		if (kept[i]->kind == node->kind) {
+			memcpy(result->args + total, kept[i]->args, kept[i]->args_len * sizeof *kept);
+			total += kept[i]->args_len;
+		} else {
+			result->args[total++] = kept[i];
+		}
+	}
+	if (seen_null) {
+		result->args[total] = bool_const(check, true, false, node->at);
+		if (result->args[total] == NULL)
+			return NULL;
+	}
+	return cu_node_done(check, result);
+}
+
+/* CASE: what cannot be chosen is dropped unseen. */
+static struct cu_node *fold_case(struct cu_check *check, struct cu_node *node)
+{
+	unsigned first = node->sub, n = first;
+	struct cu_node *result;
+
+	if (first && (node->args[0] = cu_fold(check, node->args[0])) == NULL)
+		return NULL;
+	result = cu_node_new(check, CU_NODE_CASE, node->type, node->at, node->args_len);
+	if (result == NULL)
+		return NULL;
+	for (unsigned i = first; i < node->args_len; i += 2) {
+		bool is_else = i + 1 == node->args_len;
+		struct cu_node *test = is_else ? NULL : cu_fold(check, node->args[i]), *then;
+		const struct cu_node *constant;
+
+		if (!is_else && test == NULL)
+			return NULL;
+		constant = as_const(test);
+		if (constant != NULL && (constant->value.is_null || !constant->value.boolean))
+			continue;
+		then = cu_fold(check, node->args[is_else ? i : i + 1]);
+		if (then == NULL)
+			return NULL;
+		if (is_else || constant != NULL) {
+			if (n == first)
+				return reduced(check, node, then);
+			result->args[n++] = then;
+			break;
+		}
+		result->args[n++] = test;
+		result->args[n++] = then;
+	}
+	/* A constant arg is in every test by now. */
+	if (first && as_const(node->args[0]) != NULL) {
+		node->sub = 0;
+		n--;
+		memcpy(node->args, result->args + 1, n * sizeof *node->args);
+		node->args_len = n;
+		return node;
+	}
+	/* In place: slots refer to this very node. */
+	memcpy(node->args + first, result->args + first, (n - first) * sizeof *node->args);
+	node->args_len = n;
+	return node;
+}
+
+static struct cu_node *fold_slot(struct cu_check *check, struct cu_node *node)
+{
+	const struct cu_node *arg;
+
+	if (node->ref->kind != CU_NODE_CASE)
+		return node;
+	arg = as_const(node->ref->args[0]);
+	return arg == NULL ? node : replaced(check, node, arg->value);
+}
+
+static struct cu_node *fold_coalesce(struct cu_check *check, struct cu_node *node)
+{
+	unsigned len = 0;
+
+	for (unsigned i = 0; i < node->args_len; i++) {
+		struct cu_node *arg = cu_fold(check, node->args[i]);
+
+		if (arg == NULL)
+			return NULL;
+		if (as_const(arg) != NULL) {
+			if (as_const(arg)->value.is_null)
+				continue;
+			if (len == 0)
+				return reduced(check, node, arg);
+			node->args[len++] = arg;
+			break;
+		}
+		node->args[len++] = arg;
+	}
+	if (len == 0)
+		return replaced(check, node, CU_DATUM_NULL);
+	node->args_len = len;
+	return len == 1 ? reduced(check, node, node->args[0]) : node;
+}
+
+/* Everything else that has a value as soon as its arguments have. */
+static struct cu_node *fold_plain(struct cu_check *check, struct cu_node *node)
+{
+	if (!fold_args(check, node, 0))
+		return NULL;
+	if (!is_immutable(node) || !all_const(node, node->args_len))
+		return node;
+	return evaluated(check, node);
+}
+
+static struct cu_node *fold_map(struct cu_check *check, struct cu_node *node)
+{
+	node->args[0] = cu_fold(check, node->args[0]);
+	if (node->args[0] == NULL)
+		return NULL;
+	node->args[1] = cu_fold(check, node->args[1]);
+	if (node->args[1] == NULL)
+		return NULL;
+	if (as_const(node->args[0]) == NULL || node->args[1]->stable)
+		return node;
+	return evaluated(check, node);
+}
+
+/* The pairs stay pairs; what they compare is folded. */
+static struct cu_node *fold_rowcmp(struct cu_check *check, struct cu_node *node)
+{
+	bool constant = true;
+
+	for (unsigned i = 0; i < node->args_len; i++) {
+		if (!fold_args(check, node->args[i], 0))
+			return NULL;
+		constant &= all_const(node->args[i], node->args[i]->args_len) && is_immutable(node->args[i]);
+	}
+	return constant ? evaluated(check, node) : node;
+}
+
+static struct cu_node *fold_collate(struct cu_check *check, struct cu_node *node)
+{
+	struct cu_node *arg = cu_fold(check, node->args[0]);
+
+	if (arg == NULL)
+		return NULL;
+	/* Of several, the outermost counts. */
+	while (arg->kind == CU_NODE_COLLATE)
+		arg = arg->args[0];
+	node->args[0] = arg;
+	return node;
+}
+
+static struct cu_node *fold_node(struct cu_check *check, struct cu_node *node)
+{
+	switch (node->kind) {
+	case CU_NODE_COLUMN:
+	case CU_NODE_CONST: return node;
+	case CU_NODE_CALL: return fold_call(check, node);
+	case CU_NODE_IO: return fold_io(check, node);
+	case CU_NODE_AND:
+	case CU_NODE_OR: return fold_bool(check, node);
+	case CU_NODE_CASE: return fold_case(check, node);
+	case CU_NODE_SLOT: return fold_slot(check, node);
+	case CU_NODE_COALESCE: return fold_coalesce(check, node);
+	case CU_NODE_MAP: return fold_map(check, node);
+	case CU_NODE_COLLATE: return fold_collate(check, node);
+	case CU_NODE_ROWCMP: return fold_rowcmp(check, node);
+	default: return fold_plain(check, node);
+	}
+}
+
+struct cu_node *cu_fold(struct cu_check *check, struct cu_node *node)
+{
+	if (node->folded == NULL) {
+		struct cu_node *folded = fold_node(check, node);
+
+		if (folded == NULL)
+			return NULL;
+		node->folded = folded;
+		folded->folded = folded;
+	}
+	return node->folded;
+}
