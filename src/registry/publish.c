@@ -14,7 +14,9 @@
 
 #include <stdlib.h>
 
-#define CALLS_INLINE 16u  /* calls that need no heap; the slice when the heap has nothing */
+#ifndef CALLS_INLINE     /* smaller in the simulation */
+#define CALLS_INLINE 16u /* calls that need no heap; the slice when the heap has nothing */
+#endif
 #define HANDLES_AHEAD 24u /* how far ahead the texts of the handles are asked for */
 
 /* Inside this file only: resolved, not sent yet. */

@@ -20,7 +20,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#ifndef SLOTS_MIN /* smaller in the simulation */
 #define SLOTS_MIN 16u
+#endif
 #define SLOTS_MAPPED (32u * 1024) /* from this many on an array is a mapping of its own: gone when it is freed */
 #define SLOTS_HUGE (512u * 1024)  /* and from this many on huge pages are wanted: it is dense, and used at random */
 #define NEAR_MAX 48u

@@ -13,8 +13,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#ifndef TABLE_RETIRED_MAX     /* both are smaller in the simulation */
 #define TABLE_RETIRED_MAX 64u /* unlinked entries that may wait for one grace period together */
 #define TABLE_TOGETHER 32u    /* keys that are looked up together */
+#endif
 
 /* An entry as cu_table_snapshot() gives it. */
 struct table_entry {

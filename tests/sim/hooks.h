@@ -50,6 +50,10 @@ void cu_sim_free(void *ptr);
 #define SHARE 1u
 #define LOOKS_MAX 2u
 #define WARM_EMPTY_MAX 0
+#define TABLE_RETIRED_MAX 3u
+#define TABLE_TOGETHER 2u
+#define SLOTS_MIN 4u
+#define CALLS_INLINE 2u
 
 #define pthread_mutex_lock(m) cu_sim_mutex_lock(m, __FILE__, __LINE__)
 #define pthread_mutex_trylock(m) cu_sim_mutex_trylock(m, __FILE__, __LINE__)

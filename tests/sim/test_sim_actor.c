@@ -490,7 +490,7 @@ static void world_run(void *arg)
 static void every_explored_interleaving_keeps_to_the_model(void **state)
 {
 	(void)state;
-	assert_true(cu_sim_expect_pass("actor", world_run, 2500));
+	assert_true(cu_sim_expect_pass("actor", world_run, 5000));
 }
 
 static void the_same_seed_gives_the_same_interleaving(void **state)

@@ -615,7 +615,7 @@ static void stacks_that_come_and_go_leave_nothing_and_tables_move_under_their_re
 static void every_explored_interleaving_keeps_to_the_contract(void **state)
 {
 	(void)state;
-	assert_true(cu_sim_expect_pass("registry", world_run, 2500));
+	assert_true(cu_sim_expect_pass("registry", world_run, 5000));
 }
 
 static void the_same_seed_gives_the_same_interleaving(void **state)
