@@ -9,7 +9,7 @@
  *	differ_laws(&d, type, texts, len);      compare against < and =, keys against equality, all pairs
  *	differ_close(&d);                       asks what is still queued, fails when anything differed
  *
- * Calls are queued and asked in batches; a refusal costs a subtransaction, about 30 us.
+ * The arguments drawn are the same every time; DIFFER_SEED=n draws others. Calls are queued and asked in batches; a refusal costs a subtransaction, about 30 us.
  */
 #ifndef TEST_DIFFER_H
 #define TEST_DIFFER_H
@@ -79,7 +79,7 @@ static inline void differ_open_url(struct differ *d, const char *url)
 		fprintf(stderr, "%s", PQerrorMessage(d->conn));
 		abort();
 	}
-	d->seed = 1;
+	d->seed = getenv("DIFFER_SEED") ? strtoull(getenv("DIFFER_SEED"), NULL, 10) : 1;
 	differ_sql(d,
 		   "SET bytea_output = 'hex'; SET DateStyle = 'ISO, DMY'; SET TimeZone = 'UTC';"
 		   "SET extra_float_digits = 1; SET IntervalStyle = 'iso_8601'; SET client_min_messages = error;"
