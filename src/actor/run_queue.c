@@ -74,6 +74,7 @@ void cu_run_queue_withdraw(cu_actor_system *sys, struct call_group *group)
 	helped_remove(sys, group);
 	while (group->helpers && !CU_MUTANT(WITHDRAW_LEAVES_HELPERS))
 		pthread_cond_wait(&group->left, &sys->run_mtx);
+	CU_ASSERT(!group->helpers); /* its memory is the caller's stack */
 	pthread_mutex_unlock(&sys->run_mtx);
 	pthread_cond_destroy(&group->left);
 }

@@ -152,11 +152,6 @@ _Noreturn void cu_sim_fail(const char *file, int line, const char *text)
 	abort();
 }
 
-static bool thread_ready(const struct sim_thread *thread)
-{
-	return thread->status == STATUS_READY || thread->status == STATUS_TIMED;
-}
-
 static void wake_all(enum status status, const void *what)
 {
 	unsigned i;
@@ -173,15 +168,18 @@ static struct sim_thread *thread_choose(void)
 	struct sim_thread *ready[THREADS_MAX];
 	struct sim_thread *best = NULL;
 	unsigned count = 0;
+	unsigned timed = 0;
 	bool over = true;
 	unsigned i;
 
 	for (i = 0; i < THREADS_MAX; i++) {
 		over = over && (threads[i].status == STATUS_UNUSED || threads[i].status == STATUS_DONE);
-		if (thread_ready(&threads[i]))
+		timed += threads[i].status == STATUS_TIMED;
+		if (threads[i].status == STATUS_READY || threads[i].status == STATUS_TIMED)
 			ready[count++] = &threads[i];
 	}
-	for (i = 0; count == 0 && i < THREADS_MAX; i++) {
+	/* It is quiet also when somebody could go on after a while. */
+	for (i = 0; count == timed && i < THREADS_MAX; i++) {
 		if (threads[i].status == STATUS_QUIET) {
 			threads[i].status = STATUS_READY;
 			return &threads[i];
@@ -231,6 +229,7 @@ static void thread_switch(void)
 	if (self->status == STATUS_TIMED) {
 		self->timed_out = true;
 		self->status = STATUS_READY;
+		self->priority = --priority_low; /* or it would wait for nothing else, again and again */
 	}
 }
 

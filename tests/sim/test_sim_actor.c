@@ -69,6 +69,7 @@ struct world {
 	unsigned letter_count;
 	struct watch watches[WATCHES_MAX];
 	unsigned watch_count;
+	bool own_timer; /* time moves with the steps, and the system's timer thread looks at it */
 	uint64_t now_ms;
 	unsigned ops;
 	bool stops;
@@ -386,7 +387,7 @@ static void client_op(struct client *client)
 	case 13:
 	case 14:
 		/* Time may not go back, so it is one thread's. */
-		if (client->number == 0)
+		if (client->number == 0 && !world->own_timer)
 			cu_actor_system_tick(world->sys, world->now_ms += 100 * (1 + cu_sim_random(8)));
 		else
 			(void)cu_actor_system_run(world->sys);
@@ -459,6 +460,8 @@ static void world_run(void *arg)
 
 	(void)arg;
 	opts.workers = cu_sim_random(3);
+	world->own_timer = cu_sim_random(4) == 0;
+	opts.manual_clock = !world->own_timer;
 	world->ops = 4 + cu_sim_random(12);
 	world->stops = cu_sim_random(4) == 0;
 	CU_SIM_CHECK(cu_actor_system_new(&opts, &world->sys) == 0);

@@ -66,6 +66,7 @@ struct world {
 	unsigned life_count;
 	struct event events[EVENTS_MAX];
 	unsigned event_count;
+	bool own_timer; /* time moves with the steps, and the system's timer thread looks at it */
 	uint64_t now_ms;
 	unsigned ops;
 };
@@ -469,7 +470,7 @@ static void client_op(struct client *client)
 		break;
 	case 16: questions_ask(world); break;
 	default:
-		if (client->number == 0)
+		if (client->number == 0 && !world->own_timer)
 			cu_actor_system_tick(world->sys, world->now_ms += 100 * (1 + cu_sim_random(5)));
 		else
 			(void)cu_actor_system_run(world->sys);
@@ -533,6 +534,8 @@ static void world_run(void *arg)
 	(void)arg;
 	cu_log_level_max = CU_LOG_ERROR;
 	sys_opts.workers = cu_sim_random(3);
+	world->own_timer = cu_sim_random(4) == 0;
+	sys_opts.manual_clock = !world->own_timer;
 	world->ops = 3 + cu_sim_random(10);
 	CU_SIM_CHECK(cu_actor_system_new(&sys_opts, &world->sys) == 0);
 	opts.system = world->sys;
