@@ -2,10 +2,10 @@
 # Each is a script in scripts/, so that paths with spaces and signals are handled in one language.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build run test bench soak fuzz format check docs install clean
+.PHONY: help build run test bench soak fuzz fuzz-where format check docs install clean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\): ## /  make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\): ## /  make \1	/p' Makefile
 
 build: ## build build/release/copper
 	@scripts/install build
@@ -31,6 +31,10 @@ soak: ## random load on actors and registries for SOAK_SECONDS (default 600); SO
 fuzz: ## run every fuzz target for FUZZ_SECONDS (default 60)
 	@scripts/install test
 	@exec scripts/fuzz
+
+fuzz-where: ## random where clauses against Postgres for FUZZ_SECONDS (default 60), from a fresh seed
+	@scripts/install test
+	@exec scripts/fuzz-where
 
 format: ## put our C sources into the house format
 	@scripts/install test
