@@ -557,6 +557,58 @@ static const struct cu_behaviour sleeper_behaviour = {
 	.on_exit = sleeper_on_exit,
 };
 
+static struct cu_exit_reason wanted_end;
+
+static enum cu_verdict end_as_wanted(struct cu_actor_ctx *ctx, void *state, struct cu_message *msg)
+{
+	(void)state;
+	(void)msg;
+	return cu_actor_end(ctx, wanted_end.kind, wanted_end.code, wanted_end.text);
+}
+
+static void assert_wanted_end(const struct cu_exit_reason *reason)
+{
+	assert_int_equal(reason->kind, wanted_end.kind);
+	assert_int_equal(reason->code, wanted_end.code);
+	assert_string_equal(reason->text, wanted_end.text);
+}
+
+/* An exit reason is data: kind, code and text reach on_exit, the caller and the watcher as they were given. */
+static void every_kind_of_end_reaches_all_who_want_to_know_as_it_was_told(void **state)
+{
+	static const struct cu_behaviour ending = { .name = "ending",
+						    .on_message = end_as_wanted,
+						    .on_exit = probe_on_exit };
+	cu_actor_system *sys = *state;
+	static struct probe watcher, target;
+	unsigned kind, by_kill;
+
+	probe_start(sys, &watcher);
+	for (kind = CU_EXIT_NORMAL; kind <= CU_EXIT_ERROR; kind++) {
+		for (by_kill = 0; by_kill < 2; by_kill++) {
+			struct cu_exit_reason reason;
+			struct cu_actor_call call = { .type = MSG_NOTE, .ret_reason = &reason };
+
+			cu_exit_reason_set(&wanted_end, (enum cu_exit_kind)kind, -5 * (int)kind, "why it ended");
+			assert_int_equal(cu_actor_start(sys, &ending, &target, &call.id), 0);
+			assert_int_equal(cu_actor_monitor(sys, watcher.self, call.id, NULL, NULL), 0);
+			if (by_kill) {
+				assert_int_equal(cu_actor_kill(sys, call.id, &wanted_end), 0);
+			} else {
+				assert_int_equal(cu_actor_call_many(sys, &call, 1), 1);
+				assert_wanted_end(&reason);
+			}
+			assert_wanted_end(&target.last_exit);
+			cu_actor_system_run(sys);
+			assert_wanted_end(&watcher.last_down.reason);
+			/* Afterwards it is only dead. */
+			assert_int_equal(cu_actor_call_many(sys, &call, 1), 1);
+			assert_int_equal(reason.kind, CU_EXIT_NOPROC);
+		}
+	}
+	assert_int_equal(watcher.downs, 2 * (CU_EXIT_ERROR + 1));
+}
+
 static void a_policy_that_comes_in_while_it_is_put_to_sleep_holds_at_once(void **state)
 {
 	const struct cu_actor_system_opts opts = { .manual_clock = true };
@@ -643,6 +695,7 @@ int main(void)
 		TEST(a_thousand_actors_due_at_once_all_suspend),
 		TEST(an_actor_without_may_suspend_only_hibernates),
 		TEST(a_message_that_comes_in_while_it_decides_to_suspend_keeps_it_alive),
+		TEST(every_kind_of_end_reaches_all_who_want_to_know_as_it_was_told),
 		TEST(a_policy_that_comes_in_while_it_is_put_to_sleep_holds_at_once),
 		TEST(stop_ends_every_actor_and_refuses_new_ones),
 		TEST(reasons_have_names_and_long_texts_are_cut),

@@ -256,6 +256,32 @@ static void shapes_remove(cu_consumer_registry *reg, struct cu_delivery *deliver
 	free(handles);
 }
 
+/* The model of an outcome, asserted in debug builds: nothing is left pending or suspended, there is an id exactly where
+ * somebody was sent to, and a crash is no suspension. */
+#ifdef CU_DEBUG
+static void outcomes_check(const struct cu_delivery *deliveries, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		enum cu_delivery_status status = deliveries[i].status;
+		bool sent = status == CU_DELIVERED || status == CU_CRASHED || status == CU_SHAPE_REMOVED;
+
+		CU_ASSERT(sent || status == CU_NO_SHAPE || status == CU_START_FAILED);
+		CU_ASSERT(sent == (deliveries[i].id != CU_ACTOR_NONE));
+		CU_ASSERT(status != CU_CRASHED || deliveries[i].reason.kind != CU_EXIT_SUSPEND);
+		CU_ASSERT(status != CU_SHAPE_REMOVED || deliveries[i].reason.kind == CU_EXIT_SUSPEND ||
+			  deliveries[i].reason.kind == CU_EXIT_NOPROC);
+	}
+}
+#else
+static void outcomes_check(const struct cu_delivery *deliveries, size_t count)
+{
+	(void)deliveries;
+	(void)count;
+}
+#endif
+
 size_t cu_consumer_registry_publish(cu_consumer_registry *reg, struct cu_delivery *deliveries, size_t count)
 {
 	size_t pending = resolve(reg, deliveries, count, false);
@@ -278,5 +304,6 @@ size_t cu_consumer_registry_publish(cu_consumer_registry *reg, struct cu_deliver
 		if (outcome.suspended > 0)
 			shapes_remove(reg, deliveries, count, outcome.suspended);
 	}
+	outcomes_check(deliveries, count);
 	return undelivered_count(deliveries, count);
 }
