@@ -196,7 +196,16 @@ uint32_t cu_generic_enforce(struct cu_check *check, const uint32_t *actual, uint
 	if (g.compatibles && g.common == 0)
 		g.common = CU_TEXTOID;
 	for (unsigned i = 0; i < len; i++) {
+		bool range = is_range(declared[i]);
+		const char *name = g.elem != 0 ? cu_type_format(check, declared[i]) : "";
+
 		declared[i] = generic_replace(check, &g, declared[i]);
+		if (declared[i] == 0 && range) {
+			cu_check_fail(check, "42804", at,
+				      "could not determine polymorphic type %s%sbecause input has type unknown", name,
+				      *name ? " " : "");
+			return 0;
+		}
 		if (declared[i] == 0)
 			break;
 	}
