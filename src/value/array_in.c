@@ -208,7 +208,7 @@ static int read_braces(struct reader *r, int *ret_ndim, int *dims)
 
 static int read_structure(struct reader *r)
 {
-	int ndim, dims[CU_ARRAY_NDIM_MAX], rc;
+	int ndim = 0, dims[CU_ARRAY_NDIM_MAX], rc;
 	const char *whole = r->at;
 
 	for (;;) {

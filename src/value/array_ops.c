@@ -197,7 +197,7 @@ static int fail_incompatible(const struct cu_function_call *call)
 static int join(const struct cu_function_call *call, int ndim, const int *dims, const int *lbounds,
 		const struct cu_array *a, const struct cu_array *b, struct cu_array **ret_array)
 {
-	struct cu_array *result;
+	struct cu_array *result = NULL;
 	struct cu_datum *elems;
 	int rc;
 
@@ -220,7 +220,7 @@ static int array_cat(const struct cu_function_call *call, struct cu_datum *ret_d
 {
 	const struct cu_array *a = call->args[0].array, *b = call->args[1].array, *outer, *inner;
 	int dims[CU_ARRAY_NDIM_MAX], shift, rc;
-	struct cu_array *result;
+	struct cu_array *result = NULL;
 
 	if (call->args[0].is_null || call->args[1].is_null) {
 		*ret_datum = call->args[call->args[0].is_null ? 1 : 0];
@@ -249,7 +249,7 @@ static int push_elem(const struct cu_function_call *call, const struct cu_datum 
 	const struct cu_array *array = array_arg->is_null ? &cu_array_empty : array_arg->array;
 	struct cu_array one = { .ndim = 1, .dims = { 1 }, .lbounds = { 1 }, .len = 1, .elems = elem_arg };
 	int at = 1, lbound = 1, dim = 1, rc;
-	struct cu_array *result;
+	struct cu_array *result = NULL;
 	bool overflow;
 
 	if (array->ndim > 1)
@@ -408,7 +408,7 @@ static int array_positions(const struct cu_function_call *call, struct cu_datum 
 static int array_remove(const struct cu_function_call *call, struct cu_datum *ret_datum)
 {
 	const struct cu_array *array = call->args[0].array;
-	struct cu_array *result;
+	struct cu_array *result = NULL;
 	struct cu_datum *elems;
 	uint32_t kept = 0;
 	int rc;
@@ -438,7 +438,7 @@ static int array_remove(const struct cu_function_call *call, struct cu_datum *re
 static int array_replace(const struct cu_function_call *call, struct cu_datum *ret_datum)
 {
 	const struct cu_array *array = call->args[0].array;
-	struct cu_array *result;
+	struct cu_array *result = NULL;
 	struct cu_datum *elems;
 	int rc;
 
@@ -559,7 +559,7 @@ static int split(const struct cu_function_call *call, const struct cu_datum *nul
 {
 	struct splitter s = { .call = call, .null_text = null_text, .fields = CU_BUF_INIT };
 	const struct cu_datum *separator = &call->args[1];
-	const struct cu_array *result;
+	const struct cu_array *result = NULL;
 	const char *text, *end;
 	int rc;
 

@@ -336,20 +336,8 @@ static const struct cu_type *type_of(const struct kind *kind, char letter)
 static void call_drawn(struct differ *d, const struct kind *kind, const struct signature *signature)
 {
 	static const char *const ints[] = { "1", "2", "0", "3", "-1", "2147483647", "-2147483648" };
-	static const char *const separators[] = { ",",
-						  "",
-						  "a",
-						  "a,b,,c",
-						  "xx",
-						  "aa",
-						  "a b",
-						  "\xc3\xa9",
-						  "a\xc3\xa9"
-						  "b",
-						  "b",
-						  "aaa",
-						  "NULL",
-						  ",," };
+	static const char *const separators[] = { ",",        "",           "a", "a,b,,c", "xx",   "aa", "a b",
+						  "\xc3\xa9", "a\xc3\xa9z", "b", "aaa",    "NULL", ",," };
 	const struct cu_type *types[3];
 	const char *texts[3];
 	cu_buf bufs[3];
