@@ -1,6 +1,7 @@
 /* api.c: routes, and from a request's parameters to its shape. */
 #include "api/reader.h"
 
+#include "api/where.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -60,20 +61,27 @@ static void serve_table(struct cu_reader *reader, cu_http_request *req, const st
 	cu_api *api = reader->api;
 	struct cu_definition_request request;
 	cu_definition *def = NULL;
+	cu_expr *where = NULL;
 	cu_api_errors errors = CU_API_ERRORS_INIT;
 	cu_buf message = CU_BUF_INIT;
 	int rc;
 
 	definition_request(api, reader->params, &request);
 	rc = cu_definition_new(table, &request, &def, &message);
-	if (rc == 0) {
-		serve_shape(reader, req, cu_shape_set_get_or_create(api->opts.shapes, def));
-	} else if (rc == CU_EINVAL) {
+	if (rc == CU_EINVAL)
 		cu_api_errors_add(&errors, "columns", cu_buf_str(&message));
-		cu_answer_invalid(reader, req, &errors);
-	} else {
-		cu_answer_error(reader, req, 503, cu_strerror(rc), RETRY_OVERLOADED_S);
+	if (rc == 0) {
+		def = cu_shape_set_enter_definition(api->opts.shapes, def);
+		rc = cu_api_where_parse(reader->params, def->scope, &where, &errors);
+		if (rc < 0)
+			cu_shape_set_leave_definition(api->opts.shapes, &def);
 	}
+	if (rc == 0)
+		serve_shape(reader, req, cu_shape_set_get_or_create(api->opts.shapes, def, where));
+	else if (rc == CU_EINVAL)
+		cu_answer_invalid(reader, req, &errors);
+	else
+		cu_answer_error(reader, req, 503, cu_strerror(rc), RETRY_OVERLOADED_S);
 	cu_buf_fini(&message);
 	cu_api_errors_fini(&errors);
 }
@@ -103,6 +111,27 @@ static void table_not_found(struct cu_reader *reader, cu_http_request *req)
 	cu_api_errors_fini(&errors);
 }
 
+/* The shape that these parameters name, without asking the catalog: a reference, or NULL. */
+static cu_shape *known_shape(cu_api *api, const struct cu_shape_params *params)
+{
+	struct cu_definition_request request;
+	cu_api_errors errors = CU_API_ERRORS_INIT;
+	cu_definition *def;
+	cu_expr *where = NULL;
+	cu_shape *shape = NULL;
+
+	definition_request(api, params, &request);
+	def = cu_shape_set_match(api->opts.shapes, params->schema_name, params->table_name, &request);
+	if (!def)
+		return NULL;
+	if (cu_api_where_parse(params, def->scope, &where, &errors) == 0)
+		shape = cu_shape_set_find(api->opts.shapes, def, where);
+	cu_expr_unref(&where);
+	cu_shape_set_leave_definition(api->opts.shapes, &def);
+	cu_api_errors_fini(&errors);
+	return shape;
+}
+
 static void lookup_done(cu_http_request *req, void *arg)
 {
 	struct lookup *lookup = arg;
@@ -116,11 +145,8 @@ static void lookup_done(cu_http_request *req, void *arg)
 	} else if (lookup->rc == CU_ENOTFOUND) {
 		table_not_found(reader, req);
 	} else {
-		struct cu_definition_request request;
-
 		/* Without the database, what is already here can still be served. */
-		definition_request(reader->api, reader->params, &request);
-		shape = cu_shape_set_match(reader->api->opts.shapes, lookup->name.schema, lookup->name.name, &request);
+		shape = known_shape(reader->api, reader->params);
 		if (shape)
 			serve_shape(reader, req, shape);
 		else
@@ -194,7 +220,8 @@ static void find_shape(struct cu_reader *reader, cu_http_request *req)
 	shape = params->handle ? cu_shape_set_by_handle(reader->api->opts.shapes, params->handle) : NULL;
 	definition_request(reader->api, params, &request);
 	if (shape && cu_shape_status(shape).state != CU_SHAPE_GONE &&
-	    cu_definition_matches(shape->def, params->schema_name, params->table_name, &request)) {
+	    cu_definition_matches(shape->def, params->schema_name, params->table_name, &request) &&
+	    cu_api_where_matches(params, reader->api->opts.shapes, shape)) {
 		serve_shape(reader, req, shape);
 		return;
 	}
@@ -217,8 +244,6 @@ static bool admitted(cu_api *api, bool initial)
 
 static void not_offered_yet(const struct cu_shape_params *params, cu_api_errors *errors)
 {
-	if (params->where)
-		cu_api_errors_add(errors, "where", "not supported yet");
 	if (params->has_subset)
 		cu_api_errors_add(errors, "subset", "not supported yet");
 	if (params->live_sse)
@@ -266,7 +291,6 @@ static void on_delete(cu_api *api, cu_http_request *req)
 {
 	struct cu_http_slice query = cu_http_request_query(req);
 	struct cu_shape_params *params = NULL;
-	struct cu_definition_request request;
 	cu_api_errors errors = CU_API_ERRORS_INIT;
 	cu_buf body = CU_BUF_INIT;
 	cu_shape *shape = NULL;
@@ -284,8 +308,7 @@ static void on_delete(cu_api *api, cu_http_request *req)
 	if (params->handle) {
 		shape = cu_shape_set_by_handle(api->opts.shapes, params->handle);
 	} else {
-		definition_request(api, params, &request);
-		shape = cu_shape_set_match(api->opts.shapes, params->schema_name, params->table_name, &request);
+		shape = known_shape(api, params);
 	}
 	if (!shape) {
 		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 404, "{\"message\":\"Shape not found\"}",
@@ -331,7 +354,7 @@ void cu_api_on_request(void *ctx, cu_http_request *req)
 {
 	cu_api *api = ctx;
 	struct cu_http_slice path = cu_http_request_path(req);
-	enum cu_route route = cu_route_match(cu_http_request_method(req), path.data, path.len);
+	enum cu_api_route route = cu_route_match(cu_http_request_method(req), path.data, path.len);
 
 	if (api->opts.secret && cu_route_needs_secret(route) && !secret_ok(api, req)) {
 		cu_answer_plain(api, req, CU_ANSWER_SHAPE, cu_answer_method_of(req), 401,

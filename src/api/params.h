@@ -19,7 +19,7 @@
 
 /* ---- routes ---- */
 
-enum cu_route {
+enum cu_api_route {
 	CU_ROUTE_NOT_FOUND,     /* 404 "Not found", CORS methods GET, HEAD */
 	CU_ROUTE_BAD_PATH,      /* malformed percent escape or invalid UTF-8 in the path: 400 */
 	CU_ROUTE_ROOT,          /* GET, HEAD / */
@@ -35,8 +35,8 @@ enum cu_route {
 /* Resolves a path (without the query). Empty segments (doubled, leading, trailing slashes) do not count and each
  * segment is percent-decoded after splitting, so an encoded slash is part of a segment's name and never separates.
  * Every decision, the secret's too, is made on the result. */
-enum cu_route cu_route_match(enum cu_http_method method, const char *path, size_t path_len);
-bool cu_route_needs_secret(enum cu_route route);
+enum cu_api_route cu_route_match(enum cu_http_method method, const char *path, size_t path_len);
+bool cu_route_needs_secret(enum cu_api_route route);
 
 /* ---- parameters ---- */
 

@@ -279,7 +279,7 @@ out:
 	return rc;
 }
 
-enum cu_route cu_route_match(enum cu_http_method method, const char *path, size_t path_len)
+enum cu_api_route cu_route_match(enum cu_http_method method, const char *path, size_t path_len)
 {
 	struct segment segments[SEGMENTS_MAX];
 	bool get = method == CU_HTTP_GET || method == CU_HTTP_HEAD;
@@ -308,7 +308,7 @@ enum cu_route cu_route_match(enum cu_http_method method, const char *path, size_
 	return CU_ROUTE_SHAPE_OTHER;
 }
 
-bool cu_route_needs_secret(enum cu_route route)
+bool cu_route_needs_secret(enum cu_api_route route)
 {
 	return route == CU_ROUTE_SHAPE_GET || route == CU_ROUTE_SHAPE_POST || route == CU_ROUTE_SHAPE_DELETE ||
 	       route == CU_ROUTE_SHAPE_OTHER;

@@ -426,7 +426,7 @@ static void routes_are_resolved_before_anything_is_decided(void **state)
 	static const struct {
 		enum cu_http_method method;
 		const char *path;
-		enum cu_route route;
+		enum cu_api_route route;
 	} cases[] = {
 		{ CU_HTTP_GET, "/", CU_ROUTE_ROOT },
 		{ CU_HTTP_HEAD, "//", CU_ROUTE_ROOT },
@@ -460,7 +460,7 @@ static void routes_are_resolved_before_anything_is_decided(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < CU_ARRAY_LEN(cases); i++) {
-		enum cu_route route = cu_route_match(cases[i].method, cases[i].path, strlen(cases[i].path));
+		enum cu_api_route route = cu_route_match(cases[i].method, cases[i].path, strlen(cases[i].path));
 
 		if (route != cases[i].route)
 			print_error("path %s\n", cases[i].path);

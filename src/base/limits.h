@@ -51,8 +51,11 @@
 #define CU_SNAPSHOT_WAIT_MS 60000u      /* a reader waits for a snapshot's next chunk: then 503 */
 #define CU_SNAPSHOT_LOCK_WAIT_MS 20000u /* a snapshot waits for an ALTER or a TRUNCATE of its table: then 503 */
 #define CU_SNAPSHOT_RETRIES 50u         /* a snapshot that may miss a transaction is taken again: then 503 */
-#define CU_IDENTIFIER_MAX 63u           /* NAMEDATALEN - 1 */
-#define CU_COLUMNS_MAX 1664u            /* MaxTupleAttributeNumber of Postgres */
+#define CU_SNAPSHOT_SHARED_MAX 64u      /* snapshots in one transaction: the rest takes another */
+#define CU_SNAPSHOT_SHARE_MS 50u    /* a transaction goes on so long with further snapshots: they wait for another */
+#define CU_SNAPSHOT_WORKERS_MAX 16u /* transactions of snapshots at a time: the others wait */
+#define CU_IDENTIFIER_MAX 63u       /* NAMEDATALEN - 1 */
+#define CU_COLUMNS_MAX 1664u        /* MaxTupleAttributeNumber of Postgres */
 
 /* Postgres connections: back-off. */
 #define CU_RECONNECT_MS_MIN 100u
@@ -83,6 +86,7 @@
 #define CU_WHERE_DEPTH_MAX 256u           /* levels of its parse tree */
 #define CU_VALUE_DEPTH_MAX 256u           /* levels of a json value; Postgres allows more, such a row fails */
 #define CU_VALUE_RESULT_MAX \
-	(64u * 1024 * 1024) /* bytes of a text that a function makes beyond its arguments; Postgres: 1 GiB; such a row fails */
+	(64u * 1024 *       \
+	 1024) /* bytes of a text that a function makes beyond its arguments; Postgres: 1 GiB; such a row fails */
 
 #endif

@@ -323,6 +323,7 @@ void cu_collector_free(cu_collector **ref)
 	cu_pgoutput_decoder_fini(&c->decoder);
 	cu_buf_fini(&c->item);
 	free(c->doomed);
+	free(c->view_buffer);
 	free(c->deliveries);
 	free(c->placing);
 	free(c->fan_shapes);

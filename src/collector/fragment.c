@@ -98,35 +98,21 @@ static struct cu_event *event_of(cu_fragment *fragment, cu_shape *shape, uint64_
 	return &fragment->events[fragment->events_len - 1];
 }
 
-static const struct cu_pg_value *viewed(cu_fragment *fragment, const cu_definition *def, const cu_shape_view *view,
-					const struct cu_pg_value *row)
-{
-	struct cu_pg_value *mine;
-
-	if (!row || cu_shape_view_is_identity(view))
-		return row;
-	mine = cu_arena_alloc(&fragment->arena, def->columns_len * sizeof *mine);
-	if (mine)
-		cu_shape_view_row(view, row, mine);
-	return mine;
-}
-
-int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_view *view, uint64_t tx, uint32_t xid,
-		      uint64_t op, const struct cu_pg_value *old_row, const struct cu_pg_value *new_row)
+int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, uint64_t tx, uint32_t xid, uint64_t op,
+		      const struct cu_pg_value *old_row, const struct cu_pg_value *new_row)
 {
 	struct cu_event *event = event_of(fragment, shape, tx, xid);
 	uint32_t at = (uint32_t)fragment->touches_len;
 	struct cu_touch touch = {
 		.op = op,
-		.old_row = viewed(fragment, shape->def, view, old_row),
-		.new_row = viewed(fragment, shape->def, view, new_row),
+		.old_row = old_row,
+		.new_row = new_row,
 		.next = CU_TOUCH_NONE,
 		.decision = CU_DECIDE_NOTHING,
 	};
 
-	if (!event || (old_row && !touch.old_row) || (new_row && !touch.new_row) ||
-	    !grow((void **)&fragment->touches, fragment->touches_len, &fragment->touches_cap,
-		  sizeof *fragment->touches))
+	if (!event || !grow((void **)&fragment->touches, fragment->touches_len, &fragment->touches_cap,
+			    sizeof *fragment->touches))
 		return CU_ENOMEM;
 	touch.event = shape->event - 1;
 	fragment->touches[at] = touch;

@@ -36,12 +36,13 @@ void cu_fragment_fini(cu_fragment *fragment);
 void cu_fragment_reset(cu_fragment *fragment);
 bool cu_fragment_is_full(const cu_fragment *fragment);
 
-/* Copies a row; its values' bytes lie in [wire, wire + wire_len), which has been copied to `copy`. NULL: no memory. */
+/* Copies a row, in whatever order; its values' bytes lie in [wire, wire + wire_len), which has been copied to `copy`. NULL: no memory. */
 struct cu_pg_value *cu_fragment_row(cu_fragment *fragment, const struct cu_pg_value *row, unsigned len,
 				    const uint8_t *wire, const char *copy);
-/* This shape is touched by this change. Rows are in the relation's order; view puts them into the shape's. */
-int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, const cu_shape_view *view, uint64_t tx, uint32_t xid,
-		      uint64_t op, const struct cu_pg_value *old_row, const struct cu_pg_value *new_row);
+/* This shape is touched by this change. Rows are in its definition's order and in the fragment; NULL: there is none that it
+ * holds. */
+int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, uint64_t tx, uint32_t xid, uint64_t op,
+		      const struct cu_pg_value *old_row, const struct cu_pg_value *new_row);
 /* The next item of this touch's event. last: the event's last item so far, CU_TOUCH_NONE for its first; returns the
  * item's ordinal. */
 uint32_t cu_fragment_place(cu_fragment *fragment, uint32_t last, uint64_t pos, uint64_t op, uint32_t len);

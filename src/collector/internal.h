@@ -57,6 +57,8 @@ struct cu_collector {
 	cu_fragment fragment;
 	struct cu_transaction tx;
 	bool router_locked;
+	struct cu_pg_value *view_buffer; /* the rows of a change in a definition's order */
+	size_t view_buffer_cap;
 	struct cu_doomed *doomed;
 	size_t doomed_len, doomed_cap;
 	struct cu_shape_list touched; /* have items in the open transaction */

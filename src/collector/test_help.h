@@ -43,7 +43,7 @@ static void world_forget(void *ctx, cu_shape *shape)
 {
 	struct world *w = ctx;
 
-	cu_router_remove(w->router, shape->def->oid, shape);
+	cu_router_remove(w->router, shape->def->oid, shape->def, &shape->route);
 	cu_consumer_registry_remove(w->registry, shape->handle);
 }
 
@@ -80,7 +80,7 @@ static void world_listen(void *ctx, cu_shape *shape)
 {
 	struct world *w = ctx;
 
-	cu_router_add(w->router, shape->def->oid, shape);
+	cu_router_add(w->router, shape->def->oid, shape->def, shape->def->scope, &shape->route);
 }
 
 static int world_ancestors(void *ctx, uint32_t oid, uint32_t xid, uint32_t *ret_oids, unsigned max)
@@ -218,7 +218,7 @@ __attribute__((unused)) static void world_restart(struct world *w)
 /* A stored, live shape that listens. Returns a reference. */
 __attribute__((unused)) static cu_shape *world_shape(struct world *w, cu_definition *def, const char *snapshot)
 {
-	cu_shape *shape = cu_shape_set_get_or_create(w->set, def);
+	cu_shape *shape = help_create(w->set, def);
 	struct cu_snapshot_info info = { .xip = "" };
 	cu_snapshot_range range;
 	cu_buf xip = CU_BUF_INIT;
@@ -237,7 +237,7 @@ __attribute__((unused)) static cu_shape *world_shape(struct world *w, cu_definit
 	shape->snapshot_complete = true;
 	shape->state = CU_SHAPE_LIVE;
 	cu_shape_unlock(shape);
-	CU_ASSERT(cu_router_add(w->router, shape->def->oid, shape) == 0);
+	CU_ASSERT(cu_router_add(w->router, shape->def->oid, shape->def, shape->def->scope, &shape->route) == 0);
 	return shape;
 }
 

@@ -52,18 +52,40 @@ void cu_collector_doom(struct cu_collector *c, cu_shape *shape, const char *why)
 	c->doomed[c->doomed_len++] = (struct cu_doomed){ cu_shape_ref(shape), why };
 }
 
+struct dooming {
+	struct cu_collector *c;
+	const char *why;
+};
+
+static void doom_listener(void *ctx, cu_shape *shape)
+{
+	const struct dooming *dooming = ctx;
+	struct cu_collector *c = dooming->c;
+
+	if (shape->route.listed && !cu_shape_holds(shape, c->tx.xid, c->tx.tx))
+		cu_collector_doom(c, shape, dooming->why);
+}
+
+/* Dooms the shapes of a group that do not hold this transaction already. */
+static void doom_group(struct cu_collector *c, const struct cu_router_group *group, const char *why)
+{
+	struct dooming dooming = { c, why };
+
+	cu_shape_set_each_of(c->opts.shapes, cu_router_group_key(group), doom_listener, &dooming);
+}
+
+/* Calls back for the groups of a relation: of the table itself and of its partitioned ancestors. */
+#define EACH_GROUP(c, relation, group)                                                                               \
+	for (unsigned r_ = 0; r_ < (relation)->route_len; r_++)                                                      \
+		for (struct cu_router_group *group = cu_router_groups((c)->opts.router, (relation)->route_oids[r_]); \
+		     group; group = cu_router_group_next(group))
+
 /* Dooms every shape that listens to the relation and does not hold this transaction already. */
 static void doom_listeners(struct cu_collector *c, const struct cu_relation *relation, const char *why)
 {
 	lock_router(c);
-	for (unsigned r = 0; r < relation->route_len; r++) {
-		struct cu_router_targets targets = cu_router_lookup(c->opts.router, relation->route_oids[r]);
-
-		for (size_t i = 0; i < targets.len; i++) {
-			if (!cu_shape_holds(targets.list[i], c->tx.xid, c->tx.tx))
-				cu_collector_doom(c, targets.list[i], why);
-		}
-	}
+	EACH_GROUP(c, relation, group)
+	doom_group(c, group, why);
 }
 
 static void on_begin(struct cu_collector *c, const struct cu_pgoutput_msg *msg)
@@ -103,72 +125,133 @@ static int on_relation(struct cu_collector *c, const struct cu_pgoutput_relation
 		return 0;
 	}
 	lock_router(c);
-	for (unsigned r = 0; r < relation->route_len; r++) {
-		struct cu_router_targets targets = cu_router_lookup(c->opts.router, relation->route_oids[r]);
+	EACH_GROUP(c, relation, group)
+	{
+		const char *why;
 
-		for (size_t i = 0; i < targets.len; i++) {
-			const char *why;
-
-			if (!cu_shape_holds(targets.list[i], c->tx.xid, c->tx.tx) &&
-			    !cu_shape_view_of(((cu_shape *)targets.list[i])->def, relation, &why))
-				cu_collector_doom(c, targets.list[i], why);
-		}
+		if (!cu_shape_view_of(cu_router_group_key(group), relation, &why))
+			doom_group(c, group, why);
 	}
 	return 0;
 }
 
-/* The rows of a change, copied into the fragment with the first shape that wants them. */
+/* The rows of a change: as they came; in the fragment once somebody wants them; and the same as one group's definition
+ * has its columns. */
 struct rows {
 	const struct cu_pgoutput_change *change;
 	const uint8_t *wire;
 	size_t wire_len;
-	bool copied;
-	struct cu_pg_value *old_row, *new_row;
+	const char *copy; /* of the wire bytes, in the fragment; NULL: nobody has asked for them */
+	const struct cu_pg_value *old_row, *new_row; /* in the group's order; NULL: there is none */
+	const struct cu_pg_value *old_kept,
+		*new_kept; /* … in the fragment; NULL as long as nobody in the group wants them */
 };
 
-static int copy_rows(struct cu_collector *c, struct rows *rows)
+/* Room for one row in another order than the stream's. */
+static struct cu_pg_value *row_buffer(struct cu_pg_value **buffer, size_t *cap, size_t len)
+{
+	if (len > *cap) {
+		struct cu_pg_value *larger = cu_try_realloc(*buffer, len * sizeof *larger);
+
+		if (!larger)
+			return NULL;
+		*buffer = larger;
+		*cap = len;
+	}
+	return *buffer;
+}
+
+/* Puts the rows into the group's order. */
+static int view_rows(struct cu_collector *c, const cu_shape_view *view, const cu_definition *def, struct rows *rows)
 {
 	const struct cu_pgoutput_change *change = rows->change;
-	const char *copy;
+	struct cu_pg_value *buffer;
 
-	if (rows->copied)
+	rows->old_kept = rows->new_kept = NULL;
+	rows->old_row = change->old_n ? change->old_row : NULL;
+	rows->new_row = change->new_n ? change->new_row : NULL;
+	if (cu_shape_view_is_identity(view))
 		return 0;
-	copy = cu_arena_copy(&c->fragment.arena, rows->wire, rows->wire_len);
-	if (!copy)
+	buffer = row_buffer(&c->view_buffer, &c->view_buffer_cap, 2 * (size_t)def->columns_len);
+	if (!buffer)
 		return CU_ENOMEM;
-	if (change->old_n) {
-		rows->old_row = cu_fragment_row(&c->fragment, change->old_row, change->old_n, rows->wire, copy);
-		if (!rows->old_row)
-			return CU_ENOMEM;
+	if (rows->old_row) {
+		cu_shape_view_row(view, rows->old_row, buffer);
+		rows->old_row = buffer;
 	}
-	if (change->new_n) {
-		rows->new_row = cu_fragment_row(&c->fragment, change->new_row, change->new_n, rows->wire, copy);
-		if (!rows->new_row)
-			return CU_ENOMEM;
+	if (rows->new_row) {
+		cu_shape_view_row(view, rows->new_row, buffer + def->columns_len);
+		rows->new_row = buffer + def->columns_len;
 	}
-	rows->copied = true;
 	return 0;
 }
 
-static int touch(struct cu_collector *c, const struct cu_relation *relation, cu_shape *shape, struct rows *rows,
-		 uint64_t op)
+/* The first shape of the group wants the rows: they go into the fragment. */
+static int keep_rows(struct cu_collector *c, const cu_definition *def, struct rows *rows)
 {
-	const char *why;
-	const cu_shape_view *view;
+	if (rows->old_kept || rows->new_kept)
+		return 0;
+	if (!rows->copy)
+		rows->copy = cu_arena_copy(&c->fragment.arena, rows->wire, rows->wire_len);
+	if (!rows->copy)
+		return CU_ENOMEM;
+	if (rows->old_row) {
+		rows->old_kept = cu_fragment_row(&c->fragment, rows->old_row, def->columns_len, rows->wire, rows->copy);
+		if (!rows->old_kept)
+			return CU_ENOMEM;
+	}
+	if (rows->new_row) {
+		rows->new_kept = cu_fragment_row(&c->fragment, rows->new_row, def->columns_len, rows->wire, rows->copy);
+		if (!rows->new_kept)
+			return CU_ENOMEM;
+	}
+	return 0;
+}
+
+static int touch(struct cu_collector *c, const struct cu_router_match *match, struct rows *rows, uint64_t op)
+{
+	cu_shape *shape = cu_shape_of_route(match->route);
 	int rc;
 
 	/* A transaction that the snapshot holds may carry the table's older form: nothing of it concerns us. */
 	if (!shape->event && cu_shape_holds(shape, c->tx.xid, c->tx.tx))
 		return 0;
-	view = cu_shape_view_of(shape->def, relation, &why);
-	if (!view || (rows->change->new_n ? rows->change->new_n : rows->change->old_n) != relation->columns_len) {
-		cu_collector_doom(c, shape, view ? "a row does not fit its table's description" : why);
+	if (match->failed) {
+		if (!shape->doomed)
+			cu_warn("a where clause fails for a row, as it would in Postgres; its shape is removed",
+				CU_KV("handle", shape->handle), CU_KV("table", shape->def->name),
+				CU_KV("error", match->error.message), CU_KV_LSN("transaction", c->tx.tx));
+		cu_collector_doom(c, shape, "its where clause failed for a row");
 		return 0;
 	}
-	rc = copy_rows(c, rows);
+	rc = keep_rows(c, shape->def, rows);
 	if (rc == 0)
-		rc = cu_fragment_touch(&c->fragment, shape, view, c->tx.tx, c->tx.xid, op, rows->old_row,
-				       rows->new_row);
+		rc = cu_fragment_touch(&c->fragment, shape, c->tx.tx, c->tx.xid, op,
+				       match->old_in ? rows->old_kept : NULL, match->new_in ? rows->new_kept : NULL);
+	return rc;
+}
+
+/* The change as the shapes of one group see it. */
+static int touch_group(struct cu_collector *c, const struct cu_relation *relation, struct cu_router_group *group,
+		       struct rows *rows, uint64_t op)
+{
+	cu_definition *def = cu_router_group_key(group);
+	const struct cu_pgoutput_change *change = rows->change;
+	const struct cu_router_match *matches;
+	const char *why;
+	const cu_shape_view *view = cu_shape_view_of(def, relation, &why);
+	size_t len;
+	int rc;
+
+	if (!view || (change->new_n ? change->new_n : change->old_n) != relation->columns_len) {
+		doom_group(c, group, view ? "a row does not fit its table's description" : why);
+		return 0;
+	}
+	rc = view_rows(c, view, def, rows);
+	if (rc == 0)
+		rc = cu_router_match(c->opts.router, group, rows->old_row, rows->new_row, &matches, &len);
+	for (size_t i = 0; rc == 0 && i < len; i++)
+		rc = touch(c, &matches[i], rows, op);
 	return rc;
 }
 
@@ -178,7 +261,7 @@ static int on_change(struct cu_collector *c, const struct cu_pgoutput_msg *msg, 
 	const struct cu_relation *relation = cu_relations_get(&c->relations, change->oid);
 	struct rows rows = { .change = change, .wire = data, .wire_len = len };
 	uint64_t op = c->tx.next_op;
-	int rc = 0;
+	int rc;
 
 	if (!relation)
 		return CU_ECORRUPT;
@@ -192,13 +275,13 @@ static int on_change(struct cu_collector *c, const struct cu_pgoutput_msg *msg, 
 		return 0;
 	}
 	lock_router(c);
-	for (unsigned r = 0; rc == 0 && r < relation->route_len; r++) {
-		struct cu_router_targets targets = cu_router_lookup(c->opts.router, relation->route_oids[r]);
-
-		for (size_t i = 0; rc == 0 && i < targets.len; i++)
-			rc = touch(c, relation, targets.list[i], &rows, op);
+	EACH_GROUP(c, relation, group)
+	{
+		rc = touch_group(c, relation, group, &rows, op);
+		if (rc < 0)
+			return rc;
 	}
-	return rc;
+	return 0;
 }
 
 static void on_truncate(struct cu_collector *c, const struct cu_pgoutput_msg *msg)

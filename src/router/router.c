@@ -1,23 +1,20 @@
-/* router.c: tables by oid, each with an array of targets. */
+/* router.c: tables, their groups, and the matches of one change. */
 #include "router/router.h"
 
 #include "base/map.h"
+#include "router/group.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-#define TARGETS_CAP_MIN 4
-
-struct table {
-	uint32_t oid;
-	void **targets;
-	size_t len, cap;
-	cu_map index; /* target → its place in `targets` + 1, so that removing one of many is O(1) */
-};
-
 struct cu_router {
 	pthread_rwlock_t lock;
-	cu_map tables; /* oid → struct table */
+	cu_map tables; /* oid → first group */
+
+	/* collector only, under the read lock */
+	struct cu_router_match *matches;
+	size_t matches_len, matches_cap;
+	cu_buf key;
 };
 
 cu_router *cu_router_new(void)
@@ -28,88 +25,89 @@ cu_router *cu_router_new(void)
 	return router;
 }
 
-static void table_free(struct table *table)
+void cu_router_free(cu_router **ref)
 {
-	cu_map_fini(&table->index);
-	free(table->targets);
-	free(table);
-}
+	cu_router *router = *ref;
+	struct cu_router_group *group;
 
-void cu_router_free(cu_router **router)
-{
-	struct table *table;
-
-	if (!*router)
+	if (!router)
 		return;
-	for (size_t i = 0; (table = cu_map_next(&(*router)->tables, &i));)
-		table_free(table);
-	cu_map_fini(&(*router)->tables);
-	pthread_rwlock_destroy(&(*router)->lock);
-	free(*router);
-	*router = NULL;
+	*ref = NULL;
+	for (size_t i = 0; (group = cu_map_next(&router->tables, &i));) {
+		while (group) {
+			struct cu_router_group *next = group->next;
+
+			cu_group_free(&group);
+			group = next;
+		}
+	}
+	cu_map_fini(&router->tables);
+	free(router->matches);
+	cu_buf_fini(&router->key);
+	pthread_rwlock_destroy(&router->lock);
+	free(router);
 }
 
-int cu_router_add(cu_router *router, uint32_t table_oid, void *target)
+static struct cu_router_group *group_find(const cu_router *router, uint32_t table_oid, const void *key)
 {
-	struct table *table;
+	struct cu_router_group *group = cu_map_get(&router->tables, table_oid);
+
+	while (group && group->key != key)
+		group = group->next;
+	return group;
+}
+
+static void group_unlink(cu_router *router, uint32_t table_oid, struct cu_router_group *group)
+{
+	struct cu_router_group *first = cu_map_get(&router->tables, table_oid), **at = &first;
+
+	while (*at != group)
+		at = &(*at)->next;
+	*at = group->next;
+	if (first)
+		cu_map_put(&router->tables, table_oid, first);
+	else
+		cu_map_del(&router->tables, table_oid);
+	cu_group_free(&group);
+}
+
+int cu_router_add(cu_router *router, uint32_t table_oid, void *key, cu_expr_scope *scope, cu_route *route)
+{
+	struct cu_router_group *group;
 	int rc = 0;
 
 	pthread_rwlock_wrlock(&router->lock);
-	table = cu_map_get(&router->tables, table_oid);
-	if (!table) {
-		table = cu_xzalloc(sizeof *table);
-		table->oid = table_oid;
-		cu_map_put(&router->tables, table_oid, table);
+	group = group_find(router, table_oid, key);
+	if (!group) {
+		rc = cu_group_new(key, scope, &group);
+		if (rc < 0)
+			goto out;
+		group->next = cu_map_get(&router->tables, table_oid);
+		cu_map_put(&router->tables, table_oid, group);
 	}
-	if (cu_map_get(&table->index, (uintptr_t)target)) {
-		rc = CU_EEXIST;
-		goto out;
-	}
-	if (table->len == table->cap) {
-		table->cap = table->cap ? table->cap * 2 : TARGETS_CAP_MIN;
-		table->targets = cu_xrealloc(table->targets, table->cap * sizeof *table->targets);
-	}
-	table->targets[table->len++] = target;
-	cu_map_put(&table->index, (uintptr_t)target, (void *)(uintptr_t)table->len);
+	rc = cu_group_add(group, route);
+	route->listed = rc == 0;
+	if (group->routes == 0)
+		group_unlink(router, table_oid, group);
 out:
 	pthread_rwlock_unlock(&router->lock);
 	return rc;
 }
 
-int cu_router_remove(cu_router *router, uint32_t table_oid, void *target)
+int cu_router_remove(cu_router *router, uint32_t table_oid, void *key, cu_route *route)
 {
-	struct table *table;
-	size_t place = 0;
+	struct cu_router_group *group;
+	bool removed;
 
 	pthread_rwlock_wrlock(&router->lock);
-	table = cu_map_get(&router->tables, table_oid);
-	if (table)
-		place = (size_t)(uintptr_t)cu_map_del(&table->index, (uintptr_t)target);
-	if (place) {
-		void *last = table->targets[--table->len];
-
-		if (last != target) {
-			table->targets[place - 1] = last;
-			cu_map_put(&table->index, (uintptr_t)last, (void *)(uintptr_t)place);
-		}
-		if (table->len == 0) {
-			cu_map_del(&router->tables, table_oid);
-			table_free(table);
-		}
-	}
+	group = group_find(router, table_oid, key);
+	removed = route->listed && group && cu_group_remove(group, route);
+	if (removed)
+		route->listed = false;
+	if (removed && group->routes == 0)
+		group_unlink(router, table_oid, group);
 	pthread_rwlock_unlock(&router->lock);
-	return place ? 0 : CU_ENOTFOUND;
-}
-
-void cu_router_each_table(cu_router *router, void (*each)(void *ctx, uint32_t oid, struct cu_router_targets targets),
-			  void *ctx)
-{
-	struct table *table;
-
-	pthread_rwlock_rdlock(&router->lock);
-	for (size_t i = 0; (table = cu_map_next(&router->tables, &i));)
-		each(ctx, table->oid, (struct cu_router_targets){ table->targets, table->len });
-	pthread_rwlock_unlock(&router->lock);
+	return removed ? 0 : CU_ENOTFOUND;
 }
 
 void cu_router_read_lock(cu_router *router)
@@ -122,9 +120,126 @@ void cu_router_read_unlock(cu_router *router)
 	pthread_rwlock_unlock(&router->lock);
 }
 
-struct cu_router_targets cu_router_lookup(cu_router *router, uint32_t table_oid)
+struct cu_router_group *cu_router_groups(cu_router *router, uint32_t table_oid)
 {
-	struct table *table = cu_map_get(&router->tables, table_oid);
+	return cu_map_get(&router->tables, table_oid);
+}
 
-	return table ? (struct cu_router_targets){ table->targets, table->len } : (struct cu_router_targets){ NULL, 0 };
+struct cu_router_group *cu_router_group_next(const struct cu_router_group *group)
+{
+	return group->next;
+}
+
+void *cu_router_group_key(const struct cu_router_group *group)
+{
+	return group->key;
+}
+
+/* ---- matching ---- */
+
+/* The route's match of this change. A stale place belongs to somebody else, so none needs to be cleared. */
+static struct cu_router_match *match_of(cu_router *router, cu_route *route)
+{
+	struct cu_router_match *matches;
+	size_t cap;
+
+	if (route->match < router->matches_len && router->matches[route->match].route == route)
+		return &router->matches[route->match];
+	if (router->matches_len == router->matches_cap) {
+		cap = router->matches_cap ? router->matches_cap * 2 : 64;
+		matches = cu_try_realloc(router->matches, cap * sizeof *matches);
+		if (!matches)
+			return NULL;
+		router->matches = matches;
+		router->matches_cap = cap;
+	}
+	route->match = (uint32_t)router->matches_len;
+	matches = &router->matches[router->matches_len++];
+	matches->route = route;
+	matches->old_in = matches->new_in = matches->failed = false;
+	return matches;
+}
+
+/* One row of the change. */
+struct matching {
+	cu_router *router;
+	struct cu_expr_row *row;
+	bool is_new;
+};
+
+static int match_without_clause(struct matching *matching, cu_route *route)
+{
+	struct cu_router_match *match = match_of(matching->router, route);
+
+	if (!match)
+		return CU_ENOMEM;
+	if (matching->is_new)
+		match->new_in = true;
+	else
+		match->old_in = true;
+	return 0;
+}
+
+static int match_candidate(void *ctx, cu_route *route)
+{
+	struct matching *matching = ctx;
+	struct cu_value_error error;
+	struct cu_router_match *match;
+	enum cu_truth truth;
+
+	/* It came by another of its keys already. */
+	if (route->match < matching->router->matches_len && matching->router->matches[route->match].route == route) {
+		match = &matching->router->matches[route->match];
+		if (match->failed || (matching->is_new ? match->new_in : match->old_in))
+			return 0;
+	}
+	truth = cu_expr_eval(route->where, matching->row, &error);
+	if (truth == CU_FALSE || truth == CU_UNKNOWN)
+		return 0;
+	match = match_of(matching->router, route);
+	if (!match)
+		return CU_ENOMEM;
+	if (truth == CU_FAILED) {
+		match->failed = true;
+		match->error = error;
+	} else if (matching->is_new) {
+		match->new_in = true;
+	} else {
+		match->old_in = true;
+	}
+	return 0;
+}
+
+static int match_row(cu_router *router, struct cu_router_group *group, struct cu_expr_row *row,
+		     const struct cu_pg_value *values, bool is_new)
+{
+	struct matching matching = { router, row, is_new };
+	cu_route *const *list = cu_posting_list(&group->every);
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < group->every.len; i++)
+		rc = match_without_clause(&matching, list[i]);
+	if (rc < 0 || group->routes == group->every.len)
+		return rc;
+	cu_expr_row_set(row, values);
+	rc = cu_group_find(group, row, &router->key, match_candidate, &matching);
+	list = cu_posting_list(&group->rest);
+	for (uint32_t i = 0; rc == 0 && i < group->rest.len; i++)
+		rc = match_candidate(&matching, list[i]);
+	return rc;
+}
+
+int cu_router_match(cu_router *router, struct cu_router_group *group, const struct cu_pg_value *old_row,
+		    const struct cu_pg_value *new_row, const struct cu_router_match **ret_matches, size_t *ret_len)
+{
+	int rc = 0;
+
+	router->matches_len = 0;
+	if (old_row)
+		rc = match_row(router, group, &group->old_row, old_row, false);
+	if (rc == 0 && new_row)
+		rc = match_row(router, group, &group->new_row, new_row, true);
+	*ret_matches = router->matches;
+	*ret_len = router->matches_len;
+	return rc;
 }

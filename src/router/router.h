@@ -1,41 +1,59 @@
-/* router.h: which shapes may a change of this table touch.
+/* router.h: which shapes does a change of this table touch.
  *
- * A target is opaque to the router: whoever subscribes decides what it points to, and keeps it alive while it is
- * subscribed. Today every target of a table gets every change of it; the where-clause indexes will narrow that
- * down behind the same calls.
+ * A route is one shape's subscription: its where clause, or none. The shape embeds it and keeps it in place while it is
+ * subscribed. Routes of a table come in groups, one for each definition: one scope of columns. A group has an
+ * index for each column and kind of condition that its clauses use (docs/architecture.md, "Routing"); a change costs one
+ * probe per index, and one evaluation per candidate.
  *
- * Threads: any. add and remove take the write lock; the collector holds the read lock while it walks a batch of
- * messages and asks per change. Cost of a look-up: one probe of a hash map; of a change that touches nobody: that
- * probe alone.
+ * Threads: add and remove from any thread, they take the write lock. The collector, one thread, holds the read lock while it
+ * walks a batch of messages, and it alone calls cu_router_match(): the scratch is shared.
+ * Cost: adding and removing O(log n) for a clause with one key; a clause with n keys (IN, OR) n times that.
  */
 #ifndef CU_ROUTER_H
 #define CU_ROUTER_H
 
-#include "base/base.h"
+#include "expr/expr.h"
 
 typedef struct cu_router cu_router;
 
-struct cu_router_targets {
-	void *const *list; /* borrowed until the read lock is given back */
-	size_t len;
-};
+/* Embedded in whoever subscribes; zeroed, but for where, before cu_router_add(). */
+typedef struct cu_route {
+	cu_expr *where; /* NULL: every row. The subscriber's reference, unchanged while subscribed */
+	/* router only */
+	uint32_t at;    /* place in its posting, when it stands in one only */
+	uint32_t match; /* place in the matches of the change being looked at */
+	bool listed;    /* it is subscribed; for whoever holds the read lock */
+} cu_route;
+
+struct cu_router_group; /* the routes of one table that see it through the same definition */
 
 cu_router *cu_router_new(void);
 void cu_router_free(cu_router **router);
 
-/* Subscribes target to the table (or to the partitioned root) with this oid. A target may be subscribed to several
- * tables, once to each: CU_EEXIST otherwise. */
-int cu_router_add(cu_router *router, uint32_t table_oid, void *target);
-/* CU_ENOTFOUND when it is not subscribed. After it returned, no later look-up sees the target. */
-int cu_router_remove(cu_router *router, uint32_t table_oid, void *target);
-
-/* Calls back for each table that has targets, under the read lock: nothing may be added or removed there. */
-void cu_router_each_table(cu_router *router, void (*each)(void *ctx, uint32_t oid, struct cu_router_targets targets),
-			  void *ctx);
+/* Subscribes to the table (or the partitioned root) with this oid, as part of the group `key` (opaque, compared). scope:
+ * of the group's columns; borrowed for as long as the group has routes; the same in every call with this key. CU_ENOMEM. */
+int cu_router_add(cu_router *router, uint32_t table_oid, void *key, cu_expr_scope *scope, cu_route *route);
+/* CU_ENOTFOUND when it is not subscribed. After it returned, no later look-up sees the route. */
+int cu_router_remove(cu_router *router, uint32_t table_oid, void *key, cu_route *route);
 
 void cu_router_read_lock(cu_router *router);
 void cu_router_read_unlock(cu_router *router);
-/* Under the read lock. */
-struct cu_router_targets cu_router_lookup(cu_router *router, uint32_t table_oid);
+
+/* Under the read lock: the groups of a table, NULL when it has none; then the one after. */
+struct cu_router_group *cu_router_groups(cu_router *router, uint32_t table_oid);
+struct cu_router_group *cu_router_group_next(const struct cu_router_group *group);
+void *cu_router_group_key(const struct cu_router_group *group);
+
+/* A route whose clause is TRUE for one of the rows at least, or fails. */
+struct cu_router_match {
+	cu_route *route;
+	bool old_in, new_in; /* false as well where there is no such row */
+	bool failed;         /* Postgres would raise an error for one of the rows: `error` says which */
+	struct cu_value_error error;
+};
+/* Under the read lock, collector only. Rows in the order of the group's scope; NULL: there is none. *ret_matches is
+ * borrowed until the next call. CU_ENOMEM. */
+int cu_router_match(cu_router *router, struct cu_router_group *group, const struct cu_pg_value *old_row,
+		    const struct cu_pg_value *new_row, const struct cu_router_match **ret_matches, size_t *ret_len);
 
 #endif

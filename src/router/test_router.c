@@ -1,128 +1,307 @@
-/* test_router.c: targets by table. label: unit */
-#include <setjmp.h>
+/* The router against the plain evaluator: whatever clauses are subscribed, a change touches those that are TRUE for one of
+ * its rows, and no other. label: unit */
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
-#include "base/map.h"
 #include "router/router.h"
+#include "value/collation.h"
 
-static void a_change_of_an_unknown_table_touches_nobody(void **state)
-{
-	cu_router *router = cu_router_new();
+#include <stdio.h>
+#include <stdlib.h>
 
-	(void)state;
-	cu_router_read_lock(router);
-	assert_int_equal(cu_router_lookup(router, 16384).len, 0);
-	cu_router_read_unlock(router);
-	cu_router_free(&router);
-	assert_null(router);
-}
+enum { COLUMNS = 7 };
 
-static void every_target_of_a_table_is_found_once_and_gone_after_remove(void **state)
-{
-	cu_router *router = cu_router_new();
-	char targets[100];
-	bool seen[100] = { false };
-	struct cu_router_targets found;
-
-	(void)state;
-	for (size_t i = 0; i < 100; i++)
-		assert_int_equal(cu_router_add(router, 7, &targets[i]), 0);
-	assert_int_equal(cu_router_add(router, 7, &targets[3]), CU_EEXIST);
-	assert_int_equal(cu_router_add(router, 8, &targets[3]), 0);
-	for (size_t i = 0; i < 100; i += 2)
-		assert_int_equal(cu_router_remove(router, 7, &targets[i]), 0);
-	assert_int_equal(cu_router_remove(router, 7, &targets[0]), CU_ENOTFOUND);
-	cu_router_read_lock(router);
-	found = cu_router_lookup(router, 7);
-	assert_int_equal(found.len, 50);
-	for (size_t i = 0; i < found.len; i++) {
-		size_t which = (size_t)((char *)found.list[i] - targets);
-
-		assert_int_equal(which % 2, 1);
-		assert_false(seen[which]);
-		seen[which] = true;
-	}
-	assert_int_equal(cu_router_lookup(router, 8).len, 1);
-	cu_router_read_unlock(router);
-	cu_router_free(&router);
-}
-
-struct seen {
-	uint32_t oids[4];
-	size_t targets;
-	size_t len;
+static const char *const labels[] = { "low", "middle", "high" };
+static const struct cu_type mood = {
+	.oid = 20000, .repr = CU_REPR_ENUM, .category = 'E', .name = "public.mood", .labels = labels, .labels_len = 3
 };
 
-static void see(void *ctx, uint32_t oid, struct cu_router_targets targets)
+static cu_expr_scope *scope_new(void)
 {
-	struct seen *seen = ctx;
+	struct cu_expr_column columns[COLUMNS] = {
+		{ .name = "k", .type = cu_type_builtin(CU_INT4OID), .typmod = -1 },
+		{ .name = "t", .type = cu_type_builtin(CU_TEXTOID), .typmod = -1, .collation = cu_collation_c },
+		{ .name = "n", .type = cu_type_builtin(CU_NUMERICOID), .typmod = -1 },
+		{ .name = "a", .type = cu_type_builtin(1007), .typmod = -1 },
+		{ .name = "j", .type = cu_type_builtin(CU_JSONBOID), .typmod = -1 },
+		{ .name = "m", .type = &mood, .typmod = -1 },
+		{ .name = "b", .type = cu_type_builtin(CU_BOOLOID), .typmod = -1 },
+	};
 
-	assert_true(seen->len < 4);
-	seen->oids[seen->len++] = oid;
-	seen->targets += targets.len;
+	return cu_expr_scope_new("items", columns, COLUMNS, cu_collation_c, NULL, NULL);
 }
 
-static void each_table_comes_once_with_its_targets_and_one_without_any_does_not(void **state)
+static cu_expr *clause(cu_expr_scope *scope, const char *text)
 {
-	cu_router *router = cu_router_new();
-	struct seen seen = { .len = 0 };
-	int a, b, c;
+	struct cu_expr_error err = { .message = CU_BUF_INIT };
+	cu_expr *expr = NULL;
 
-	(void)state;
-	cu_router_add(router, 7, &a);
-	cu_router_add(router, 7, &b);
-	cu_router_add(router, 8, &a);
-	cu_router_add(router, 9, &c);
-	cu_router_remove(router, 9, &c);
-	cu_router_each_table(router, see, &seen);
-	assert_int_equal(seen.len, 2);
-	assert_int_equal(seen.targets, 3);
-	assert_int_equal(seen.oids[0] + seen.oids[1], 15);
-	cu_router_free(&router);
+	if (cu_expr_new(scope, text, strlen(text), NULL, 0, &expr, &err) < 0)
+		fail_msg("%s: %s", text, cu_buf_str(&err.message));
+	cu_buf_fini(&err.message);
+	return expr;
 }
 
-static void map_keeps_every_entry_through_random_puts_and_deletes(void **state)
+static unsigned seed;
+
+static unsigned below(unsigned n)
 {
-	cu_map map = CU_MAP_INIT;
-	static uintptr_t model[512];
-	uint64_t seed = 42;
-	size_t live = 0;
+	return (unsigned)rand_r(&seed) % n;
+}
 
-	(void)state;
-	for (int step = 0; step < 200000; step++) {
-		size_t key;
+/* ---- random clauses and rows ---- */
 
-		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-		key = (seed >> 33) % 512;
-		if (seed >> 63) {
-			uintptr_t value = (uintptr_t)step + 1;
+static void put_condition(cu_buf *out)
+{
+	static const char *const words[] = { "a", "ab", "abc", "b", "ba", "" };
+	unsigned x = below(12), y = below(12);
 
-			assert_ptr_equal(cu_map_put(&map, key, (void *)value), (void *)model[key]);
-			live += model[key] == 0;
-			model[key] = value;
-		} else {
-			assert_ptr_equal(cu_map_del(&map, key), (void *)model[key]);
-			live -= model[key] != 0;
-			model[key] = 0;
-		}
-		assert_int_equal(map.len, live);
+	switch (below(20)) {
+	case 0: cu_buf_printf(out, "k = %u", x); return;
+	case 1: cu_buf_printf(out, "k IN (%u, %u, %u)", x, y, x + 1); return;
+	case 2: cu_buf_printf(out, "k > %u", x); return;
+	case 3: cu_buf_printf(out, "k BETWEEN %u AND %u", CU_MIN(x, y), CU_MAX(x, y)); return;
+	case 4: cu_buf_printf(out, "k >= %u AND k < %u", CU_MIN(x, y), CU_MAX(x, y)); return;
+	case 5: cu_buf_printf(out, "t = '%s'", words[x % 6]); return;
+	case 6: cu_buf_printf(out, "t LIKE '%s%%'", words[x % 6]); return;
+	case 7: cu_buf_printf(out, "t LIKE '%%%s'", words[x % 6]); return;
+	case 8: cu_buf_puts(out, "t IS NULL"); return;
+	case 9: cu_buf_printf(out, "n = %u.%u", x % 3, y % 3); return;
+	case 10: cu_buf_printf(out, "n <= %u.5", x); return;
+	case 11: cu_buf_printf(out, "a @> '{%u,%u}'", x % 4, y % 4); return;
+	case 12: cu_buf_printf(out, "a && '{%u,%u}'", x % 4, y % 4); return;
+	case 13: cu_buf_printf(out, "%u = ANY (a)", x % 4); return;
+	case 14: cu_buf_printf(out, "j = '{\"a\": %u.0}'", x % 3); return;
+	case 15: cu_buf_printf(out, "m = '%s'", labels[x % 3]); return;
+	case 16: cu_buf_printf(out, "m > '%s'", labels[x % 3]); return;
+	case 17: cu_buf_puts(out, x % 2 ? "b" : "NOT b"); return;
+	case 18: cu_buf_printf(out, "k + 1 = %u", x); return;
+	default: cu_buf_printf(out, "10 / k > %u", y); return; /* fails for k = 0 */
 	}
-	for (size_t key = 0; key < 512; key++)
-		assert_ptr_equal(cu_map_get(&map, key), (void *)model[key]);
-	cu_map_fini(&map);
+}
+
+static void put_clause(cu_buf *out, unsigned depth)
+{
+	unsigned parts = depth ? 1 + below(3) : 1;
+	const char *joint = below(2) ? " AND " : " OR ";
+
+	for (unsigned i = 0; i < parts; i++) {
+		cu_buf_puts(out, i ? joint : "");
+		cu_buf_puts(out, "(");
+		if (parts > 1)
+			put_clause(out, depth - 1);
+		else
+			put_condition(out);
+		cu_buf_puts(out, ")");
+	}
+}
+
+struct row {
+	struct cu_pg_value values[COLUMNS];
+	char text[COLUMNS][32];
+};
+
+static void row_make(struct row *row)
+{
+	static const char *const texts[] = { "", "a", "ab", "abc", "abcd", "b", "ba", "c" };
+	static const char *const arrays[] = { "{}", "{1}", "{1,2}", "{NULL,3}", "{0,1,2,3}", "{2,2}" };
+	static const char *const jsons[] = { "{\"a\": 1}", "{\"a\": 1.00}", "{\"a\": 2}", "{}", "[1]" };
+
+	snprintf(row->text[0], sizeof row->text[0], "%u", below(14));
+	snprintf(row->text[1], sizeof row->text[1], "%s", texts[below(8)]);
+	snprintf(row->text[2], sizeof row->text[2], "%u.%u0", below(3), below(3));
+	snprintf(row->text[3], sizeof row->text[3], "%s", arrays[below(6)]);
+	snprintf(row->text[4], sizeof row->text[4], "%s", jsons[below(5)]);
+	/* "new" is a label that the scope does not know. */
+	snprintf(row->text[5], sizeof row->text[5], "%s", below(40) ? labels[below(3)] : "new");
+	snprintf(row->text[6], sizeof row->text[6], "%s", below(2) ? "t" : "f");
+	for (unsigned i = 0; i < COLUMNS; i++) {
+		bool null = below(8) == 0;
+
+		row->values[i] =
+			(struct cu_pg_value){ null ? CU_PG_NULL : CU_PG_TEXT, null ? 0 : (uint32_t)strlen(row->text[i]),
+					      null ? NULL : row->text[i] };
+	}
+}
+
+/* ---- the comparison ---- */
+
+struct subject {
+	cu_route route;
+	bool in;
+	cu_buf text;
+};
+
+static void assert_change(cu_router *router, void *key, struct subject *subjects, size_t len,
+			  struct cu_expr_row *evaluated, const struct row *old_row, const struct row *new_row)
+{
+	struct cu_router_group *group = cu_router_groups(router, 1);
+	const struct cu_router_match *matches = NULL;
+	size_t matches_len = 0, found = 0;
+	const struct row *rows[] = { old_row, new_row };
+
+	if (group) {
+		assert_ptr_equal(cu_router_group_key(group), key);
+		assert_int_equal(cu_router_match(router, group, old_row ? old_row->values : NULL,
+						 new_row ? new_row->values : NULL, &matches, &matches_len),
+				 0);
+	}
+	for (size_t i = 0; i < len; i++) {
+		struct subject *subject = &subjects[i];
+		enum cu_truth truth[2] = { CU_FALSE, CU_FALSE };
+		const struct cu_router_match *match = NULL;
+
+		if (!subject->in)
+			continue;
+		for (unsigned r = 0; r < 2; r++) {
+			if (!rows[r])
+				continue;
+			truth[r] = CU_TRUE;
+			if (subject->route.where) {
+				cu_expr_row_set(evaluated, rows[r]->values);
+				truth[r] = cu_expr_eval(subject->route.where, evaluated, NULL);
+			}
+		}
+		for (size_t m = 0; m < matches_len && !match; m++)
+			match = matches[m].route == &subject->route ? &matches[m] : NULL;
+		found += match != NULL;
+		if (truth[0] == CU_FAILED || truth[1] == CU_FAILED) {
+			/* An index may have said no where the evaluator meets an error first. */
+			assert_true(!match || match->failed || match->old_in == (truth[0] == CU_TRUE) ||
+				    match->new_in == (truth[1] == CU_TRUE));
+			continue;
+		}
+		if ((match && match->failed) || (match && match->old_in) != (truth[0] == CU_TRUE) ||
+		    (match && match->new_in) != (truth[1] == CU_TRUE))
+			fail_msg("%s: router %d %d, evaluator %d %d", cu_buf_str(&subject->text),
+				 match ? match->old_in : 0, match ? match->new_in : 0, truth[0], truth[1]);
+	}
+	assert_int_equal(found, matches_len);
+}
+
+static void a_change_touches_whom_the_evaluator_says(void **state)
+{
+	enum { SUBJECTS = 120, ROUNDS = 60, CHANGES = 60 };
+	static struct subject subjects[SUBJECTS];
+	cu_expr_scope *scope = scope_new();
+	cu_router *router = cu_router_new();
+	struct cu_expr_row evaluated;
+	int key;
+
+	(void)state;
+	seed = 42;
+	assert_int_equal(cu_expr_row_init(&evaluated, scope), 0);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		for (unsigned i = 0; i < SUBJECTS; i++) {
+			struct subject *subject = &subjects[i];
+
+			if (subject->in && below(3) == 0) {
+				assert_int_equal(cu_router_remove(router, 1, &key, &subject->route), 0);
+				assert_int_equal(cu_router_remove(router, 1, &key, &subject->route), CU_ENOTFOUND);
+				cu_expr_unref(&subject->route.where);
+				cu_buf_fini(&subject->text);
+				subject->in = false;
+			} else if (!subject->in && below(2)) {
+				subject->route = (cu_route){ .where = NULL };
+				if (below(10)) {
+					put_clause(&subject->text, 2);
+					subject->route.where = clause(scope, cu_buf_str(&subject->text));
+				}
+				assert_int_equal(cu_router_add(router, 1, &key, scope, &subject->route), 0);
+				subject->in = true;
+			}
+		}
+		for (unsigned i = 0; i < CHANGES; i++) {
+			struct row old_row, new_row;
+			unsigned kind = below(3);
+
+			row_make(&old_row);
+			row_make(&new_row);
+			assert_change(router, &key, subjects, SUBJECTS, &evaluated, kind == 0 ? NULL : &old_row,
+				      kind == 1 ? NULL : &new_row);
+		}
+	}
+	for (unsigned i = 0; i < SUBJECTS; i++) {
+		if (subjects[i].in)
+			assert_int_equal(cu_router_remove(router, 1, &key, &subjects[i].route), 0);
+		cu_expr_unref(&subjects[i].route.where);
+		cu_buf_fini(&subjects[i].text);
+	}
+	assert_null(cu_router_groups(router, 1)); /* nothing is left behind */
+	cu_expr_row_fini(&evaluated);
+	cu_router_free(&router);
+	cu_expr_scope_unref(&scope);
+}
+
+static void groups_of_a_table_are_apart(void **state)
+{
+	cu_expr_scope *scope = scope_new();
+	cu_router *router = cu_router_new();
+	cu_route routes[3] = { 0 };
+	int keys[2];
+	struct cu_router_group *group;
+	unsigned groups = 0;
+
+	(void)state;
+	assert_null(cu_router_groups(router, 1));
+	assert_int_equal(cu_router_add(router, 1, &keys[0], scope, &routes[0]), 0);
+	assert_int_equal(cu_router_add(router, 1, &keys[1], scope, &routes[1]), 0);
+	assert_int_equal(cu_router_add(router, 2, &keys[0], scope, &routes[2]), 0);
+	for (group = cu_router_groups(router, 1); group; group = cu_router_group_next(group))
+		groups++;
+	assert_int_equal(groups, 2);
+	assert_true(routes[0].listed);
+	assert_int_equal(cu_router_remove(router, 1, &keys[0], &routes[0]), 0);
+	assert_false(routes[0].listed);
+	assert_ptr_equal(cu_router_group_key(cu_router_groups(router, 1)), &keys[1]);
+	assert_ptr_equal(cu_router_group_key(cu_router_groups(router, 2)), &keys[0]);
+	cu_router_free(&router);
+	cu_expr_scope_unref(&scope);
+}
+
+/* The n-th allocation fails: the route is subscribed, or it is not, and the others are as they were. */
+static void a_route_that_memory_fails_leaves_nothing_behind(void **state)
+{
+	static const char *const texts[] = {
+		"k = 1",    "k IN (1,2,3,4,5,6,7)", "k > 3", "t LIKE 'abc%'", "k = 1 OR t = 'x' OR a && '{1,2,3}'",
+		"t IS NULL"
+	};
+	cu_expr_scope *scope = scope_new();
+	int key;
+
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(texts); i++) {
+		cu_route route = { .where = clause(scope, texts[i]) }, other = { .where = clause(scope, texts[i]) };
+		int rc = CU_ENOMEM;
+
+		for (unsigned n = 1; rc == CU_ENOMEM; n++) {
+			cu_router *router = cu_router_new();
+
+			assert_int_equal(cu_router_add(router, 1, &key, scope, &other), 0);
+			cu_fault_alloc_at(n);
+			rc = cu_router_add(router, 1, &key, scope, &route);
+			cu_fault_alloc_at(0);
+			assert_true(rc == 0 || rc == CU_ENOMEM);
+			assert_int_equal(cu_router_remove(router, 1, &key, &route), rc == 0 ? 0 : CU_ENOTFOUND);
+			assert_int_equal(cu_router_remove(router, 1, &key, &other), 0);
+			assert_null(cu_router_groups(router, 1));
+			cu_router_free(&router);
+		}
+		cu_expr_unref(&route.where);
+		cu_expr_unref(&other.where);
+	}
+	cu_expr_scope_unref(&scope);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_change_of_an_unknown_table_touches_nobody),
-		cmocka_unit_test(every_target_of_a_table_is_found_once_and_gone_after_remove),
-		cmocka_unit_test(each_table_comes_once_with_its_targets_and_one_without_any_does_not),
-		cmocka_unit_test(map_keeps_every_entry_through_random_puts_and_deletes),
+		cmocka_unit_test(a_change_touches_whom_the_evaluator_says),
+		cmocka_unit_test(groups_of_a_table_are_apart),
+		cmocka_unit_test(a_route_that_memory_fails_leaves_nothing_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

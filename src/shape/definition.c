@@ -2,6 +2,7 @@
 #include "shape/definition.h"
 
 #include "base/limits.h"
+#include "shape/scope.h"
 #include "shape/view.h"
 
 #include <jansson.h>
@@ -76,7 +77,26 @@ static int check_columns(const struct cu_table *table, const struct cu_definitio
 	return list.any ? CU_EINVAL : 0;
 }
 
-/* What both ways of making a definition share, once its plain fields are set: layout and key. */
+static void key_put_text(cu_buf *key, const char *text)
+{
+	if (text)
+		cu_buf_put_json(key, text, strlen(text));
+	else
+		cu_buf_putc(key, '-');
+}
+
+static void key_put_collation(cu_buf *key, const struct cu_catalog_collation *collate)
+{
+	cu_buf_printf(key, " %" PRIu32, collate->oid);
+	if (!collate->oid)
+		return;
+	cu_buf_printf(key, "%c%d", collate->provider, collate->deterministic);
+	key_put_text(key, collate->locale);
+	key_put_text(key, collate->version);
+	key_put_text(key, collate->rules);
+}
+
+/* What both ways of making a definition share, once its plain fields are set: layout, scope and key. */
 static int finish(cu_definition *def)
 {
 	struct cu_item_column_spec *columns = cu_xzalloc(def->columns_len * sizeof *columns);
@@ -105,7 +125,13 @@ static int finish(cu_definition *def)
 		cu_buf_printf(&key, " %s%" PRIu32 ",%" PRId32 ",%d", column->selected ? "+" : "-", column->type_oid,
 			      column->typmod, column->pk_index);
 		cu_buf_put_json(&key, column->name, strlen(column->name));
+		/* A new label, another collation: a where clause may mean something else. */
+		for (size_t k = 0; k < column->labels_len; k++)
+			cu_buf_put_json(&key, column->labels[k], strlen(column->labels[k]));
+		key_put_collation(&key, &column->collate);
 	}
+	key_put_collation(&key, &def->database);
+	def->scope = cu_shape_scope_new(def);
 	rc = cu_item_layout_new(&spec, &def->layout);
 	free(columns);
 	if (rc < 0)
@@ -116,6 +142,62 @@ static int finish(cu_definition *def)
 out:
 	cu_buf_fini(&key);
 	return rc;
+}
+
+static char *copy(const char *text)
+{
+	return text ? cu_xstrdup(text) : NULL;
+}
+
+static void copy_collation(struct cu_catalog_collation *to, const struct cu_catalog_collation *from)
+{
+	*to = *from;
+	to->name = copy(from->name);
+	to->locale = copy(from->locale);
+	to->version = copy(from->version);
+	to->rules = copy(from->rules);
+}
+
+static void free_collation(struct cu_catalog_collation *collate)
+{
+	free((char *)(uintptr_t)collate->name);
+	free((char *)(uintptr_t)collate->locale);
+	free((char *)(uintptr_t)collate->version);
+	free((char *)(uintptr_t)collate->rules);
+}
+
+static void copy_column(struct cu_definition_column *to, const struct cu_column *from, bool selected)
+{
+	*to = (struct cu_definition_column){
+		.name = cu_xstrdup(from->name),
+		.type_oid = from->type_oid,
+		.typmod = from->typmod,
+		.pk_index = from->pk_index,
+		.selected = selected,
+		.is_array = from->is_array,
+		.is_domain = from->base_type_oid != from->type_oid,
+		.scalar_oid = from->scalar_type_oid,
+		.scalar_type = copy(from->scalar_type),
+		.scalar_name = copy(from->scalar_name),
+		.formatted_type = copy(from->formatted_type),
+		.labels_len = from->enum_labels_len,
+		.labels = cu_xmalloc((from->enum_labels_len + 1) * sizeof(*to->labels)),
+	};
+	for (unsigned i = 0; i < from->enum_labels_len; i++)
+		to->labels[i] = cu_xstrdup(from->enum_labels[i]);
+	copy_collation(&to->collate, &from->collate);
+}
+
+static void free_column(struct cu_definition_column *column)
+{
+	free(column->name);
+	free(column->scalar_type);
+	free(column->scalar_name);
+	free(column->formatted_type);
+	for (size_t i = 0; i < column->labels_len; i++)
+		free(column->labels[i]);
+	free(column->labels);
+	free_collation(&column->collate);
 }
 
 int cu_definition_new(const struct cu_table *table, const struct cu_definition_request *request,
@@ -148,14 +230,10 @@ int cu_definition_new(const struct cu_table *table, const struct cu_definition_r
 			continue;
 		if (wanted)
 			selected[selected_len++] = (uint16_t)i;
-		def->columns[def->columns_len++] = (struct cu_definition_column){
-			.name = cu_xstrdup(column->name),
-			.type_oid = column->type_oid,
-			.typmod = column->typmod,
-			.pk_index = column->pk_index,
-			.selected = wanted,
-		};
+		copy_column(&def->columns[def->columns_len++], column, wanted);
 	}
+	def->encoding = copy(table->encoding);
+	copy_collation(&def->database, &table->database);
 	cu_catalog_put_schema_json(&schema_json, table, selected, selected_len);
 	def->schema_json = cu_buf_steal(&schema_json, &def->schema_json_len);
 	rc = def->schema_json ? finish(def) : CU_ENOMEM;
@@ -185,8 +263,11 @@ void cu_definition_unref(cu_definition **ref)
 	if (atomic_fetch_sub_explicit(&def->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (unsigned i = 0; i < def->columns_len; i++)
-		free(def->columns[i].name);
+		free_column(&def->columns[i]);
 	free(def->columns);
+	free_collation(&def->database);
+	free(def->encoding);
+	cu_expr_scope_unref(&def->scope);
 	cu_item_layout_free(&def->layout);
 	cu_shape_views_free(&def->views);
 	free(def->schema);
@@ -222,7 +303,7 @@ bool cu_definition_matches(const cu_definition *def, const char *schema, const c
 	return distinct == found;
 }
 
-void cu_definition_put_query(const cu_definition *def, cu_buf *out)
+void cu_definition_put_query(const cu_definition *def, const cu_expr *where, cu_buf *out)
 {
 	bool keyless = !cu_item_layout_has_pk(def->layout);
 
@@ -241,8 +322,33 @@ void cu_definition_put_query(const cu_definition *def, cu_buf *out)
 	 * inherit from it come under their own name. */
 	cu_buf_puts(out, def->partitioned ? " FROM " : " FROM ONLY ");
 	cu_pg_put_relation(out, def->schema, def->name);
+	if (where) {
+		cu_buf_puts(out, " WHERE ");
+		cu_expr_put_sql(where, out);
+	}
 	if (def->changes_only)
 		cu_buf_puts(out, " LIMIT 0");
+}
+
+/* ---- storage ---- */
+
+static json_t *collation_json(const struct cu_catalog_collation *collate)
+{
+	if (!collate->oid)
+		return json_null();
+	return json_pack("{s:I, s:s?, s:s%, s:b, s:s?, s:s?, s:s?}", "oid", (json_int_t)collate->oid, "name",
+			 collate->name, "provider", &collate->provider, (size_t)1, "deterministic",
+			 (int)collate->deterministic, "locale", collate->locale, "version", collate->version, "rules",
+			 collate->rules);
+}
+
+static json_t *labels_json(const struct cu_definition_column *column)
+{
+	json_t *labels = json_array();
+
+	for (size_t i = 0; i < column->labels_len; i++)
+		json_array_append_new(labels, json_string(column->labels[i]));
+	return labels;
 }
 
 int cu_definition_put_json(const cu_definition *def, cu_buf *out)
@@ -255,14 +361,20 @@ int cu_definition_put_json(const cu_definition *def, cu_buf *out)
 		const struct cu_definition_column *column = &def->columns[i];
 
 		json_array_append_new(columns,
-				      json_pack("{s:s, s:I, s:i, s:i, s:b}", "name", column->name, "type",
-						(json_int_t)column->type_oid, "typmod", (int)column->typmod, "pk",
-						(int)column->pk_index, "selected", (int)column->selected));
+				      json_pack("{s:s, s:I, s:i, s:i, s:b, s:b, s:b, s:I, s:s?, s:s?, s:s?, s:o, s:o}",
+						"name", column->name, "type", (json_int_t)column->type_oid, "typmod",
+						(int)column->typmod, "pk", (int)column->pk_index, "selected",
+						(int)column->selected, "array", (int)column->is_array, "domain",
+						(int)column->is_domain, "scalar", (json_int_t)column->scalar_oid,
+						"scalar_type", column->scalar_type, "scalar_name", column->scalar_name,
+						"format", column->formatted_type, "labels", labels_json(column),
+						"collation", collation_json(&column->collate)));
 	}
-	root = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:o, s:s%}", "schema", def->schema, "table", def->name, "oid",
-			 (json_int_t)def->oid, "partitioned", (int)def->partitioned, "replica_full",
+	root = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:o, s:o, s:s?, s:s%}", "schema", def->schema, "table",
+			 def->name, "oid", (json_int_t)def->oid, "partitioned", (int)def->partitioned, "replica_full",
 			 (int)def->replica_full, "changes_only", (int)def->changes_only, "columns", columns,
-			 "electric_schema", def->schema_json, def->schema_json_len);
+			 "collation", collation_json(&def->database), "encoding", def->encoding, "electric_schema",
+			 def->schema_json, def->schema_json_len);
 	if (!root)
 		return CU_ENOMEM;
 	text = json_dumps(root, JSON_COMPACT);
@@ -274,6 +386,50 @@ int cu_definition_put_json(const cu_definition *def, cu_buf *out)
 	return cu_buf_failed(out) ? CU_ENOMEM : 0;
 }
 
+static int parse_collation(const json_t *json, struct cu_catalog_collation *ret_collate)
+{
+	struct cu_catalog_collation collate = { 0 };
+	json_t *name, *locale, *version, *rules;
+	const char *provider;
+	size_t provider_len;
+	json_int_t oid;
+	int deterministic;
+
+	if (json_is_null(json))
+		return 0;
+	if (json_unpack((json_t *)(uintptr_t)json, "{s:I, s:o, s:s%, s:b, s:o, s:o, s:o}", "oid", &oid, "name", &name,
+			"provider", &provider, &provider_len, "deterministic", &deterministic, "locale", &locale,
+			"version", &version, "rules", &rules) != 0 ||
+	    oid <= 0 || oid > UINT32_MAX || provider_len != 1)
+		return CU_ECORRUPT;
+	collate.oid = (uint32_t)oid;
+	collate.name = json_string_value(name);
+	collate.locale = json_string_value(locale);
+	collate.version = json_string_value(version);
+	collate.rules = json_string_value(rules);
+	collate.provider = *provider;
+	collate.deterministic = deterministic != 0;
+	copy_collation(ret_collate, &collate);
+	return 0;
+}
+
+static int parse_labels(const json_t *labels, struct cu_definition_column *column)
+{
+	size_t len = json_array_size(labels);
+
+	if (!json_is_array(labels))
+		return CU_ECORRUPT;
+	column->labels = cu_xzalloc((len + 1) * sizeof(*column->labels));
+	for (size_t i = 0; i < len; i++) {
+		const char *label = json_string_value(json_array_get(labels, i));
+
+		if (!label)
+			return CU_ECORRUPT;
+		column->labels[column->labels_len++] = cu_xstrdup(label);
+	}
+	return 0;
+}
+
 static int parse_columns(cu_definition *def, json_t *columns)
 {
 	size_t len = json_array_size(columns);
@@ -282,22 +438,40 @@ static int parse_columns(cu_definition *def, json_t *columns)
 		return CU_ECORRUPT;
 	def->columns = cu_xzalloc(len * sizeof *def->columns);
 	for (size_t i = 0; i < len; i++) {
+		struct cu_definition_column *column = &def->columns[i];
 		const char *name;
-		json_int_t type;
-		int typmod, pk, selected;
+		json_t *scalar_type, *scalar_name, *format;
+		json_int_t type, scalar;
+		json_t *labels, *collation;
+		int typmod, pk, selected, array, domain, rc;
 
-		if (json_unpack(json_array_get(columns, i), "{s:s, s:I, s:i, s:i, s:b}", "name", &name, "type", &type,
-				"typmod", &typmod, "pk", &pk, "selected", &selected) != 0)
+		if (json_unpack(json_array_get(columns, i),
+				"{s:s, s:I, s:i, s:i, s:b, s:b, s:b, s:I, s:o, s:o, s:o, s:o, s:o}", "name", &name,
+				"type", &type, "typmod", &typmod, "pk", &pk, "selected", &selected, "array", &array,
+				"domain", &domain, "scalar", &scalar, "scalar_type", &scalar_type, "scalar_name",
+				&scalar_name, "format", &format, "labels", &labels, "collation", &collation) != 0)
 			return CU_ECORRUPT;
-		if (type < 0 || type > UINT32_MAX || pk < -1 || pk >= (int)len)
+		if (type < 0 || type > UINT32_MAX || scalar < 0 || scalar > UINT32_MAX || pk < -1 || pk >= (int)len)
 			return CU_ECORRUPT;
-		def->columns[def->columns_len++] = (struct cu_definition_column){
+		def->columns_len++;
+		*column = (struct cu_definition_column){
 			.name = cu_xstrdup(name),
 			.type_oid = (uint32_t)type,
 			.typmod = typmod,
 			.pk_index = (int16_t)pk,
 			.selected = selected != 0,
+			.is_array = array != 0,
+			.is_domain = domain != 0,
+			.scalar_oid = (uint32_t)scalar,
+			.scalar_type = copy(json_string_value(scalar_type)),
+			.scalar_name = copy(json_string_value(scalar_name)),
+			.formatted_type = copy(json_string_value(format)),
 		};
+		rc = parse_labels(labels, column);
+		if (rc == 0)
+			rc = parse_collation(collation, &column->collate);
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }
@@ -306,16 +480,17 @@ int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def)
 {
 	json_t *root = json_loadb(json, len, JSON_REJECT_DUPLICATES, NULL);
 	const char *schema, *name, *schema_json;
-	json_t *columns;
+	json_t *columns, *collation, *encoding;
 	json_int_t oid;
 	int partitioned, replica_full, changes_only, rc = CU_ECORRUPT;
 	size_t schema_json_len;
 	cu_definition *def = NULL;
 
 	if (!root ||
-	    json_unpack(root, "{s:s, s:s, s:I, s:b, s:b, s:b, s:o, s:s%}", "schema", &schema, "table", &name, "oid",
-			&oid, "partitioned", &partitioned, "replica_full", &replica_full, "changes_only", &changes_only,
-			"columns", &columns, "electric_schema", &schema_json, &schema_json_len) != 0 ||
+	    json_unpack(root, "{s:s, s:s, s:I, s:b, s:b, s:b, s:o, s:o, s:o, s:s%}", "schema", &schema, "table", &name,
+			"oid", &oid, "partitioned", &partitioned, "replica_full", &replica_full, "changes_only",
+			&changes_only, "columns", &columns, "collation", &collation, "encoding", &encoding,
+			"electric_schema", &schema_json, &schema_json_len) != 0 ||
 	    oid < 0 || oid > UINT32_MAX)
 		goto out;
 	def = cu_xzalloc(sizeof *def);
@@ -328,7 +503,10 @@ int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def)
 	def->changes_only = changes_only != 0;
 	def->schema_json = cu_xstrndup(schema_json, schema_json_len);
 	def->schema_json_len = schema_json_len;
-	rc = parse_columns(def, columns);
+	def->encoding = copy(json_string_value(encoding));
+	rc = parse_collation(collation, &def->database);
+	if (rc == 0)
+		rc = parse_columns(def, columns);
 	if (rc == 0)
 		rc = finish(def);
 	if (rc == CU_EINVAL)

@@ -11,6 +11,7 @@
 #ifndef CU_DEFINITION_H
 #define CU_DEFINITION_H
 
+#include "expr/expr.h"
 #include "pg/catalog.h"
 #include "shape/item.h"
 
@@ -20,6 +21,16 @@ struct cu_definition_column {
 	int32_t typmod;
 	int16_t pk_index; /* -1: not in the primary key */
 	bool selected;
+	/* for where clauses: as in struct cu_column, strings owned */
+	bool is_array;
+	bool is_domain;
+	uint32_t scalar_oid;
+	char *scalar_type;
+	char *scalar_name;
+	char *formatted_type;
+	char **labels; /* of an enum, or an array of one */
+	size_t labels_len;
+	struct cu_catalog_collation collate;
 };
 
 typedef struct cu_definition {
@@ -32,7 +43,10 @@ typedef struct cu_definition {
 	bool changes_only;                    /* log=changes_only: the snapshot has no rows */
 	struct cu_definition_column *columns; /* by attnum; generated ones are not in the stream and not here */
 	unsigned columns_len;
-	char *schema_json; /* the electric-schema header */
+	struct cu_catalog_collation database; /* its own collation; strings owned */
+	char *encoding;                       /* of the database */
+	cu_expr_scope *scope;                 /* what names in a where clause mean */
+	char *schema_json;                    /* the electric-schema header */
 	size_t schema_json_len;
 	cu_item_layout *layout;
 	char *key; /* canonical text of all of the above that makes a difference */
@@ -40,7 +54,7 @@ typedef struct cu_definition {
 
 	/* shape set only, under its lock */
 	uint64_t id;   /* names it in storage; 0 until the set has taken it in */
-	size_t shapes; /* that have it */
+	size_t shapes; /* that have it, and requests that are about to make one */
 	/* any thread: its row is committed */
 	atomic_bool stored;
 	/* collector thread only: how each relation's columns map to the definition's */
@@ -67,8 +81,9 @@ void cu_definition_unref(cu_definition **def);
 bool cu_definition_matches(const cu_definition *def, const char *schema, const char *name,
 			   const struct cu_definition_request *request);
 
-/* The snapshot's query: one value per column of the definition, in order; NULL for those that no item shows. */
-void cu_definition_put_query(const cu_definition *def, cu_buf *out);
+/* The snapshot's query: one value per column of the definition, in order; NULL for those that no item shows. where: NULL for
+ * every row. */
+void cu_definition_put_query(const cu_definition *def, const cu_expr *where, cu_buf *out);
 
 int cu_definition_put_json(const cu_definition *def, cu_buf *out);
 /* CU_ECORRUPT: not what put_json wrote. */

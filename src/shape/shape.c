@@ -18,7 +18,7 @@ void cu_shape_unlock(const cu_shape *shape)
 	pthread_mutex_unlock(&stripes[shape->id % STRIPES]);
 }
 
-cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def)
+cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def, cu_expr *where)
 {
 	size_t size = strlen(handle) + 1;
 	cu_shape *shape = cu_xzalloc(sizeof *shape + size);
@@ -27,6 +27,7 @@ cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def)
 	atomic_init(&shape->refs, 1);
 	shape->id = id;
 	shape->def = def;
+	shape->route.where = where;
 	memcpy(shape->handle, handle, size);
 	return shape;
 }
@@ -58,6 +59,7 @@ void cu_shape_unref(cu_shape **ref)
 	if (shape->failure)
 		free(shape->failure->message);
 	free(shape->failure);
+	cu_expr_unref(&shape->route.where);
 	cu_definition_unref(&shape->def);
 	free(shape);
 }

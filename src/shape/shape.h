@@ -16,6 +16,7 @@
 #ifndef CU_SHAPE_H
 #define CU_SHAPE_H
 
+#include "router/router.h"
 #include "shape/definition.h"
 #include "shape/snapshot_range.h"
 #include "shape/tail.h"
@@ -45,6 +46,7 @@ typedef struct cu_shape {
 	uint64_t id; /* names it on disk and in fan-out records; never reused */
 	cu_definition *def;
 	uint64_t key_hash; /* of what makes it this shape: the shape set's */
+	cu_route route;    /* the router's, but for route.where: the where clause, NULL: none; a reference */
 
 	/* any thread, under cu_shape_lock() */
 	cu_tail *tail; /* NULL while there is nothing in it */
@@ -66,11 +68,19 @@ typedef struct cu_shape {
 	 * at the state under the lock; whoever changes the state does so under the lock, then reads the bits. */
 	_Atomic uint64_t waiting_loops;
 
+	/* any thread, atomic: the hash of a request's where clause and parameters, as they were written, that is known to be
+	 * this shape's; 0: none yet */
+	_Atomic uint64_t where_seen;
+
 	char handle[]; /* set once */
 } cu_shape;
 
-/* Takes the definition. handle is copied. refs = 1. */
-cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def);
+/* Takes the definition and the where clause (NULL: none). handle is copied. refs = 1. */
+cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def, cu_expr *where);
+static inline cu_shape *cu_shape_of_route(cu_route *route)
+{
+	return CU_CONTAINER_OF(route, cu_shape, route);
+}
 cu_shape *cu_shape_ref(cu_shape *shape);
 void cu_shape_unref(cu_shape **shape);
 

@@ -67,9 +67,37 @@ static bool handle_is(const void *object, const void *key)
 	return strcmp(((const cu_shape *)object)->handle, key) == 0;
 }
 
-static bool shape_is_of(const void *object, const void *key)
+/* What makes a shape this one. */
+struct shape_key {
+	const cu_definition *def;
+	cu_buf where; /* its SQL; empty: none */
+	uint64_t hash;
+};
+
+static void shape_key_init(struct shape_key *key, const cu_definition *def, const cu_expr *where)
 {
-	return ((const cu_shape *)object)->def == key;
+	*key = (struct shape_key){ .def = def, .where = CU_BUF_INIT };
+	if (where)
+		cu_expr_put_sql(where, &key->where);
+	key->hash = def->key_hash ^ (where ? XXH3_64bits(key->where.data, key->where.len) : 0);
+}
+
+static bool shape_is_of(const void *object, const void *arg)
+{
+	const struct shape_key *key = arg;
+	const cu_shape *shape = object;
+	cu_buf where = CU_BUF_INIT;
+	bool equal;
+
+	if (shape->key_hash != key->hash || shape->def != key->def || !shape->route.where != !key->where.len)
+		return false;
+	if (!shape->route.where)
+		return true;
+	cu_expr_put_sql(shape->route.where, &where);
+	equal = !cu_buf_failed(&where) && !cu_buf_failed(&key->where) && where.len == key->where.len &&
+		memcmp(where.data, key->where.data, where.len) == 0;
+	cu_buf_fini(&where);
+	return equal;
 }
 
 static bool id_is(const void *object, const void *key)
@@ -171,15 +199,18 @@ static void intern(cu_shape_set *set, cu_definition **def)
 	cu_index_insert(&set->definitions, *def);
 }
 
-static cu_shape *find_by_key(cu_shape_set *set, const cu_definition *def)
+/* Somebody has the definition no more. True: nobody has, its row may go. */
+static bool leave(cu_shape_set *set, cu_definition *def)
 {
-	return cu_index_find(&set->by_key, def->key_hash, shape_is_of, def);
+	if (--def->shapes > 0)
+		return false;
+	cu_index_remove(&set->definitions, def);
+	return true;
 }
 
+/* Its definition has been entered for it. */
 static void insert(cu_shape_set *set, cu_shape *shape)
 {
-	shape->key_hash = shape->def->key_hash;
-	shape->def->shapes++;
 	cu_index_insert(&set->by_handle, shape);
 	cu_index_insert(&set->by_key, shape);
 	cu_index_insert(&set->by_id, cu_shape_ref(shape));
@@ -190,10 +221,7 @@ static bool take_out(cu_shape_set *set, cu_shape *shape)
 {
 	cu_index_remove(&set->by_key, shape);
 	cu_index_remove(&set->by_handle, shape);
-	if (!cu_index_remove(&set->by_id, shape) || --shape->def->shapes > 0)
-		return false;
-	cu_index_remove(&set->definitions, shape->def);
-	return true;
+	return cu_index_remove(&set->by_id, shape) && leave(set, shape->def);
 }
 
 /* ---- looking up ---- */
@@ -222,38 +250,116 @@ cu_shape *cu_shape_set_by_id(cu_shape_set *set, uint64_t id)
 	return shape;
 }
 
-cu_shape *cu_shape_set_match(cu_shape_set *set, const char *schema, const char *name,
-			     const struct cu_definition_request *request)
+cu_definition *cu_shape_set_enter_definition(cu_shape_set *set, cu_definition *def)
 {
-	cu_shape *found = NULL;
-	cu_definition *def;
+	pthread_mutex_lock(&set->lock);
+	intern(set, &def);
+	def->shapes++;
+	pthread_mutex_unlock(&set->lock);
+	return def;
+}
+
+static void forget_definition(cu_shape_set *set, const cu_definition *def)
+{
+	/* If this fails the row stays, and the next start finds it without a shape. */
+	if (atomic_load(&def->stored))
+		cu_metadata_remove_definition(cu_store_metadata(set->opts.store), def->id, NULL, NULL);
+}
+
+void cu_shape_set_leave_definition(cu_shape_set *set, cu_definition **def)
+{
+	bool last;
+
+	pthread_mutex_lock(&set->lock);
+	last = leave(set, *def);
+	pthread_mutex_unlock(&set->lock);
+	if (last)
+		forget_definition(set, *def);
+	cu_definition_unref(def);
+}
+
+cu_definition *cu_shape_set_match(cu_shape_set *set, const char *schema, const char *name,
+				  const struct cu_definition_request *request)
+{
+	cu_definition *found = NULL, *def;
 
 	pthread_mutex_lock(&set->lock);
 	for (size_t i = 0; !found && (def = cu_index_next(&set->definitions, &i));) {
 		if (cu_definition_matches(def, schema, name, request))
-			found = find_by_key(set, def);
+			found = cu_definition_ref(def);
 	}
 	if (found)
-		cu_shape_ref(found);
+		found->shapes++;
 	pthread_mutex_unlock(&set->lock);
 	return found;
 }
 
-void cu_shape_set_each(cu_shape_set *set, void (*each)(void *ctx, cu_shape *shape), void *ctx)
+cu_shape *cu_shape_set_find(cu_shape_set *set, const cu_definition *def, const cu_expr *where)
 {
-	cu_shape **shapes, *shape;
+	struct shape_key key;
+	cu_shape *shape;
+
+	shape_key_init(&key, def, where);
+	pthread_mutex_lock(&set->lock);
+	shape = cu_index_find(&set->by_key, key.hash, shape_is_of, &key);
+	if (shape)
+		cu_shape_ref(shape);
+	pthread_mutex_unlock(&set->lock);
+	cu_buf_fini(&key.where);
+	return shape;
+}
+
+size_t cu_shape_set_definitions(cu_shape_set *set, cu_definition ***ret_list)
+{
+	cu_definition **list, *def;
 	size_t len = 0;
 
 	pthread_mutex_lock(&set->lock);
-	shapes = cu_xmalloc((set->by_id.len + 1) * sizeof(*shapes));
-	for (size_t i = 0; (shape = cu_index_next(&set->by_id, &i));)
-		shapes[len++] = cu_shape_ref(shape);
+	list = cu_xmalloc((set->definitions.len + 1) * sizeof(*list));
+	for (size_t i = 0; (def = cu_index_next(&set->definitions, &i));)
+		list[len++] = cu_definition_ref(def);
 	pthread_mutex_unlock(&set->lock);
-	for (size_t i = 0; i < len; i++) {
-		each(ctx, shapes[i]);
-		cu_shape_unref(&shapes[i]);
+	*ret_list = list;
+	return len;
+}
+
+/* References to the shapes of a definition, NULL: to all. The list is the caller's to free. */
+static size_t list_shapes(cu_shape_set *set, const cu_definition *def, cu_shape ***ret_list)
+{
+	cu_shape **list = NULL, *shape;
+	size_t len = 0, cap = 0;
+
+	pthread_mutex_lock(&set->lock);
+	for (size_t i = 0; (shape = cu_index_next(&set->by_id, &i));) {
+		if (def && shape->def != def)
+			continue;
+		if (len == cap) {
+			cap = def ? CU_MAX(cap * 2, (size_t)16) : set->by_id.len;
+			list = cu_xrealloc(list, cap * sizeof(*list));
+		}
+		list[len++] = cu_shape_ref(shape);
 	}
-	free(shapes);
+	pthread_mutex_unlock(&set->lock);
+	*ret_list = list;
+	return len;
+}
+
+void cu_shape_set_each_of(cu_shape_set *set, const cu_definition *def, void (*each)(void *ctx, cu_shape *shape),
+			  void *ctx)
+{
+	cu_shape **list;
+	size_t len = list_shapes(set, def, &list);
+
+	for (size_t i = 0; i < len; i++) {
+		each(ctx, list[i]);
+		cu_shape_unref(&list[i]);
+	}
+	free(list);
+}
+
+void cu_shape_set_each(cu_shape_set *set, void (*each)(void *ctx, cu_shape *shape), void *ctx)
+{
+	cu_shape_set_each_of(set, NULL, each, ctx);
 }
 
 static void oldest_position_of(void *ctx, cu_shape *shape)
@@ -321,10 +427,37 @@ static int restore_range(const struct cu_snapshot_info *info, cu_snapshot_range 
 	return rc;
 }
 
+static int restore_where(cu_definition *def, const struct cu_shape_row *row, cu_expr **ret_where)
+{
+	struct cu_expr_error err = { .message = CU_BUF_INIT };
+	int rc;
+
+	if (!row->where)
+		return 0;
+	rc = cu_expr_new(def->scope, row->where, row->where_len, NULL, 0, ret_where, &err);
+	if (rc == CU_EINVAL) {
+		cu_warn("a stored where clause cannot be read", CU_KV("handle", row->handle),
+			CU_KV("error", cu_buf_str(&err.message)));
+		rc = CU_ECORRUPT;
+	}
+	cu_buf_fini(&err.message);
+	return rc;
+}
+
+/* Its row is looked at when the store is there: cu_shape_set_use_store(). */
+static void leave_at_start(cu_shape_set *set, cu_definition **def)
+{
+	pthread_mutex_lock(&set->lock);
+	leave(set, *def);
+	pthread_mutex_unlock(&set->lock);
+	cu_definition_unref(def);
+}
+
 int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 {
 	cu_snapshot_range range = { 0 };
 	cu_definition *def;
+	cu_expr *where = NULL;
 	cu_shape *shape;
 	int rc = restore_range(&row->snapshot, &range);
 
@@ -335,13 +468,18 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 	if (def) {
 		cu_definition_ref(def);
 		intern(set, &def);
+		def->shapes++;
 	}
 	pthread_mutex_unlock(&set->lock);
-	if (!def) {
+	rc = def ? restore_where(def, row, &where) : CU_ECORRUPT;
+	if (rc < 0) {
 		cu_snapshot_range_fini(&range);
-		return CU_ECORRUPT;
+		if (def)
+			leave_at_start(set, &def);
+		return rc;
 	}
-	shape = cu_shape_new(row->id, row->handle, def);
+	shape = cu_shape_new(row->id, row->handle, def, where);
+	shape->key_hash = def->key_hash ^ (where ? XXH3_64bits(row->where, row->where_len) : 0);
 	shape->range = cu_xmemdup(&range, sizeof range);
 	shape->durable = true;
 	shape->snapshot_complete = true;
@@ -433,9 +571,8 @@ static void removed(cu_shape_set *set, cu_shape *shape)
 	pthread_mutex_lock(&set->lock);
 	last = take_out(set, shape);
 	pthread_mutex_unlock(&set->lock);
-	/* If this fails the row stays, and the next start finds it without a shape. */
 	if (last)
-		cu_metadata_remove_definition(cu_store_metadata(set->opts.store), shape->def->id, NULL, NULL);
+		forget_definition(set, shape->def);
 	cu_shape_lock(shape);
 	shape->state = CU_SHAPE_GONE;
 	cu_shape_unlock(shape);
@@ -467,13 +604,17 @@ static void stored(void *ctx, int rc)
 	pending_free(pending);
 }
 
-static cu_shape *shape_for(cu_shape_set *set, cu_definition *def)
+/* Takes definition and clause. */
+static cu_shape *shape_for(cu_shape_set *set, cu_definition *def, cu_expr *where, uint64_t key_hash)
 {
+	cu_shape *shape;
 	char handle[48];
 
 	set->last_handle_us = CU_MAX(set->last_handle_us + 1, cu_wall_us());
-	snprintf(handle, sizeof handle, "%" PRIu64 "-%" PRIu64, def->key_hash & 0x7ffffff, set->last_handle_us);
-	return cu_shape_new(cu_metadata_next_shape_id(cu_store_metadata(set->opts.store)), handle, def);
+	snprintf(handle, sizeof handle, "%" PRIu64 "-%" PRIu64, key_hash & 0x7ffffff, set->last_handle_us);
+	shape = cu_shape_new(cu_metadata_next_shape_id(cu_store_metadata(set->opts.store)), handle, def, where);
+	shape->key_hash = key_hash;
+	return shape;
 }
 
 static void definition_stored(void *ctx, int rc)
@@ -505,43 +646,59 @@ static int store_definition(cu_shape_set *set, cu_definition *def)
 	return rc;
 }
 
-cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def)
+/* Stores a new shape's row, and its definition's if need be. */
+static int store_shape(cu_shape_set *set, cu_shape *shape, const cu_buf *where)
 {
+	struct cu_shape_row row = {
+		.id = shape->id,
+		.handle = shape->handle,
+		.definition_id = shape->def->id,
+		.where = where->len ? where->data : NULL,
+		.where_len = where->len,
+		.created_us = cu_wall_us(),
+	};
+	struct pending *pending = pending_new(set, shape);
+	int rc = cu_buf_failed(where) ? CU_ENOMEM : store_definition(set, shape->def);
+
+	if (rc == 0)
+		rc = cu_metadata_put_shape(cu_store_metadata(set->opts.store), &row, stored, pending);
+	if (rc < 0)
+		pending_free(pending);
+	return rc;
+}
+
+cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def, cu_expr *where)
+{
+	struct shape_key key;
 	cu_shape *shape;
+	bool fresh;
 	int rc;
 
+	shape_key_init(&key, def, where);
 	pthread_mutex_lock(&set->lock);
-	intern(set, &def);
-	shape = find_by_key(set, def);
-	if (shape) {
+	shape = cu_index_find(&set->by_key, key.hash, shape_is_of, &key);
+	fresh = !shape;
+	if (fresh) {
+		shape = shape_for(set, def, where, key.hash);
+		insert(set, shape);
+	} else {
 		cu_shape_ref(shape);
-		pthread_mutex_unlock(&set->lock);
-		cu_definition_unref(&def);
-		return shape;
 	}
-	shape = shape_for(set, def);
-	insert(set, shape);
 	pthread_mutex_unlock(&set->lock);
-
-	cu_info("new shape", CU_KV("handle", shape->handle), CU_KV("schema", def->schema), CU_KV("table", def->name));
-	rc = store_definition(set, def);
-	if (rc == 0) {
-		struct cu_shape_row row = {
-			.id = shape->id,
-			.handle = shape->handle,
-			.definition_id = def->id,
-			.created_us = cu_wall_us(),
-		};
-		struct pending *pending = pending_new(set, shape);
-
-		rc = cu_metadata_put_shape(cu_store_metadata(set->opts.store), &row, stored, pending);
-		if (rc < 0)
-			pending_free(pending);
+	if (!fresh) {
+		cu_expr_unref(&where);
+		cu_shape_set_leave_definition(set, &def);
+		goto out;
 	}
+	cu_info("new shape", CU_KV("handle", shape->handle), CU_KV("schema", def->schema), CU_KV("table", def->name),
+		CU_KV("where", cu_buf_str(&key.where)));
+	rc = store_shape(set, shape, &key.where);
 	if (rc < 0)
 		stored(pending_new(set, shape), rc);
 	else
 		set->opts.create(set->opts.ctx, shape);
+out:
+	cu_buf_fini(&key.where);
 	return shape;
 }
 
@@ -665,4 +822,19 @@ void cu_shape_set_remove_all(cu_shape_set *set, const char *why)
 	struct removal removal = { set, why };
 
 	cu_shape_set_each(set, remove_one, &removal);
+}
+
+void cu_shape_set_remove_namesakes(cu_shape_set *set, const cu_definition *def)
+{
+	struct removal removal = { set, "another table has its name now" };
+	cu_definition **list;
+	size_t len = cu_shape_set_definitions(set, &list);
+
+	for (size_t i = 0; i < len; i++) {
+		if (list[i]->oid != def->oid && strcmp(list[i]->name, def->name) == 0 &&
+		    strcmp(list[i]->schema, def->schema) == 0)
+			cu_shape_set_each_of(set, list[i], remove_one, &removal);
+		cu_definition_unref(&list[i]);
+	}
+	free(list);
 }

@@ -42,12 +42,18 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row);
 /* Return a reference, or NULL. by_handle finds shapes that are being removed as well. */
 cu_shape *cu_shape_set_by_handle(cu_shape_set *set, const char *handle);
 cu_shape *cu_shape_set_by_id(cu_shape_set *set, uint64_t id);
-/* The shape of this definition; made, stored and given to `create` when there is none. Takes the definition. Returns a
- * reference. */
-cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def);
-/* The shape whose definition matches what a request names, without the catalog; a reference, or NULL. */
-cu_shape *cu_shape_set_match(cu_shape_set *set, const char *schema, const char *name,
-			     const struct cu_definition_request *request);
+/* The set's own definition that equals this one, which is taken. Returns a reference, to be given to get_or_create or
+ * back with leave: until then the set keeps it. Where clauses are parsed in its scope. */
+cu_definition *cu_shape_set_enter_definition(cu_shape_set *set, cu_definition *def);
+void cu_shape_set_leave_definition(cu_shape_set *set, cu_definition **def);
+/* The shape of this definition (entered) and where clause (NULL: none); made, stored and given to `create` when there is
+ * none. Takes both. Returns a reference. */
+cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def, cu_expr *where);
+/* The definition that matches what a request names, without the catalog: entered, or NULL. */
+cu_definition *cu_shape_set_match(cu_shape_set *set, const char *schema, const char *name,
+				  const struct cu_definition_request *request);
+/* The shape of an entered definition and a where clause (borrowed, NULL: none), if there is one: a reference, or NULL. */
+cu_shape *cu_shape_set_find(cu_shape_set *set, const cu_definition *def, const cu_expr *where);
 
 /* Removes a shape: idempotent, does not wait. why: for the log. failure: what its first readers are told instead of
  * 409; NULL for none, else taken (its message is freed by the shape). */
@@ -69,6 +75,16 @@ void cu_shape_set_drop_ranges(cu_shape_set *set, uint64_t lsn);
 /* The oldest change log position that a tail still needs; UINT64_MAX when none does. */
 uint64_t cu_shape_set_oldest_position(cu_shape_set *set);
 
+/* Removes the shapes of other tables that had this one's name: dropped and created again, or renamed away. No message of
+ * the stream tells of that. */
+void cu_shape_set_remove_namesakes(cu_shape_set *set, const cu_definition *def);
+
+/* The definitions that shapes have: references, and the list is the caller's to free. Returns how many. */
+size_t cu_shape_set_definitions(cu_shape_set *set, cu_definition ***ret_list);
+/* Calls back for each shape of a definition, with a reference held. O(all shapes): for what happens to a table, not to a
+ * row. */
+void cu_shape_set_each_of(cu_shape_set *set, const cu_definition *def, void (*each)(void *ctx, cu_shape *shape),
+			  void *ctx);
 /* Calls back for each shape, with a reference held. */
 void cu_shape_set_each(cu_shape_set *set, void (*each)(void *ctx, cu_shape *shape), void *ctx);
 

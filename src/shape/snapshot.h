@@ -1,12 +1,15 @@
-/* snapshot.h: takes the snapshot of a new shape, as one job on a pool's connection.
+/* snapshot.h: takes the snapshots of new shapes, several in one transaction, on a pool's connections.
  *
- *	join the publication ─► listen (router) ─► BEGIN, pg_current_snapshot() ─► COPY ─► chunks ─► complete
+ *	join the publication ─► listen (router) ─► BEGIN, pg_current_snapshot() ─► COPY each ─► chunks ─► complete
  *
  * Listening starts before the snapshot exists, so no change is lost; the snapshot's xmin/xmax/xip tell which of the
  * changes that arrived meanwhile it holds already, so none is shown twice. A chunk is readable as soon as it is full.
  *
+ * Shapes that wait together share a transaction: a worker takes some of those that wait, and gives back those that it has not
+ * begun to copy when it takes long, so that small ones do not stand behind a large one.
+ *
  * Fails: the shape is removed, its readers get the failure (4xx/5xx with Postgres' message); nothing of it stays.
- * Threads: a pool's worker.
+ * Threads: any may take; the work is done on the pool's workers.
  */
 #ifndef CU_SNAPSHOT_H
 #define CU_SNAPSHOT_H
@@ -17,6 +20,7 @@
 #include "shape/recent_xids.h"
 #include "shape/shape_set.h"
 
+/* Borrowed for the life of the pool. */
 struct cu_snapshot_env {
 	cu_shape_set *shapes;
 	cu_store *store;
@@ -28,8 +32,11 @@ struct cu_snapshot_env {
 	uint64_t chunk_bytes; /* a chunk is closed once it has this many */
 };
 
-/* Queues the snapshot of this shape. env is borrowed for the life of the pool. When the queue is full the shape is
- * removed with a 503. */
-void cu_snapshot_start(struct cu_snapshot_env *env, cu_shape *shape);
+typedef struct cu_snapshots cu_snapshots;
+
+cu_snapshots *cu_snapshots_new(const struct cu_snapshot_env *env);
+void cu_snapshots_free(cu_snapshots **snapshots); /* after the pool has stopped; NULL is fine */
+/* Queues the snapshot of this shape. When the pool takes no more the shape is removed with a 503. */
+void cu_snapshots_take(cu_snapshots *snapshots, cu_shape *shape);
 
 #endif

@@ -263,7 +263,7 @@ static void the_query_asks_for_what_items_show(void **state)
 	cu_buf query = CU_BUF_INIT;
 
 	(void)state;
-	cu_definition_put_query(def, &query);
+	cu_definition_put_query(def, NULL, &query);
 	assert_string_equal(cu_buf_str(&query), "SELECT \"id\", NULL, \"note\" FROM ONLY \"public\".\"items\" LIMIT 0");
 	cu_definition_unref(&def);
 	cu_buf_fini(&query);
@@ -296,7 +296,7 @@ static void a_view_puts_permuted_columns_into_the_definitions_order(void **state
 	struct cu_relation_column permuted[] = { same[2], same[0], same[1] };
 	const struct cu_pg_value row[] = { HELP_TEXT("the note"), HELP_TEXT("1"), HELP_NULL };
 	struct cu_relation table = relation_of(same, 3), leaf = relation_of(permuted, 3);
-	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false));
+	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL);
 	const cu_shape_view *view, *leaf_view;
 	struct cu_pg_value seen[3];
 	const char *why = NULL;
@@ -335,7 +335,7 @@ static void a_relation_that_does_not_fit_says_why(void **state)
 		struct cu_relation relation;
 		const char *why;
 	} cases[7];
-	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false));
+	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL);
 
 	(void)state;
 	memcpy(renamed, base, sizeof renamed);
@@ -420,8 +420,8 @@ static void each_change_gets_its_decision_and_no_other_touch_is_written(void **s
 	struct cu_touch touches[2 * CU_ARRAY_LEN(decisions)] = { 0 };
 	struct cu_table table = help_table(HELP_OID);
 	struct cu_definition_request request = { .columns = id_note, .columns_len = 2 };
-	cu_shape *all = cu_shape_new(1, "1-1", help_definition(HELP_OID, false));
-	cu_shape *without = cu_shape_new(2, "1-2", defined(&table, &request));
+	cu_shape *all = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL);
+	cu_shape *without = cu_shape_new(2, "1-2", defined(&table, &request), NULL);
 
 	(void)state;
 	decide_all(all, 500, touches);
@@ -437,7 +437,7 @@ static void each_change_gets_its_decision_and_no_other_touch_is_written(void **s
 static void a_transaction_that_the_snapshot_holds_is_decided_nothing(void **state)
 {
 	struct cu_touch touches[2 * CU_ARRAY_LEN(decisions)] = { 0 };
-	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false));
+	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL);
 
 	(void)state;
 	decide_all(shape, 104, touches); /* the range is not known yet */

@@ -69,6 +69,12 @@ __attribute__((unused)) static cu_definition *help_definition(uint32_t oid, bool
 	return def;
 }
 
+/* The shape of a definition without a where clause. */
+__attribute__((unused)) static cu_shape *help_create(cu_shape_set *set, cu_definition *def)
+{
+	return cu_shape_set_get_or_create(set, cu_shape_set_enter_definition(set, def), NULL);
+}
+
 /* Puts a live shape into the set as if it had been stored; returns a reference. range: "xmin:xmax", xip. */
 __attribute__((unused)) static cu_shape *help_restore(cu_shape_set *set, uint64_t id, const char *handle,
 						      cu_definition *def, uint64_t xmin, uint64_t xmax, const char *xip)

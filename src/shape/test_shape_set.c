@@ -126,10 +126,11 @@ static void settle_removals(struct world *w)
 static void asking_twice_gives_one_shape(void **state)
 {
 	struct world *w = world_new();
-	cu_shape *first = cu_shape_set_get_or_create(w->set, help_definition(1, false));
-	cu_shape *again = cu_shape_set_get_or_create(w->set, help_definition(1, false));
-	cu_shape *other = cu_shape_set_get_or_create(w->set, help_definition(1, true));
-	cu_shape *third = cu_shape_set_get_or_create(w->set, help_definition(2, false)), *found;
+	cu_shape *first = help_create(w->set, help_definition(1, false));
+	cu_shape *again = help_create(w->set, help_definition(1, false));
+	cu_shape *other = help_create(w->set, help_definition(1, true));
+	cu_shape *third = help_create(w->set, help_definition(2, false)), *found;
+	cu_definition *def;
 
 	(void)state;
 	assert_ptr_equal(first, again);
@@ -143,8 +144,11 @@ static void asking_twice_gives_one_shape(void **state)
 	found = cu_shape_set_by_id(w->set, other->id);
 	assert_ptr_equal(found, other);
 	cu_shape_unref(&found);
-	found = cu_shape_set_match(w->set, "public", "items", &(struct cu_definition_request){ .replica_full = true });
+	def = cu_shape_set_match(w->set, "public", "items", &(struct cu_definition_request){ .replica_full = true });
+	assert_ptr_equal(def, other->def);
+	found = cu_shape_set_find(w->set, def, NULL);
 	assert_ptr_equal(found, other);
+	cu_shape_set_leave_definition(w->set, &def);
 	cu_shape_unref(&found);
 	assert_null(cu_shape_set_by_handle(w->set, "nobody"));
 	assert_null(cu_shape_set_by_id(w->set, 999));
@@ -161,7 +165,7 @@ static void asking_twice_gives_one_shape(void **state)
 static void a_waiting_reader_is_woken_when_the_shape_is_durable(void **state)
 {
 	struct world *w = world_new();
-	cu_shape *shape = cu_shape_set_get_or_create(w->set, help_definition(1, false));
+	cu_shape *shape = help_create(w->set, help_definition(1, false));
 
 	(void)state;
 	w->watched = shape;
@@ -181,7 +185,7 @@ static void a_waiting_reader_is_woken_when_the_shape_is_durable(void **state)
 static void a_removal_is_told_only_once_it_is_durable(void **state)
 {
 	struct world *w = world_new();
-	cu_shape *shape = cu_shape_set_get_or_create(w->set, help_definition(1, false)), *found, *successor;
+	cu_shape *shape = help_create(w->set, help_definition(1, false)), *found, *successor;
 	char *handle = cu_xstrdup(shape->handle);
 
 	(void)state;
@@ -191,7 +195,7 @@ static void a_removal_is_told_only_once_it_is_durable(void **state)
 	cu_shape_set_remove(w->set, shape, "a test", NULL);
 	assert_int_equal(w->forgotten, 1);
 	/* No longer by definition, from the moment of the call: the next request makes a new one. */
-	successor = cu_shape_set_get_or_create(w->set, help_definition(1, false));
+	successor = help_create(w->set, help_definition(1, false));
 	assert_ptr_not_equal(successor, shape);
 	assert_string_not_equal(successor->handle, handle);
 	settle_removals(w);
@@ -210,7 +214,7 @@ static void a_removal_is_told_only_once_it_is_durable(void **state)
 static void removing_twice_is_removing_once(void **state)
 {
 	struct world *w = world_new();
-	cu_shape *shape = cu_shape_set_get_or_create(w->set, help_definition(1, false));
+	cu_shape *shape = help_create(w->set, help_definition(1, false));
 	struct cu_shape_failure first = { 400, cu_xstrdup("the first reason") },
 				second = { 503, cu_xstrdup("another") };
 
@@ -236,7 +240,7 @@ static void remove_all_removes_each(void **state)
 
 	(void)state;
 	for (uint32_t oid = 1; oid <= 100; oid++) {
-		cu_shape *shape = cu_shape_set_get_or_create(w->set, help_definition(oid, oid % 2));
+		cu_shape *shape = help_create(w->set, help_definition(oid, oid % 2));
 
 		cu_shape_unref(&shape);
 	}
@@ -260,7 +264,7 @@ static void handles_are_unique_and_digits_dash_digits(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < CU_ARRAY_LEN(handles); i++) {
 		/* the same definition again and again, at once */
-		cu_shape *shape = cu_shape_set_get_or_create(w->set, help_definition(1 + i % 3, false));
+		cu_shape *shape = help_create(w->set, help_definition(1 + i % 3, false));
 		size_t digits = strspn(shape->handle, "0123456789");
 
 		assert_true(digits > 0 && shape->handle[digits] == '-');
@@ -288,7 +292,7 @@ static void a_clock_set_back_makes_no_handle_twice(void **state)
 	(void)state;
 	/* of an earlier run, whose clock was far ahead */
 	stored = help_restore(w->set, 900, "17-99999999999999999", help_definition(7, false), 1, 1, "");
-	next = cu_shape_set_get_or_create(w->set, help_definition(8, false));
+	next = help_create(w->set, help_definition(8, false));
 	assert_true(strtoull(strchr(next->handle, '-') + 1, NULL, 10) > UINT64_C(99999999999999999));
 	settle(w);
 	cu_shape_unref(&stored);
@@ -303,8 +307,8 @@ static void stored_shapes_come_back_and_interrupted_ones_do_not(void **state)
 	const struct cu_snapshot_info snapshot = {
 		.xmin = 100, .xmax = 110, .lsn = 5000, .xip = "103,105", .chunks_len = 2, .chunks = chunks
 	};
-	cu_shape *complete = cu_shape_set_get_or_create(w->set, help_definition(1, true));
-	cu_shape *interrupted = cu_shape_set_get_or_create(w->set, help_definition(2, true)), *back;
+	cu_shape *complete = help_create(w->set, help_definition(1, true));
+	cu_shape *interrupted = help_create(w->set, help_definition(2, true)), *back;
 	uint64_t id = complete->id;
 	char *handle = cu_xstrdup(complete->handle);
 
@@ -331,10 +335,10 @@ static void stored_shapes_come_back_and_interrupted_ones_do_not(void **state)
 	cu_shape_set_drop_ranges(w->set, 5000);
 	assert_null(back->range);
 	assert_false(cu_shape_holds(back, 104, 1));
-	complete = cu_shape_set_get_or_create(w->set, help_definition(1, true));
+	complete = help_create(w->set, help_definition(1, true));
 	assert_ptr_equal(complete, back);
 	cu_shape_unref(&complete);
-	complete = cu_shape_set_get_or_create(w->set, help_definition(3, true));
+	complete = help_create(w->set, help_definition(3, true));
 	assert_true(complete->id > id);
 	settle(w);
 	cu_shape_unref(&complete);
@@ -347,7 +351,7 @@ static void a_removed_shape_stays_removed_after_a_restart(void **state)
 {
 	const struct cu_snapshot_info snapshot = { .xmin = 1, .xmax = 1, .xip = "" };
 	struct world *w = world_new();
-	cu_shape *shape = cu_shape_set_get_or_create(w->set, help_definition(1, true));
+	cu_shape *shape = help_create(w->set, help_definition(1, true));
 
 	(void)state;
 	assert_int_equal(cu_metadata_set_snapshot(cu_store_metadata(w->store), shape->id, &snapshot, NULL, NULL), 0);
@@ -387,7 +391,7 @@ static void a_removal_that_could_not_be_stored_is_tried_again(void **state)
 
 	(void)state;
 	break_deletes(w);
-	shape = cu_shape_set_get_or_create(w->set, help_definition(1, true));
+	shape = help_create(w->set, help_definition(1, true));
 	assert_int_equal(cu_metadata_set_snapshot(cu_store_metadata(w->store), shape->id, &snapshot, NULL, NULL), 0);
 	settle(w);
 	assert_int_equal(cu_shape_set_retry_removals(w->set), 0);

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* The shapes as they were before the database was asked: each had its table then. */
+/* The definitions that shapes had before the database was asked: each had its table then. */
 struct asked {
-	cu_shape **list;
-	size_t len, cap;
+	cu_definition **list;
+	size_t len;
 };
 
 struct cu_dropped {
@@ -24,22 +24,11 @@ struct cu_dropped {
 	bool asking;
 };
 
-static void remember(void *ctx, cu_shape *shape)
-{
-	struct asked *asked = ctx;
-
-	if (asked->len == asked->cap) {
-		asked->cap = asked->cap ? 2 * asked->cap : 64;
-		asked->list = cu_xrealloc(asked->list, asked->cap * sizeof(*asked->list));
-	}
-	asked->list[asked->len++] = cu_shape_ref(shape);
-}
-
 static int by_oid(const void *a, const void *b)
 {
-	const cu_shape *const *x = a, *const *y = b;
+	const cu_definition *const *x = a, *const *y = b;
 
-	return ((*x)->def->oid > (*y)->def->oid) - ((*x)->def->oid < (*y)->def->oid);
+	return ((*x)->oid > (*y)->oid) - ((*x)->oid < (*y)->oid);
 }
 
 static int query(PGconn *conn, const struct asked *asked, PGresult **ret_result)
@@ -52,7 +41,7 @@ static int query(PGconn *conn, const struct asked *asked, PGresult **ret_result)
 
 	cu_buf_puts(&oids, "{");
 	for (size_t i = 0; i < asked->len; i++) {
-		uint32_t oid = asked->list[i]->def->oid;
+		uint32_t oid = asked->list[i]->oid;
 
 		if (oid != last)
 			cu_buf_printf(&oids, "%s%" PRIu32, last ? "," : "", oid);
@@ -69,11 +58,25 @@ static int query(PGconn *conn, const struct asked *asked, PGresult **ret_result)
 	return rc;
 }
 
-static void remove_shape(struct cu_dropped *dropped, cu_shape *shape, const char *why)
+struct removal {
+	struct cu_dropped *dropped;
+	const char *why;
+};
+
+static void remove_shape(void *ctx, cu_shape *shape)
 {
-	cu_catalog_invalidate(dropped->opts.catalog, shape->def->oid);
-	cu_publication_forget(dropped->opts.publication, shape->def->oid);
-	cu_shape_set_remove(dropped->opts.shapes, shape, why, NULL);
+	struct removal *removal = ctx;
+
+	cu_shape_set_remove(removal->dropped->opts.shapes, shape, removal->why, NULL);
+}
+
+static void remove_shapes(struct cu_dropped *dropped, const cu_definition *def, const char *why)
+{
+	struct removal removal = { dropped, why };
+
+	cu_catalog_invalidate(dropped->opts.catalog, def->oid);
+	cu_publication_forget(dropped->opts.publication, def->oid);
+	cu_shape_set_each_of(dropped->opts.shapes, def, remove_shape, &removal);
 }
 
 /* Both sides are in the order of the oids. */
@@ -82,7 +85,7 @@ static void compare(struct cu_dropped *dropped, const struct asked *asked, const
 	int row = 0, rows = PQntuples(found);
 
 	for (size_t i = 0; i < asked->len; i++) {
-		const cu_definition *def = asked->list[i]->def;
+		const cu_definition *def = asked->list[i];
 		uint32_t oid = 0;
 
 		for (; row < rows; row++) {
@@ -91,10 +94,10 @@ static void compare(struct cu_dropped *dropped, const struct asked *asked, const
 				break;
 		}
 		if (row == rows || oid != def->oid)
-			remove_shape(dropped, asked->list[i], "its table was dropped");
+			remove_shapes(dropped, def, "its table was dropped");
 		else if (strcmp(PQgetvalue(found, row, 1), def->schema) != 0 ||
 			 strcmp(PQgetvalue(found, row, 2), def->name) != 0)
-			remove_shape(dropped, asked->list[i], "its table has another name now");
+			remove_shapes(dropped, def, "its table has another name now");
 	}
 }
 
@@ -106,14 +109,14 @@ static void run_check(PGconn *conn, const struct cu_pg_error *err, void *arg)
 
 	(void)err;
 	if (conn) {
-		cu_shape_set_each(dropped->opts.shapes, remember, &asked);
+		asked.len = cu_shape_set_definitions(dropped->opts.shapes, &asked.list);
 		if (asked.len)
 			qsort(asked.list, asked.len, sizeof(*asked.list), by_oid);
 		if (asked.len && query(conn, &asked, &found) == 0)
 			compare(dropped, &asked, found);
 		PQclear(found);
 		for (size_t i = 0; i < asked.len; i++)
-			cu_shape_unref(&asked.list[i]);
+			cu_definition_unref(&asked.list[i]);
 		free(asked.list);
 	}
 	pthread_mutex_lock(&dropped->lock);

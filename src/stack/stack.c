@@ -37,7 +37,7 @@ struct cu_stack {
 	cu_catalog *catalog;
 	cu_publication *publication;
 	cu_pool *pool;
-	struct cu_snapshot_env snapshots;
+	cu_snapshots *snapshots;
 	cu_replication *replication;
 	cu_collector *collector;
 	cu_dropped *dropped;
@@ -53,7 +53,7 @@ static void shape_created(void *ctx, cu_shape *shape)
 {
 	struct cu_stack *stack = ctx;
 
-	cu_snapshot_start(&stack->snapshots, shape);
+	cu_snapshots_take(stack->snapshots, shape);
 }
 
 static void shape_forgotten(void *ctx, cu_shape *shape)
@@ -62,7 +62,7 @@ static void shape_forgotten(void *ctx, cu_shape *shape)
 	cu_actor_id consumer = cu_consumer_registry_whereis(stack->registry, shape->handle);
 	struct cu_exit_reason reason;
 
-	cu_router_remove(stack->router, shape->def->oid, shape);
+	cu_router_remove(stack->router, shape->def->oid, shape->def, &shape->route);
 	cu_consumer_registry_remove(stack->registry, shape->handle);
 	if (consumer != CU_ACTOR_NONE) {
 		cu_exit_reason_set(&reason, CU_EXIT_CLEANUP, 0, "its shape is removed");
@@ -121,7 +121,8 @@ static void listen_for(void *ctx, cu_shape *shape)
 {
 	struct cu_stack *stack = ctx;
 
-	cu_router_add(stack->router, shape->def->oid, shape);
+	if (cu_router_add(stack->router, shape->def->oid, shape->def, shape->def->scope, &shape->route) < 0)
+		cu_shape_set_remove(stack->shapes, shape, "out of memory while its where clause was routed", NULL);
 }
 
 static int open_store(struct cu_stack *stack)
@@ -355,7 +356,7 @@ static int start_postgres(struct cu_stack *stack)
 		rc = cu_replication_new(&replication, &stack->replication);
 	if (rc < 0)
 		return rc;
-	stack->snapshots = (struct cu_snapshot_env){
+	stack->snapshots = cu_snapshots_new(&(struct cu_snapshot_env){
 		.shapes = stack->shapes,
 		.store = stack->store,
 		.router = stack->router,
@@ -364,7 +365,7 @@ static int start_postgres(struct cu_stack *stack)
 		.recent = stack->recent,
 		.pool = stack->pool,
 		.chunk_bytes = stack->opts.chunk_bytes,
-	};
+	});
 	collector.replication = stack->replication;
 	collector.publication = stack->publication;
 	rc = cu_collector_start(&collector, &stack->collector);
@@ -505,6 +506,7 @@ void cu_stack_stop(cu_stack **ref)
 	cu_api_free(&stack->api);
 	cu_replication_free(&stack->replication);
 	cu_pool_free(&stack->pool);
+	cu_snapshots_free(&stack->snapshots);
 	cu_publication_free(&stack->publication);
 	cu_catalog_free(&stack->catalog);
 	cu_consumer_registry_free(&stack->registry);

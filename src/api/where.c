@@ -1,0 +1,93 @@
+/* where.c: parameters are numbered from 1, as in $1. */
+#include "api/where.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+#include <xxhash.h>
+
+/* params[1], params[2] …: numbers come first and in their order (params.h), so one look at each tells. */
+static bool are_numbered(const struct cu_shape_params *params)
+{
+	for (size_t i = 0; i < params->params_len; i++) {
+		char *end;
+		const char *key = params->params[i].key;
+		unsigned long number = strtoul(key, &end, 10);
+
+		if (*key < '1' || *key > '9' || *end || number != i + 1)
+			return false;
+	}
+	return true;
+}
+
+int cu_api_where_parse(const struct cu_shape_params *params, cu_expr_scope *scope, cu_expr **ret_where,
+		       cu_api_errors *errors)
+{
+	struct cu_expr_error err = { .message = CU_BUF_INIT };
+	struct cu_expr_param *values;
+	int rc;
+
+	*ret_where = NULL;
+	if (!are_numbered(params)) {
+		cu_api_errors_add(errors, "params", "Parameters must be numbered sequentially, starting from 1");
+		return CU_EINVAL;
+	}
+	if (!params->where)
+		return 0;
+	values = cu_try_malloc((params->params_len + 1) * sizeof *values);
+	if (!values)
+		return CU_ENOMEM;
+	for (size_t i = 0; i < params->params_len; i++)
+		values[i] = (struct cu_expr_param){ params->params[i].value, strlen(params->params[i].value) };
+	rc = cu_expr_new(scope, params->where, strlen(params->where), values, params->params_len, ret_where, &err);
+	if (rc == CU_EINVAL && err.position)
+		cu_api_errors_add_fmt(errors, "where", "At location %u: %s", err.position, cu_buf_str(&err.message));
+	else if (rc == CU_EINVAL)
+		cu_api_errors_add(errors, "where", cu_buf_str(&err.message));
+	cu_buf_fini(&err.message);
+	free(values);
+	return rc;
+}
+
+/* Not 0. The seed is this process' own and nobody's to guess, so that nobody can look for two texts with one hash. */
+static uint64_t text_hash(const struct cu_shape_params *params)
+{
+	static _Atomic uint64_t seed;
+	uint64_t hash = seed, fresh;
+
+	if (!hash) {
+		CU_ASSERT(getrandom(&fresh, sizeof fresh, 0) == (ssize_t)sizeof fresh);
+		/* Several threads may come here at once: the first one's counts. */
+		if (atomic_compare_exchange_strong(&seed, &hash, fresh | 1))
+			hash = fresh | 1;
+	}
+	hash = XXH3_64bits_withSeed(params->where, strlen(params->where) + 1, hash);
+	for (size_t i = 0; i < params->params_len; i++)
+		hash = XXH3_64bits_withSeed(params->params[i].value, strlen(params->params[i].value) + 1, hash);
+	return hash | 1;
+}
+
+bool cu_api_where_matches(const struct cu_shape_params *params, cu_shape_set *shapes, cu_shape *shape)
+{
+	cu_api_errors errors = CU_API_ERRORS_INIT;
+	cu_expr *where = NULL;
+	cu_shape *found = NULL;
+	uint64_t hash;
+	bool matches;
+
+	if (!params->where || !shape->route.where)
+		return !params->where && !shape->route.where && are_numbered(params);
+	if (!are_numbered(params))
+		return false;
+	hash = text_hash(params);
+	if (atomic_load_explicit(&shape->where_seen, memory_order_relaxed) == hash)
+		return true;
+	if (cu_api_where_parse(params, shape->def->scope, &where, &errors) == 0)
+		found = cu_shape_set_find(shapes, shape->def, where);
+	matches = found == shape;
+	if (matches)
+		atomic_store_explicit(&shape->where_seen, hash, memory_order_relaxed);
+	cu_shape_unref(&found);
+	cu_expr_unref(&where);
+	cu_api_errors_fini(&errors);
+	return matches;
+}

@@ -1,0 +1,436 @@
+/* group.c: from a clause's conditions to index entries, and from a row's columns to routes.
+ *
+ * Of the conditions that a clause implies, one is chosen: the one that fewest rows meet, as far as its kind tells. The route
+ * is entered under that one's keys. A clause without such a condition is evaluated for every row.
+ */
+#include "router/group.h"
+
+#include "value/array.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+int cu_group_new(void *key, cu_expr_scope *scope, struct cu_router_group **ret_group)
+{
+	struct cu_router_group *group = cu_xzalloc(sizeof *group);
+	int rc;
+
+	group->key = key;
+	group->scope = cu_expr_scope_ref(scope);
+	rc = cu_expr_row_init(&group->old_row, scope);
+	if (rc == 0)
+		rc = cu_expr_row_init(&group->new_row, scope);
+	if (rc < 0)
+		cu_group_free(&group);
+	else
+		*ret_group = group;
+	return rc;
+}
+
+static void index_fini(struct cu_column_index *index)
+{
+	cu_postings_fini(&index->postings);
+	cu_ranges_fini(&index->ranges);
+	free(index->lengths);
+}
+
+void cu_group_free(struct cu_router_group **ref)
+{
+	struct cu_router_group *group = *ref;
+
+	if (!group)
+		return;
+	*ref = NULL;
+	for (size_t i = 0; i < group->indexes_len; i++)
+		index_fini(&group->indexes[i]);
+	free(group->indexes);
+	cu_posting_fini(&group->every);
+	cu_posting_fini(&group->rest);
+	cu_expr_row_fini(&group->old_row);
+	cu_expr_row_fini(&group->new_row);
+	cu_expr_scope_unref(&group->scope);
+	free(group);
+}
+
+/* ---- choosing ---- */
+
+static bool choose(const struct cu_conditions *conditions, const struct cu_condition **ret_condition);
+
+/* How few rows meet a condition of this kind, by experience; 0: no index serves it. */
+static unsigned selectivity(const struct cu_condition *condition)
+{
+	const struct cu_condition *ignored;
+
+	switch (condition->kind) {
+	case CU_COND_EQUAL: return condition->values_len <= 1 ? 100 : condition->values_len <= 8 ? 90 : 80;
+	case CU_COND_CONTAINS: return condition->values_len ? 85 : 0;
+	case CU_COND_OVERLAPS: return 75;
+	case CU_COND_PREFIX: return condition->values[0].len ? 70 : 0;
+	case CU_COND_RANGE: return condition->has_lower && condition->has_upper ? 60 : 30;
+	case CU_COND_NULL: return 40;
+	case CU_COND_ANY:
+		for (size_t i = 0; i < condition->alternatives_len; i++) {
+			if (!choose(&condition->alternatives[i], &ignored))
+				return 0;
+		}
+		return 50;
+	}
+	return 0;
+}
+
+static bool choose(const struct cu_conditions *conditions, const struct cu_condition **ret_condition)
+{
+	unsigned best = 0;
+
+	for (size_t i = 0; i < conditions->all_len; i++) {
+		unsigned is = selectivity(&conditions->all[i]);
+
+		if (is > best) {
+			best = is;
+			*ret_condition = &conditions->all[i];
+		}
+	}
+	return best > 0;
+}
+
+/* ---- entering ---- */
+
+/* Adding or removing one route. The same walk over its keys does both, so what was entered is found again. */
+struct change {
+	struct cu_router_group *group;
+	cu_route *route;
+	bool add;
+	bool alone;   /* one key: one posting */
+	size_t done;  /* keys entered or removed so far */
+	size_t limit; /* of keys: those that had been entered when adding failed */
+	cu_buf key;
+	int rc;
+};
+
+static struct cu_column_index *index_of(struct change *change, enum cu_column_index_kind kind,
+					const struct cu_condition *condition)
+{
+	struct cu_router_group *group = change->group;
+	struct cu_column_index *indexes, *index;
+
+	for (size_t i = 0; i < group->indexes_len; i++) {
+		index = &group->indexes[i];
+		if (index->kind == kind && index->column == condition->column &&
+		    (kind == CU_INDEX_NULL ||
+		     (index->type == condition->type && index->collation == condition->collation)))
+			return index;
+	}
+	if (!change->add)
+		return NULL;
+	indexes = cu_try_realloc(group->indexes, (group->indexes_len + 1) * sizeof *indexes);
+	if (!indexes) {
+		change->rc = CU_ENOMEM;
+		return NULL;
+	}
+	group->indexes = indexes;
+	index = &indexes[group->indexes_len++];
+	*index = (struct cu_column_index){
+		.kind = kind, .column = condition->column, .type = condition->type, .collation = condition->collation
+	};
+	cu_postings_init(&index->postings);
+	cu_ranges_init(&index->ranges, condition->type, condition->collation);
+	return index;
+}
+
+static void count(struct change *change, struct cu_column_index *index, int rc)
+{
+	if (rc < 0) {
+		change->rc = rc;
+		return;
+	}
+	change->done++;
+	if (change->add) {
+		index->entries++;
+		return;
+	}
+	if (--index->entries > 0)
+		return;
+	index_fini(index);
+	*index = change->group->indexes[--change->group->indexes_len];
+}
+
+static uint64_t hash_of_key(const cu_buf *key)
+{
+	return XXH3_64bits(key->data, key->len);
+}
+
+static void posting_change(struct change *change, struct cu_column_index *index, uint64_t hash)
+{
+	int rc;
+
+	if (change->add)
+		rc = cu_postings_add(&index->postings, hash, change->route, change->alone);
+	else
+		rc = cu_postings_remove(&index->postings, hash, change->route, change->alone) ? 0 : CU_ENOTFOUND;
+	count(change, index, rc);
+}
+
+/* A prefix length is used once more, or once less. */
+static int length_change(struct change *change, struct cu_column_index *index, uint32_t len)
+{
+	struct cu_prefix_length *lengths;
+	size_t at;
+
+	for (at = 0; at < index->lengths_len && index->lengths[at].len < len; at++)
+		;
+	if (at < index->lengths_len && index->lengths[at].len == len) {
+		index->lengths[at].uses += change->add ? 1u : -1u;
+		if (index->lengths[at].uses == 0) {
+			index->lengths_len--;
+			memmove(&index->lengths[at], &index->lengths[at + 1],
+				(index->lengths_len - at) * sizeof *index->lengths);
+		}
+		return 0;
+	}
+	if (!change->add)
+		return CU_ENOTFOUND;
+	lengths = cu_try_realloc(index->lengths, (index->lengths_len + 1) * sizeof *lengths);
+	if (!lengths)
+		return CU_ENOMEM;
+	index->lengths = lengths;
+	memmove(&lengths[at + 1], &lengths[at], (index->lengths_len - at) * sizeof *lengths);
+	lengths[at] = (struct cu_prefix_length){ len, 1 };
+	index->lengths_len++;
+	return 0;
+}
+
+/* One key of a condition. */
+static void key_change(struct change *change, const struct cu_condition *condition, const struct cu_datum *value)
+{
+	enum cu_column_index_kind kind = condition->kind == CU_COND_EQUAL ? CU_INDEX_EQUAL : CU_INDEX_ELEMENT;
+	struct cu_column_index *index = index_of(change, kind, condition);
+
+	if (!index)
+		return;
+	cu_buf_clear(&change->key);
+	change->rc = cu_value_put_key(condition->type, condition->collation, value, &change->key);
+	if (change->rc == 0)
+		posting_change(change, index, hash_of_key(&change->key));
+}
+
+static void prefix_change(struct change *change, const struct cu_condition *condition)
+{
+	struct cu_column_index *index = index_of(change, CU_INDEX_PREFIX, condition);
+	const struct cu_datum *prefix = &condition->values[0];
+
+	if (!index)
+		return;
+	change->rc = length_change(change, index, prefix->len);
+	if (change->rc < 0)
+		return;
+	posting_change(change, index, XXH3_64bits(prefix->bytes, prefix->len));
+	if (change->rc == CU_ENOMEM) {
+		change->add = false;
+		length_change(change, index, prefix->len);
+		change->add = true;
+	}
+}
+
+static void range_change(struct change *change, const struct cu_condition *condition)
+{
+	struct cu_column_index *index = index_of(change, CU_INDEX_RANGE, condition);
+
+	if (!index)
+		return;
+	if (change->add)
+		count(change, index, cu_ranges_add(&index->ranges, condition, change->route));
+	else
+		count(change, index, cu_ranges_remove(&index->ranges, condition, change->route) ? 0 : CU_ENOTFOUND);
+}
+
+static bool is_going_on(const struct change *change)
+{
+	return change->rc == 0 && change->done < change->limit;
+}
+
+static void condition_change(struct change *change, const struct cu_condition *condition)
+{
+	const struct cu_condition *inner;
+	struct cu_column_index *index;
+
+	switch (condition->kind) {
+	case CU_COND_CONTAINS: /* whoever holds all of them holds the first */
+		key_change(change, condition, &condition->values[0]);
+		break;
+	case CU_COND_EQUAL:
+	case CU_COND_OVERLAPS:
+		for (size_t i = 0; i < condition->values_len && is_going_on(change); i++)
+			key_change(change, condition, &condition->values[i]);
+		break;
+	case CU_COND_PREFIX: prefix_change(change, condition); break;
+	case CU_COND_RANGE: range_change(change, condition); break;
+	case CU_COND_NULL:
+		index = index_of(change, CU_INDEX_NULL, condition);
+		if (index)
+			posting_change(change, index, 0);
+		break;
+	case CU_COND_ANY:
+		for (size_t i = 0; i < condition->alternatives_len && is_going_on(change); i++) {
+			if (choose(&condition->alternatives[i], &inner))
+				condition_change(change, inner);
+		}
+		break;
+	}
+}
+
+/* Is the route entered under one key? Then its posting remembers its place. */
+static bool is_alone(const struct cu_condition *condition)
+{
+	return condition->kind != CU_COND_ANY &&
+	       (condition->values_len == 1 || condition->kind == CU_COND_CONTAINS || condition->kind == CU_COND_NULL);
+}
+
+int cu_group_add(struct cu_router_group *group, cu_route *route)
+{
+	struct change change = { .group = group, .route = route, .add = true, .limit = SIZE_MAX, .key = CU_BUF_INIT };
+	const struct cu_condition *condition;
+
+	if (!route->where) {
+		change.rc = cu_posting_add(&group->every, route, true);
+	} else if (!choose(cu_expr_conditions(route->where), &condition)) {
+		change.rc = cu_posting_add(&group->rest, route, true);
+	} else {
+		change.alone = is_alone(condition);
+		condition_change(&change, condition);
+		if (change.rc < 0) {
+			/* Half of its keys is no subscription: those that were entered go again. */
+			struct change undo = { .group = group,
+					       .route = route,
+					       .alone = change.alone,
+					       .limit = change.done,
+					       .key = change.key };
+
+			if (undo.limit)
+				condition_change(&undo, condition);
+			change.key = undo.key;
+		}
+	}
+	cu_buf_fini(&change.key);
+	if (change.rc == 0)
+		group->routes++;
+	return change.rc;
+}
+
+bool cu_group_remove(struct cu_router_group *group, cu_route *route)
+{
+	struct change change = { .group = group, .route = route, .limit = SIZE_MAX, .key = CU_BUF_INIT };
+	const struct cu_condition *condition;
+	bool found;
+
+	if (!route->where) {
+		found = cu_posting_remove(&group->every, route, true);
+	} else if (!choose(cu_expr_conditions(route->where), &condition)) {
+		found = cu_posting_remove(&group->rest, route, true);
+	} else {
+		change.alone = is_alone(condition);
+		condition_change(&change, condition);
+		found = change.rc == 0 && change.done > 0;
+	}
+	cu_buf_fini(&change.key);
+	group->routes -= found;
+	return found;
+}
+
+/* ---- finding ---- */
+
+struct finder {
+	cu_buf *key;
+	int (*found)(void *ctx, cu_route *route);
+	void *ctx;
+};
+
+static int posting_each(const struct finder *finder, const struct cu_posting *posting)
+{
+	cu_route *const *list;
+	int rc = 0;
+
+	if (!posting)
+		return 0;
+	list = cu_posting_list(posting);
+	for (uint32_t i = 0; rc == 0 && i < posting->len; i++)
+		rc = finder->found(finder->ctx, list[i]);
+	return rc;
+}
+
+static int find_key(const struct finder *finder, const struct cu_column_index *index, const struct cu_datum *value)
+{
+	int rc;
+
+	if (value->is_null)
+		return 0;
+	cu_buf_clear(finder->key);
+	rc = cu_value_put_key(index->type, index->collation, value, finder->key);
+	if (rc == 0)
+		rc = cu_buf_failed(finder->key) ? CU_ENOMEM : 0;
+	return rc < 0 ? rc : posting_each(finder, cu_postings_find(&index->postings, hash_of_key(finder->key)));
+}
+
+static int find_prefix(const struct finder *finder, const struct cu_column_index *index, const struct cu_datum *value)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < index->lengths_len && index->lengths[i].len <= value->len; i++) {
+		uint64_t hash = XXH3_64bits(value->bytes, index->lengths[i].len);
+
+		rc = posting_each(finder, cu_postings_find(&index->postings, hash));
+	}
+	return rc;
+}
+
+static int find_all(const struct finder *finder, const struct cu_column_index *index)
+{
+	const struct cu_posting *posting;
+	int rc = 0;
+
+	if (index->kind == CU_INDEX_RANGE)
+		return cu_ranges_each(&index->ranges, finder->found, finder->ctx);
+	for (size_t i = 0; rc == 0 && (posting = cu_index_next(&index->postings, &i));)
+		rc = posting_each(finder, posting);
+	return rc;
+}
+
+static int find_in(const struct finder *finder, const struct cu_column_index *index, const struct cu_datum *value)
+{
+	int rc = 0;
+
+	if (index->kind == CU_INDEX_NULL)
+		return value->is_null ? posting_each(finder, cu_postings_find(&index->postings, 0)) : 0;
+	if (value->is_null)
+		return 0;
+	switch (index->kind) {
+	case CU_INDEX_EQUAL: return find_key(finder, index, value);
+	case CU_INDEX_PREFIX: return find_prefix(finder, index, value);
+	case CU_INDEX_RANGE: return cu_ranges_find(&index->ranges, value, finder->found, finder->ctx);
+	case CU_INDEX_ELEMENT:
+		for (uint32_t i = 0; rc == 0 && i < value->array->len; i++)
+			rc = find_key(finder, index, &value->array->elems[i]);
+		return rc;
+	case CU_INDEX_NULL: break;
+	}
+	return 0;
+}
+
+int cu_group_find(struct cu_router_group *group, struct cu_expr_row *row, cu_buf *scratch,
+		  int (*found)(void *ctx, cu_route *route), void *ctx)
+{
+	struct finder finder = { scratch, found, ctx };
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < group->indexes_len; i++) {
+		const struct cu_column_index *index = &group->indexes[i];
+		const struct cu_datum *value;
+		struct cu_value_error error;
+
+		rc = cu_expr_row_column(row, index->column, &value, &error);
+		if (rc == 0)
+			rc = find_in(&finder, index, value);
+		else if (rc != CU_ENOMEM)
+			rc = find_all(&finder, index);
+	}
+	return rc;
+}

@@ -1,0 +1,58 @@
+/* group.h: the routes of one table that see it through the same definition, and their indexes. Under the router's lock. */
+#ifndef CU_ROUTER_GROUP_H
+#define CU_ROUTER_GROUP_H
+
+#include "router/posting.h"
+#include "router/ranges.h"
+
+enum cu_column_index_kind {
+	CU_INDEX_EQUAL,   /* column = value */
+	CU_INDEX_ELEMENT, /* an array column holds the value */
+	CU_INDEX_PREFIX,  /* a text column starts with the value */
+	CU_INDEX_RANGE,   /* the column lies in a range */
+	CU_INDEX_NULL,    /* the column is NULL */
+};
+
+/* A prefix length that clauses use: how many do. */
+struct cu_prefix_length {
+	uint32_t len;
+	uint32_t uses;
+};
+
+struct cu_column_index {
+	enum cu_column_index_kind kind;
+	uint16_t column;
+	const struct cu_type *type; /* of the keys */
+	const struct cu_collation *collation;
+	cu_index postings;       /* EQUAL, ELEMENT, PREFIX: by the key's hash; NULL: one posting */
+	struct cu_ranges ranges; /* RANGE */
+	struct cu_prefix_length *lengths;
+	size_t lengths_len;
+	size_t entries; /* 0: the index goes */
+};
+
+struct cu_router_group {
+	struct cu_router_group *next; /* of the same table */
+	void *key;
+	cu_expr_scope *scope;
+	struct cu_column_index *indexes;
+	size_t indexes_len;
+	struct cu_posting every; /* without a clause */
+	struct cu_posting rest;  /* whose clauses no index serves */
+	size_t routes;
+	/* of the change being looked at */
+	struct cu_expr_row old_row, new_row;
+};
+
+int cu_group_new(void *key, cu_expr_scope *scope, struct cu_router_group **ret_group);
+void cu_group_free(struct cu_router_group **group);
+/* CU_ENOMEM: nothing has changed. */
+int cu_group_add(struct cu_router_group *group, cu_route *route);
+bool cu_group_remove(struct cu_router_group *group, cu_route *route);
+
+/* Calls found() for each route that an index finds for this row, those of `rest` and `every` not included; a route may
+ * come more than once. Where a column cannot be read all routes of its indexes come: the evaluator says why. */
+int cu_group_find(struct cu_router_group *group, struct cu_expr_row *row, cu_buf *scratch,
+		  int (*found)(void *ctx, cu_route *route), void *ctx);
+
+#endif

@@ -1,0 +1,32 @@
+/* ranges.h: which ranges hold this value: an interval tree.
+ *
+ * A treap by lower bound, each node with the largest upper bound below it. Ranges with equal bounds each have a node.
+ * Cost: insert and remove O(log n), a search O(log n + found), expected; the depth hangs on our dice, not on the input.
+ */
+#ifndef CU_ROUTER_RANGES_H
+#define CU_ROUTER_RANGES_H
+
+#include "router/router.h"
+
+struct cu_range_node;
+
+struct cu_ranges {
+	struct cu_range_node *root;
+	size_t len;
+	uint64_t dice;
+	const struct cu_type *type;
+	const struct cu_collation *collation;
+};
+
+void cu_ranges_init(struct cu_ranges *ranges, const struct cu_type *type, const struct cu_collation *collation);
+void cu_ranges_fini(struct cu_ranges *ranges);
+/* The condition (CU_COND_RANGE) is borrowed until the range is removed: it lives in the route's expr. */
+int cu_ranges_add(struct cu_ranges *ranges, const struct cu_condition *condition, cu_route *route);
+bool cu_ranges_remove(struct cu_ranges *ranges, const struct cu_condition *condition, cu_route *route);
+/* Calls found() for each range that holds the value. Non-zero from found() ends the search and is returned. */
+int cu_ranges_find(const struct cu_ranges *ranges, const struct cu_datum *value,
+		   int (*found)(void *ctx, cu_route *route), void *ctx);
+/* … for each range. */
+int cu_ranges_each(const struct cu_ranges *ranges, int (*found)(void *ctx, cu_route *route), void *ctx);
+
+#endif

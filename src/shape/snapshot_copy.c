@@ -1,0 +1,259 @@
+/* snapshot_copy.c: rows to items to chunks; the end of a snapshot, good or bad. */
+#include "shape/snapshot_copy.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct cu_snapshot_copy *cu_snapshot_copy_new(const struct cu_snapshot_env *env, cu_shape *shape)
+{
+	struct cu_snapshot_copy *copy = cu_xzalloc(sizeof *copy);
+
+	copy->env = env;
+	copy->shape = cu_shape_ref(shape);
+	cu_copy_row_init(&copy->row, shape->def->columns_len);
+	return copy;
+}
+
+void cu_snapshot_copy_free(struct cu_snapshot_copy **ref)
+{
+	struct cu_snapshot_copy *copy = *ref;
+
+	*ref = NULL;
+	cu_chunk_writer_free(&copy->writer);
+	cu_copy_row_fini(&copy->row);
+	cu_buf_fini(&copy->item);
+	free(copy->chunks);
+	cu_shape_unref(&copy->shape);
+	free(copy);
+}
+
+bool cu_snapshot_copy_wanted(const struct cu_snapshot_copy *copy)
+{
+	return cu_shape_status(copy->shape).state == CU_SHAPE_CREATING;
+}
+
+void cu_snapshot_copy_begin(struct cu_snapshot_copy *copy, const cu_snapshot_range *range)
+{
+	cu_snapshot_range *mine = cu_xmemdup(range, sizeof *range), *before;
+	cu_shape *shape = copy->shape;
+
+	mine->xip = cu_xmemdup(range->xip, range->xip_len * sizeof *range->xip);
+	cu_shape_lock(shape);
+	before = shape->range; /* of a transaction in which its turn did not come */
+	shape->range = mine;
+	if (shape->tail)
+		cu_tail_filter(shape->tail, mine, cu_shape_set_chunk_bytes(copy->env->shapes));
+	cu_shape_unlock(shape);
+	if (before)
+		cu_snapshot_range_fini(before);
+	free(before);
+}
+
+/* Only what a refetch can find out: a reader that is sent back for anything else comes back for ever. */
+static bool table_changed(const char *sqlstate)
+{
+	static const char *const states[] = { "42P01", "42703", "42883" }; /* undefined table, column, function */
+
+	for (size_t i = 0; i < CU_ARRAY_LEN(states); i++) {
+		if (strcmp(sqlstate, states[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The open chunk is full, or the last: readers can have it. */
+static int chunk_end(struct cu_snapshot_copy *copy, bool last)
+{
+	cu_shape *shape = copy->shape;
+	struct cu_chunk_info info;
+	bool wanted;
+	int rc;
+
+	rc = cu_chunk_writer_finish(&copy->writer, false, &info);
+	if (rc < 0)
+		return rc;
+	copy->chunks = cu_xrealloc(copy->chunks, (copy->chunks_len + 1) * sizeof *copy->chunks);
+	copy->chunks[copy->chunks_len++] = info;
+	cu_shape_lock(shape);
+	wanted = shape->state == CU_SHAPE_CREATING;
+	shape->chunks_len = copy->chunks_len;
+	shape->snapshot_complete = last;
+	cu_shape_unlock(shape);
+	cu_shape_set_wake(copy->env->shapes, shape);
+	return wanted ? 0 : CU_ECLOSED;
+}
+
+static int add_row(struct cu_snapshot_copy *copy, const char *line, size_t len)
+{
+	const cu_definition *def = copy->shape->def;
+	int rc;
+
+	if (cu_chunk_writer_bytes(copy->writer) >= copy->env->chunk_bytes) {
+		rc = chunk_end(copy, false);
+		if (rc < 0)
+			return rc;
+		rc = cu_chunk_writer_new(cu_store_chunks(copy->env->store), copy->shape->id, copy->chunks_len,
+					 &copy->writer);
+		if (rc < 0)
+			return rc;
+	}
+	rc = cu_copy_row_parse(&copy->row, line, len);
+	if (rc < 0)
+		return rc;
+	cu_buf_clear(&copy->item);
+	cu_item_put_snapshot(&copy->item, def->layout, copy->row.values);
+	if (cu_buf_failed(&copy->item))
+		return CU_ENOMEM;
+	return cu_chunk_writer_add_item(copy->writer, copy->item.data, copy->item.len);
+}
+
+int cu_snapshot_copy_run(struct cu_snapshot_copy *copy, PGconn *conn)
+{
+	cu_buf sql = CU_BUF_INIT;
+	PGresult *result;
+	int rc;
+
+	rc = cu_chunk_writer_new(cu_store_chunks(copy->env->store), copy->shape->id, 0, &copy->writer);
+	if (rc < 0)
+		return rc;
+	cu_buf_puts(&sql, "COPY (");
+	cu_definition_put_query(copy->shape->def, copy->shape->route.where, &sql);
+	cu_buf_puts(&sql, ") TO STDOUT");
+	result = PQexec(conn, cu_buf_str(&sql));
+	cu_buf_fini(&sql);
+	rc = PQresultStatus(result) == PGRES_COPY_OUT ? 0 : cu_pg_error_of(conn, result, &copy->err);
+	PQclear(result);
+	if (rc < 0)
+		return rc;
+	for (;;) {
+		char *line;
+		int len = PQgetCopyData(conn, &line, 0);
+
+		if (len < 0) {
+			rc = len == -1 ? 0 : cu_pg_error_of(conn, NULL, &copy->err);
+			break;
+		}
+		rc = add_row(copy, line, (size_t)len);
+		PQfreemem(line);
+		if (rc < 0)
+			return rc; /* in the middle of a COPY: the pool replaces the connection */
+	}
+	while (rc == 0 && (result = PQgetResult(conn))) {
+		if (PQresultStatus(result) != PGRES_COMMAND_OK)
+			rc = cu_pg_error_of(conn, result, &copy->err);
+		PQclear(result);
+	}
+	if (rc < 0)
+		return rc;
+	/* The last item of all says which transactions the snapshot holds. */
+	cu_buf_clear(&copy->item);
+	cu_snapshot_range_put_message(copy->shape->range, &copy->item);
+	rc = cu_buf_failed(&copy->item) ? CU_ENOMEM
+					: cu_chunk_writer_add_item(copy->writer, copy->item.data, copy->item.len);
+	return rc < 0 ? rc : chunk_end(copy, true);
+}
+
+struct completion {
+	cu_shape_set *shapes;
+	cu_shape *shape;
+};
+
+static void complete_stored(void *ctx, int rc)
+{
+	struct completion *completion = ctx;
+	cu_shape *shape = completion->shape;
+	bool live;
+
+	cu_shape_lock(shape);
+	live = rc == 0 && shape->state == CU_SHAPE_CREATING;
+	if (live)
+		shape->state = CU_SHAPE_LIVE;
+	cu_shape_unlock(shape);
+	if (live)
+		cu_shape_set_keep_range(completion->shapes, shape);
+	if (rc < 0 && rc != CU_ENOTFOUND)
+		cu_error("a finished snapshot could not be recorded; it is made again after a restart",
+			 CU_KV("handle", shape->handle), CU_KV("error", cu_strerror(rc)),
+			 CU_KV("next", "check the storage directory's disk"));
+	cu_shape_set_wake(completion->shapes, shape);
+	cu_shape_unref(&completion->shape);
+	free(completion);
+}
+
+int cu_snapshot_copy_complete(struct cu_snapshot_copy *copy)
+{
+	const cu_snapshot_range *range = copy->shape->range; /* kept as long as the shape is being created */
+	struct completion *completion;
+	struct cu_snapshot_info info = {
+		.xmin = range->xmin,
+		.xmax = range->xmax,
+		.lsn = range->lsn,
+		.chunks = copy->chunks,
+		.chunks_len = copy->chunks_len,
+	};
+	cu_buf xip = CU_BUF_INIT;
+	int rc = 0;
+
+	/* Only now, all at once: readers did not have to wait for the disk, and a crash before this rotates the shape. */
+	for (uint32_t n = 0; rc == 0 && n < copy->chunks_len; n++)
+		rc = cu_chunk_sync(cu_store_chunks(copy->env->store), copy->shape->id, n);
+	if (rc == 0)
+		rc = cu_chunks_sync_shape(cu_store_chunks(copy->env->store), copy->shape->id);
+	if (rc < 0)
+		return rc;
+	cu_snapshot_range_put_xip(range, &xip);
+	info.xip = cu_buf_str(&xip);
+	completion = cu_xmalloc(sizeof *completion);
+	*completion = (struct completion){ copy->env->shapes, cu_shape_ref(copy->shape) };
+	rc = cu_metadata_set_snapshot(cu_store_metadata(copy->env->store), copy->shape->id, &info, complete_stored,
+				      completion);
+	cu_buf_fini(&xip);
+	if (rc < 0) {
+		cu_shape_unref(&completion->shape);
+		free(completion);
+	}
+	return rc;
+}
+
+/* What the shape's first readers are told, by what went wrong. */
+void cu_snapshot_copy_fail(struct cu_snapshot_copy *copy, int rc, const char *doing)
+{
+	const struct cu_pg_error *err = &copy->err;
+	struct cu_shape_failure failure = { 503, NULL };
+	cu_buf text = CU_BUF_INIT;
+	char why[256];
+
+	/* The pool ends the connection of a COPY to stop. */
+	bool stopping = rc == CU_EPG && !cu_pg_thread_pause(0);
+
+	/* Its files go with it: then whatever failed did so because of that. */
+	if (!cu_snapshot_copy_wanted(copy) || stopping)
+		rc = CU_ECLOSED;
+	if (rc == CU_EPG && err->kind == CU_PG_QUERY && table_changed(err->sqlstate)) {
+		/* The table was dropped or altered since the request was checked: refetch finds out. */
+		failure.status = 409;
+		cu_catalog_invalidate(copy->env->catalog, copy->shape->def->oid);
+		cu_buf_puts(&text, "Schema changed while creating snapshot");
+	} else if (rc == CU_EPG && err->kind == CU_PG_QUERY) {
+		/* 22023: a table that no publication takes, like a system table or an unlogged one. */
+		failure.status = strcmp(err->sqlstate, "22023") == 0 ? 400 : 500;
+		cu_buf_printf(&text, "Unexpected error while creating snapshot: %s%s%s", err->message,
+			      err->detail[0] ? ": " : "", err->detail);
+	} else if (rc == CU_EPG || rc == CU_EAGAIN) {
+		cu_buf_printf(&text, "Unable to create initial snapshot: %s", err->message);
+	} else if (rc == CU_ECLOSED) {
+		cu_buf_puts(&text,
+			    stopping ? "Copper is stopping" : "The shape was removed while its snapshot was made");
+	} else {
+		failure.status = 500;
+		cu_buf_printf(&text, "Unexpected error while creating snapshot: %s", cu_strerror(rc));
+	}
+	if (rc != CU_ECLOSED)
+		cu_warn("a snapshot failed; its shape is removed", CU_KV("handle", copy->shape->handle),
+			CU_KV("doing", doing), CU_KV("error", cu_buf_str(&text)), CU_KV("sqlstate", err->sqlstate));
+	snprintf(why, sizeof why, stopping ? "copper stops while %s" : "its snapshot failed while %s", doing);
+	failure.message = cu_buf_steal(&text, NULL);
+	cu_shape_set_remove(copy->env->shapes, copy->shape, why, &failure);
+}

@@ -1,0 +1,37 @@
+/* snapshot_copy.h: one shape's part of a snapshot: from COPY to chunks, and what its readers are told when that fails.
+ *
+ * Threads: the pool's worker that has it.
+ */
+#ifndef CU_SNAPSHOT_COPY_H
+#define CU_SNAPSHOT_COPY_H
+
+#include "pg/copy_row.h"
+#include "shape/snapshot.h"
+
+/* A shape on its way. */
+struct cu_snapshot_copy {
+	struct cu_snapshot_copy *next; /* in the queue */
+	const struct cu_snapshot_env *env;
+	cu_shape *shape; /* a reference */
+	struct cu_pg_error err;
+	struct cu_copy_row row;
+	cu_buf item;
+	cu_chunk_writer *writer;
+	struct cu_chunk_info *chunks;
+	uint32_t chunks_len;
+};
+
+struct cu_snapshot_copy *cu_snapshot_copy_new(const struct cu_snapshot_env *env, cu_shape *shape);
+void cu_snapshot_copy_free(struct cu_snapshot_copy **copy);
+bool cu_snapshot_copy_wanted(const struct cu_snapshot_copy *copy); /* its shape has not been removed meanwhile */
+
+/* The transaction's snapshot is this shape's: whatever it holds goes from the tail. Copies the range. */
+void cu_snapshot_copy_begin(struct cu_snapshot_copy *copy, const cu_snapshot_range *range);
+/* COPY to chunks. CU_ECLOSED: the shape was removed. The connection may be in the middle of a COPY then. */
+int cu_snapshot_copy_run(struct cu_snapshot_copy *copy, PGconn *conn);
+/* The transaction is over: makes the chunks durable and tells metadata. */
+int cu_snapshot_copy_complete(struct cu_snapshot_copy *copy);
+/* Removes the shape; copy->err is what Postgres said when rc is CU_EPG or CU_EAGAIN. doing: for the log. */
+void cu_snapshot_copy_fail(struct cu_snapshot_copy *copy, int rc, const char *doing);
+
+#endif
