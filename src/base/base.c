@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 static _Thread_local unsigned fault_alloc_countdown;
 static _Thread_local bool fault_alloc_lasts;
@@ -133,4 +134,18 @@ void *cu_try_zalloc(size_t size)
 void *cu_try_realloc(void *ptr, size_t size)
 {
 	return fault_now() ? NULL : realloc(ptr, size ? size : 1);
+}
+
+void *cu_try_map(size_t size)
+{
+	void *ptr =
+		fault_now() ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return ptr == MAP_FAILED ? NULL : ptr;
+}
+
+void cu_unmap(void *ptr, size_t size)
+{
+	if (ptr)
+		(void)munmap(ptr, size);
 }

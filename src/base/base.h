@@ -41,6 +41,11 @@ void *cu_try_malloc(size_t size);
 void *cu_try_zalloc(size_t size);
 void *cu_try_realloc(void *ptr, size_t size);
 
+/* Zeroed pages of their own, for what is large and sparse: a page costs memory once it is touched. NULL on failure.
+ * cu_unmap() with the same size; NULL is fine. */
+void *cu_try_map(size_t size);
+void cu_unmap(void *ptr, size_t size);
+
 /* For fault tests: the n-th cu_try_… allocation of this thread from now on fails, once (1 = the next).
  * 0 switches it off. Returns how many were still to go. */
 unsigned cu_fault_alloc_at(unsigned n);

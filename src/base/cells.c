@@ -63,9 +63,11 @@ int cu_cells_init(cu_cells *cells, size_t size, uint32_t max)
 	cells->size = size;
 	cells->blocks_max = max / CU_CELLS_BLOCK + (max % CU_CELLS_BLOCK != 0);
 	/* Not from the heap: both lists are sparse, and what has not been touched shall cost no memory. */
-	lists = mmap(NULL, lists_size(cells), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (lists == MAP_FAILED)
+	lists = cu_try_map(lists_size(cells));
+	if (!lists) {
+		memset(cells, 0, sizeof *cells);
 		return CU_ENOMEM;
+	}
 	cells->blocks = lists;
 	cells->infos = (struct cu_cells_info **)(void *)&cells->blocks[cells->blocks_max];
 	return 0;
@@ -74,11 +76,10 @@ int cu_cells_init(cu_cells *cells, size_t size, uint32_t max)
 void cu_cells_fini(cu_cells *cells)
 {
 	for (uint32_t i = 0; i < cells->blocks_used; i++) {
-		munmap(atomic_load_explicit(&cells->blocks[i], memory_order_relaxed), CU_CELLS_BLOCK * cells->size);
+		cu_unmap(atomic_load_explicit(&cells->blocks[i], memory_order_relaxed), CU_CELLS_BLOCK * cells->size);
 		free(cells->infos[i]);
 	}
-	if (cells->blocks)
-		munmap(cells->blocks, lists_size(cells));
+	cu_unmap(cells->blocks, lists_size(cells));
 	memset(cells, 0, sizeof *cells);
 }
 
@@ -93,8 +94,8 @@ static int block_add(cu_cells *cells)
 	info = cu_try_zalloc(sizeof *info);
 	if (!info)
 		return CU_ENOMEM;
-	mem = mmap(NULL, CU_CELLS_BLOCK * cells->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (mem == MAP_FAILED) {
+	mem = cu_try_map(CU_CELLS_BLOCK * cells->size);
+	if (!mem) {
 		free(info);
 		return CU_ENOMEM;
 	}

@@ -100,10 +100,8 @@ static struct table_slots *slots_new(size_t count)
 
 	if (count < SLOTS_MAPPED)
 		return cu_try_zalloc(slots_bytes(count));
-	slots = mmap(NULL, slots_bytes(count), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (slots == MAP_FAILED)
-		return NULL;
-	if (count >= SLOTS_HUGE)
+	slots = cu_try_map(slots_bytes(count));
+	if (slots && count >= SLOTS_HUGE)
 		(void)madvise(slots, slots_bytes(count), MADV_HUGEPAGE);
 	return slots;
 }
@@ -111,7 +109,7 @@ static struct table_slots *slots_new(size_t count)
 static void slots_free(struct table_slots *slots)
 {
 	if (slots && slots->mask + 1 >= SLOTS_MAPPED)
-		munmap(slots, slots_bytes(slots->mask + 1));
+		cu_unmap(slots, slots_bytes(slots->mask + 1));
 	else
 		free(slots);
 }

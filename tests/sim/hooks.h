@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <urcu-bp.h>
 
@@ -38,6 +39,8 @@ void *cu_sim_calloc(size_t count, size_t size);
 void *cu_sim_realloc(void *ptr, size_t size);
 void *cu_sim_aligned_alloc(size_t align, size_t size);
 void cu_sim_free(void *ptr);
+void *cu_sim_mmap(size_t size);
+int cu_sim_munmap(void *ptr, size_t size);
 
 #ifndef CU_SIM_NO_HOOKS
 
@@ -77,6 +80,8 @@ void cu_sim_free(void *ptr);
 #define realloc cu_sim_realloc
 #define aligned_alloc cu_sim_aligned_alloc
 #define free cu_sim_free
+#define mmap(at, size, prot, flags, fd, from) cu_sim_mmap(size)
+#define munmap cu_sim_munmap
 
 /* The atomics: a point, then the operation as the compiler's own header spells it. Only one thread runs, so all is
  * sequentially consistent here; weaker orders are for ThreadSanitizer to judge. */

@@ -471,6 +471,20 @@ void cu_sim_free(void *ptr)
 	free(ptr);
 }
 
+void *cu_sim_mmap(size_t size)
+{
+	void *ptr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	allocations += ptr != MAP_FAILED;
+	return ptr;
+}
+
+int cu_sim_munmap(void *ptr, size_t size)
+{
+	allocations--;
+	return munmap(ptr, size);
+}
+
 /* ---- threads ---- */
 
 static void *thread_main(void *arg)
