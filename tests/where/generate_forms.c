@@ -180,7 +180,7 @@ static struct wnode *case_when(struct wgen *gen, uint32_t type, int depth)
 				    with_arg + whens + with_else);
 	unsigned at = 0;
 
-	node->sep = "";
+	node->sep = " ";
 	if (with_arg)
 		node->kids[at++] = w_gen(gen, arg, depth - 1);
 	for (unsigned i = 0; i < whens; i++) {

@@ -15,6 +15,7 @@ const char *const w_finding_names[W_FINDINGS] = {
 	[W_MESSAGE] = "other message of a refusal",
 	[W_POSITION] = "other position of a refusal",
 	[W_ERROR_MESSAGE] = "other message of an error",
+	[W_WHERE_FAILS] = "fails in a WHERE though no row does",
 	[W_REFUSED] = "REFUSED BY US",
 	[W_ACCEPTED] = "ACCEPTED BY US",
 	[W_REFUSAL_STATE] = "OTHER SQLSTATE OF A REFUSAL",
@@ -120,6 +121,15 @@ static unsigned add(struct batch *batch, const struct wtext *params, const char 
 	return batch->len++;
 }
 
+/* Two queries that are analysed and planned, and run over no row. */
+static unsigned add_probe(struct batch *batch, const struct wtext *params, const char *clause)
+{
+	unsigned at = add(batch, params, PREFIX "%s) FROM items WHERE false", clause);
+
+	add(batch, params, WHERE_PREFIX "%s) LIMIT 0", clause);
+	return at;
+}
+
 static void ask(struct batch *batch)
 {
 	w_ask(batch->world->conn, batch->queries, batch->len, batch->results);
@@ -142,15 +152,19 @@ static void batch_fini(struct batch *batch)
 	free(batch->texts);
 }
 
-/* A refusal; or what only a WHERE refuses: other types than boolean, aggregates. */
+/* A WHERE refuses more than a SELECT (other types than boolean, aggregates), and plans more than it runs: for estimates
+ * it evaluates what is stable. So its word counts for the analysis (class 42), the SELECT's for the rest. */
 static void put_probe(struct wverdict *verdict, const PGresult *select, const PGresult *where)
 {
-	if (!is_ok(select)) {
-		verdict->refused = true;
-		put_error(select, verdict->sqlstate, &verdict->message, &verdict->position, strlen(PREFIX));
-	} else if (where && !is_ok(where)) {
+	const char *state = is_ok(where) ? "" : PQresultErrorField(where, PG_DIAG_SQLSTATE);
+
+	if ((strncmp(state, "42", 2) == 0 && strcmp(state, "42P22") != 0) ||
+	    (*state && is_ok(select) && PQftype(select, 0) != CU_BOOLOID)) {
 		verdict->refused = true;
 		put_error(where, verdict->sqlstate, &verdict->message, &verdict->position, strlen(WHERE_PREFIX));
+	} else if (!is_ok(select)) {
+		verdict->refused = true;
+		put_error(select, verdict->sqlstate, &verdict->message, &verdict->position, strlen(PREFIX));
 	}
 }
 
@@ -239,8 +253,7 @@ static void resolve(struct batch *batch, struct wcase *c, const char *clause, co
 	bool where = false;
 
 	forget(batch);
-	add(batch, params, PREFIX "%s) FROM items WHERE false", clause);
-	add(batch, params, WHERE_PREFIX "%s) LIMIT 0", clause);
+	add_probe(batch, params, clause);
 	ask(batch);
 	put_probe(verdict, batch->results[0], batch->results[1]);
 	where = is_ok(batch->results[0]) && PQftype(batch->results[0], 0) != CU_BOOLOID;
@@ -292,22 +305,41 @@ static void judge_apart(struct batch *batch, struct wcase *c, int only_row)
 		compare_answers(c, &c->again, true, only_row);
 }
 
+/* The rows that a WHERE with our SQL finds. */
+static void compare_rows(struct wcase *c, const PGresult *result)
+{
+	bool found[W_ROWS_MAX] = { false };
+
+	if (!is_ok(result)) {
+		find(c, W_WHERE_FAILS, 0, "%s", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+		return;
+	}
+	for (int i = 0; i < PQntuples(result); i++)
+		found[(unsigned)(atoi(PQgetvalue(result, i, 0)) - 1) % W_ROWS_MAX] = true;
+	for (unsigned i = 0; i < c->ours.rows_len; i++)
+		if (found[i] != (c->ours.rows[i].kind == 't'))
+			find(c, W_SQL_VALUE, i, "a WHERE %s the row", found[i] ? "finds" : "does not find");
+}
+
 /* The first round, for many cases at once: what is not settled by it is left to judge_apart(). */
 static void judge_together(struct batch *batch, struct wcase *cases, unsigned len, int only_row)
 {
-	unsigned at[W_BATCH];
+	unsigned at[W_BATCH], where[W_BATCH];
 
 	for (unsigned i = 0; i < len; i++) {
 		struct wcase *c = &cases[i];
 
-		at[i] = UINT32_MAX;
+		at[i] = where[i] = UINT32_MAX;
 		if (c->finding)
 			c->resolved = true;
 		else if (c->ours.refused)
-			at[i] = add(batch, &c->text, PREFIX "%s) FROM items WHERE false", cu_buf_str(&c->text.sql));
+			at[i] = add_probe(batch, &c->text, cu_buf_str(&c->text.sql));
 		else if (only_row < 0 && !fails_with_us(&c->ours))
 			at[i] = add(batch, &c->text, PREFIX "%s), (%s) FROM items", cu_buf_str(&c->text.sql),
 				    cu_buf_str(&c->sql));
+		/* As a snapshot uses it, now and then. */
+		if (at[i] != UINT32_MAX && !c->ours.refused && i % 4 == 0)
+			where[i] = add(batch, NULL, "SELECT id FROM items WHERE %s", cu_buf_str(&c->sql));
 	}
 	ask(batch);
 	for (unsigned i = 0; i < len; i++) {
@@ -318,9 +350,7 @@ static void judge_together(struct batch *batch, struct wcase *cases, unsigned le
 			continue;
 		result = batch->results[at[i]];
 		if (c->ours.refused) {
-			if (is_ok(result))
-				continue;
-			put_probe(&c->theirs, result, NULL);
+			put_probe(&c->theirs, result, batch->results[at[i] + 1]);
 			compare_refusals(c);
 			c->resolved = true;
 		} else if (is_ok(result) && PQftype(result, 0) == CU_BOOLOID &&
@@ -330,6 +360,8 @@ static void judge_together(struct batch *batch, struct wcase *cases, unsigned le
 			compare_answers(c, &c->theirs, false, only_row);
 			if (!c->finding)
 				compare_answers(c, &c->again, true, only_row);
+			if (!c->finding && where[i] != UINT32_MAX)
+				compare_rows(c, batch->results[where[i]]);
 			c->resolved = true;
 		}
 	}

@@ -107,6 +107,8 @@ void w_ours(struct world *world, struct wcase *c, int only_row)
 	cu_buf_fini(&err.message);
 	CU_ASSERT(cu_expr_put_sql(expr, &c->sql) == 0);
 	check_again(world, c);
+	c->conditions = (unsigned)cu_expr_conditions(expr)->all_len;
+	c->exact = cu_expr_conditions(expr)->exact;
 	CU_ASSERT(cu_expr_row_init(&row, world->scope) == 0);
 	for (unsigned i = 0; i < world->rows_len; i++) {
 		if (only_row >= 0 && i != (unsigned)only_row)

@@ -229,6 +229,7 @@ enum wfinding {
 	W_MESSAGE,         /* soft: both refuse alike, in other words */
 	W_POSITION,        /* soft */
 	W_ERROR_MESSAGE,   /* soft: a row's error */
+	W_WHERE_FAILS,     /* soft: a WHERE with our SQL fails, though it fails for no row */
 	W_REFUSED,         /* we refuse what Postgres accepts */
 	W_ACCEPTED,        /* we accept what Postgres refuses */
 	W_REFUSAL_STATE,   /* other sqlstate */
@@ -256,6 +257,8 @@ struct wcase {
 	unsigned row; /* where it was found */
 	char *detail; /* owned */
 	bool resolved;
+	unsigned conditions; /* that the clause implies */
+	bool exact;
 };
 void w_case_fini(struct wcase *c);
 

@@ -40,7 +40,7 @@ struct reason {
 
 /* One process', in shared memory. */
 struct tally {
-	uint64_t cases, rows, accepted, refused, errors, trues, constants;
+	uint64_t cases, rows, accepted, refused, errors, trues, with_conditions, exact;
 	uint64_t findings[W_FINDINGS];
 	uint64_t nodes;
 	struct reason reasons[REASONS_MAX];
@@ -180,6 +180,8 @@ static void count(struct world *world, struct tally *tally, cu_arena *arena, str
 	} else {
 		tally->accepted++;
 		tally->rows += c->ours.rows_len;
+		tally->with_conditions += c->conditions > 0;
+		tally->exact += c->exact;
 		for (unsigned i = 0; i < c->ours.rows_len; i++) {
 			tally->errors += c->ours.rows[i].kind == 'e';
 			tally->trues += c->ours.rows[i].kind == 't';
@@ -344,6 +346,8 @@ static void merge(struct tally *total, const struct tally *one)
 	total->refused += one->refused;
 	total->errors += one->errors;
 	total->trues += one->trues;
+	total->with_conditions += one->with_conditions;
+	total->exact += one->exact;
 	total->nodes += one->nodes;
 	for (unsigned i = 0; i < W_FINDINGS; i++)
 		total->findings[i] += one->findings[i];
@@ -385,9 +389,11 @@ static bool report(struct tally *total, double seconds)
 			       w_finding_names[reason->finding], reason->text, reason->example);
 	}
 	printf("seed %" PRIu64 ": %" PRIu64 " cases in %.1f s (%.0f/s): %" PRIu64 " accepted, asked of %" PRIu64
-	       " rows (%" PRIu64 " true, %" PRIu64 " errors), %" PRIu64 " refused; %.1f nodes a case\n",
+	       " rows (%" PRIu64 " true, %" PRIu64 " errors), %" PRIu64 " with conditions (%" PRIu64 " exact), %" PRIu64
+	       " refused; %.1f nodes a case\n",
 	       options.seed, total->cases, seconds, (double)total->cases / seconds, total->accepted, total->rows,
-	       total->trues, total->errors, total->refused, (double)total->nodes / (double)CU_MAX(total->cases, 1u));
+	       total->trues, total->errors, total->with_conditions, total->exact, total->refused,
+	       (double)total->nodes / (double)CU_MAX(total->cases, 1u));
 	for (unsigned i = 0; i < W_FINDINGS; i++) {
 		if (total->findings[i])
 			printf("%10" PRIu64 "  %s\n", total->findings[i], w_finding_names[i]);
