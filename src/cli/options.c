@@ -104,11 +104,12 @@ static const struct option options[] = {
 	  "how often everything is made durable and confirmed to Postgres" },
 
 	{ "shape-hibernate-after", "ELECTRIC_SHAPE_HIBERNATE_AFTER", TYPE_DURATION, GROUP_SHAPES,
-	  AT(hibernate_after_ms), 1, 7 * DAY_MS, "30s", false, "an idle shape gives back its buffers" },
+	  AT(hibernate_after_ms), 1, 7 * DAY_MS, "30s", false,
+	  "a shape without changes for so long gives back its buffers" },
 	{ "shape-suspend-after", "ELECTRIC_SHAPE_SUSPEND_AFTER", TYPE_DURATION, GROUP_SHAPES, AT(suspend_after_ms), 1,
-	  7 * DAY_MS, "10m", false, "a hibernating shape's consumer ends, with --shape-suspend-consumer" },
+	  7 * DAY_MS, "10m", false, "so long after that its actor ends, with --shape-suspend-consumer" },
 	{ "shape-suspend-consumer", "ELECTRIC_SHAPE_SUSPEND_CONSUMER", TYPE_BOOL, GROUP_SHAPES, AT(enable_suspend), 0,
-	  0, "false", false, "let idle consumers end; they start again at the next change" },
+	  0, "true", false, "the actors of idle shapes end; a change starts them again, a read does not need them" },
 
 	{ "log-level", "ELECTRIC_LOG_LEVEL", TYPE_LOG_LEVEL, GROUP_LOG, AT(log_level), 0, 0, "info", false,
 	  "error, warning, info or debug" },

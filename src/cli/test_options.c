@@ -51,7 +51,7 @@ static void assert_error(char *const *argv, char *const *env, const char *wanted
 	free(err);
 }
 
-static void defaults_are_electrics(void **state)
+static void defaults_are_electrics_but_that_consumers_suspend(void **state)
 {
 	struct cu_options o;
 
@@ -76,7 +76,7 @@ static void defaults_are_electrics(void **state)
 	assert_int_equal(o.chunk_bytes, 10 * 1024 * 1024);
 	assert_int_equal(o.hibernate_after_ms, 30000);
 	assert_int_equal(o.suspend_after_ms, 600000);
-	assert_false(o.enable_suspend);
+	assert_true(o.enable_suspend);
 	assert_false(o.allow_shape_deletion);
 	assert_int_equal(o.checkpoint_ms, 1000);
 	assert_string_equal(o.log_level, "info");
@@ -237,14 +237,14 @@ static void special_values_are_understood(void **state)
 	assert_good(ENV((char *)"--insecure", (char *)"--listen-on-ipv6"),
 		    ENV("DATABASE_URL=" URL, "ELECTRIC_MAX_CONCURRENT_REQUESTS={\"initial\": 5}",
 			"ELECTRIC_LOG_LEVEL=warn", "ELECTRIC_REPLICATION_STREAM_ID=MyApp_2",
-			"ELECTRIC_SHAPE_SUSPEND_CONSUMER=1"),
+			"ELECTRIC_SHAPE_SUSPEND_CONSUMER=0"),
 		    &o);
 	assert_string_equal(o.host, "::");
 	assert_int_equal(o.max_requests_initial, 5);
 	assert_int_equal(o.max_requests_existing, 10000);
 	assert_string_equal(o.log_level, "warning");
 	assert_string_equal(o.replication_stream_id, "myapp_2");
-	assert_true(o.enable_suspend);
+	assert_false(o.enable_suspend);
 	cu_options_fini(&o);
 	assert_good(ENV((char *)"--insecure", (char *)"--host=127.0.0.1", (char *)"--listen-on-ipv6"),
 		    ENV("DATABASE_URL=" URL), &o);
@@ -309,7 +309,7 @@ static void docs_configuration_md_holds_the_whole_table(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults_are_electrics),
+		cmocka_unit_test(defaults_are_electrics_but_that_consumers_suspend),
 		cmocka_unit_test(a_flag_beats_coppers_variable_beats_electrics),
 		cmocka_unit_test(empty_variables_count_as_not_set),
 		cmocka_unit_test(errors_name_their_source_and_never_a_secret),

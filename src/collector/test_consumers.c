@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "collector/test_help.h"
+#include "collector/test_help_consumers.h"
 
 #define HIBERNATE_MS 1000u
 #define SUSPEND_MS 5000u
@@ -56,41 +56,14 @@ static int start_consumer(void *ctx, const char *handle, cu_actor_id *ret_id)
 	return rc;
 }
 
-static void settings(unsigned hibernate_ms, unsigned suspend_ms, bool enabled)
-{
-	assert_int_equal(cu_stack_config_put(HELP_STACK, CU_CONFIG_HIBERNATE_AFTER, hibernate_ms), 0);
-	assert_int_equal(cu_stack_config_put(HELP_STACK, CU_CONFIG_SUSPEND_AFTER, suspend_ms), 0);
-	assert_int_equal(cu_stack_config_put(HELP_STACK, CU_CONFIG_ENABLE_SUSPEND, enabled), 0);
-}
-
-/* The world's actors anew: without workers, and with a clock that is ours. */
-static void use_manual_actors(struct world *w)
-{
-	const struct cu_actor_system_opts actors = { .manual_clock = true };
-	struct cu_consumer_registry_opts registry = { .start_consumer = start_consumer,
-						      .remove_shapes = cu_consumers_remove_shapes,
-						      .ctx = &w->consumers };
-
-	cu_actor_system_stop(w->actors);
-	cu_consumer_registry_free(&w->registry);
-	cu_actor_system_free(&w->actors);
-	assert_int_equal(cu_actor_system_new(&actors, &w->actors), 0);
-	registry.system = w->actors;
-	assert_int_equal(cu_consumer_registry_new(HELP_STACK, &registry, &w->registry), 0);
-	w->consumers.system = w->actors;
-	w->consumers.registry = w->registry;
-	w->c->opts.registry = w->registry;
-	scene.now_ms = 0;
-	settings(HIBERNATE_MS, SUSPEND_MS, true);
-}
-
 static int setup(void **state)
 {
 	struct world *w = world_new(NULL);
 
 	cu_log_level_max = CU_LOG_ERROR;
 	scene = (struct scene){ .w = w };
-	use_manual_actors(w);
+	use_manual_actors(w, 0, start_consumer);
+	settings(HIBERNATE_MS, SUSPEND_MS, true);
 	*state = w;
 	return 0;
 }
@@ -125,17 +98,6 @@ static void change(struct world *w, uint32_t oid)
 static size_t consumers(void)
 {
 	return cu_consumer_active_count(HELP_STACK);
-}
-
-static unsigned items(struct world *w, cu_shape *shape)
-{
-	char *log = world_log(w, shape);
-	unsigned n = 0;
-
-	for (const char *at = log; (at = strstr(at, "\"operation\"")); at++)
-		n++;
-	free(log);
-	return n;
 }
 
 static bool is_going(cu_shape *shape)
@@ -213,7 +175,9 @@ static void a_restart_starts_no_consumer(void **state)
 	change(w, HELP_OID);
 	cu_shape_unref(&shape);
 	world_restart(w);
-	use_manual_actors(w);
+	use_manual_actors(w, 0, start_consumer);
+	scene.now_ms = 0;
+	settings(HIBERNATE_MS, SUSPEND_MS, true);
 	shape = cu_shape_set_by_id(w->set, id);
 	assert_int_equal(items(w, shape), 1);
 	assert_int_equal(consumers(), 0);

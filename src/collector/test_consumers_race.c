@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "collector/test_help.h"
+#include "collector/test_help_consumers.h"
 
 #define SHAPES 40u
 #define ROUNDS 400u
@@ -40,39 +40,6 @@ static int start_consumer(void *ctx, const char *handle, cu_actor_id *ret_id)
 	return cu_consumers_start(ctx, handle, ret_id);
 }
 
-static void use_manual_actors(struct world *w)
-{
-	const struct cu_actor_system_opts actors = { .workers = 2, .manual_clock = true };
-	struct cu_consumer_registry_opts registry = { .start_consumer = start_consumer,
-						      .remove_shapes = cu_consumers_remove_shapes,
-						      .ctx = &w->consumers };
-
-	cu_actor_system_stop(w->actors);
-	cu_consumer_registry_free(&w->registry);
-	cu_actor_system_free(&w->actors);
-	assert_int_equal(cu_actor_system_new(&actors, &w->actors), 0);
-	registry.system = w->actors;
-	assert_int_equal(cu_consumer_registry_new(HELP_STACK, &registry, &w->registry), 0);
-	w->consumers.system = w->actors;
-	w->consumers.registry = w->registry;
-	w->c->opts.registry = w->registry;
-	/* Idle for one tick of the wheel is enough. */
-	assert_int_equal(cu_stack_config_put(HELP_STACK, CU_CONFIG_HIBERNATE_AFTER, 100), 0);
-	assert_int_equal(cu_stack_config_put(HELP_STACK, CU_CONFIG_SUSPEND_AFTER, 0), 0);
-	assert_int_equal(cu_stack_config_put(HELP_STACK, CU_CONFIG_ENABLE_SUSPEND, 1), 0);
-}
-
-static unsigned items(struct world *w, cu_shape *shape)
-{
-	char *log = world_log(w, shape);
-	unsigned n = 0;
-
-	for (const char *at = log; (at = strstr(at, "\"operation\"")); at++)
-		n++;
-	free(log);
-	return n;
-}
-
 static void suspending_while_events_come_loses_nothing(void **state)
 {
 	struct world *w = world_new(NULL);
@@ -82,7 +49,8 @@ static void suspending_while_events_come_loses_nothing(void **state)
 
 	(void)state;
 	cu_log_level_max = CU_LOG_ERROR;
-	use_manual_actors(w);
+	use_manual_actors(w, 2, start_consumer);
+	settings(100, 0, true); /* idle for one tick of the wheel is enough */
 	for (unsigned i = 0; i < SHAPES; i++)
 		shapes[i] = world_shape(w, help_definition(HELP_OID + i / 2, i % 2), "1:1:");
 	sem_init(&ticker.go, 0, 0);

@@ -1,6 +1,8 @@
 /* consumer.c: decisions, and the actor around them. */
 #include "shape/consumer.h"
 
+#include "base/log.h"
+
 #include <stdlib.h>
 
 static enum cu_decision decide(const cu_definition *def, const struct cu_touch *touch)
@@ -34,6 +36,13 @@ struct consumer {
 	cu_shape *shape;
 };
 
+static int on_start_consumer(struct cu_actor_ctx *ctx, void *state)
+{
+	(void)ctx;
+	cu_debug("consumer started", CU_KV("handle", ((struct consumer *)state)->shape->handle));
+	return 0;
+}
+
 static enum cu_verdict on_message(struct cu_actor_ctx *ctx, void *state, struct cu_message *msg)
 {
 	struct consumer *consumer = state;
@@ -63,12 +72,15 @@ static void on_exit_consumer(struct cu_actor_ctx *ctx, void *state, const struct
 
 	if (reason->kind == CU_EXIT_SUSPEND)
 		cu_consumer_registry_remove_if(consumer->all->registry, consumer->shape->handle, cu_actor_self(ctx));
+	cu_debug("consumer ended", CU_KV("handle", consumer->shape->handle),
+		 CU_KV("exit", cu_exit_kind_name(reason->kind)));
 	cu_shape_unref(&consumer->shape);
 	free(consumer);
 }
 
 static const struct cu_behaviour behaviour = {
 	.name = "consumer",
+	.on_start = on_start_consumer,
 	.on_message = on_message,
 	.may_suspend = may_suspend,
 	.on_exit = on_exit_consumer,
