@@ -486,24 +486,45 @@ static int numeric_compare(const struct cu_type *type, const struct cu_collation
 	return cu_numeric_compare(a->numeric, b->numeric);
 }
 
-/* Kind, scale and coefficient, the latter without zeros at its end. */
+/* A coefficient of many limbs without zeros at its end; returns how many there were. */
+static uint32_t put_large(const struct cu_numeric *numeric, cu_buf *out)
+{
+	mpz_t view, x, ten;
+	uint32_t zeros;
+
+	mpz_init_set_ui(ten, 10);
+	mpz_init(x);
+	zeros = (uint32_t)mpz_remove(x, cu_numeric_view(numeric, view), ten);
+	for (size_t i = 0; i < mpz_size(x); i++)
+		cu_buf_put_le64(out, mpz_getlimbn(x, (mp_size_t)i));
+	mpz_clears(x, ten, NULL);
+	return zeros;
+}
+
+static uint32_t put_small(uint64_t x, cu_buf *out)
+{
+	uint32_t zeros = 0;
+
+	for (; x % 10 == 0; x /= 10)
+		zeros++;
+	cu_buf_put_le64(out, x);
+	return zeros;
+}
+
+/* Kind, sign, coefficient and scale, as if there were no zeros at the coefficient's end. */
 static int numeric_put_key(const struct cu_type *type, const struct cu_collation *collation,
 			   const struct cu_datum *datum, cu_buf *out)
 {
 	const struct cu_numeric *numeric = datum->numeric;
-	mpz_t view, x, ten;
 
 	(void)type, (void)collation;
 	cu_buf_putc(out, (char)numeric->kind);
 	if (numeric->size != 0) {
-		mpz_init_set_ui(ten, 10);
-		mpz_init(x);
-		cu_buf_put_le32(out, (uint32_t)numeric->scale -
-					     (uint32_t)mpz_remove(x, cu_numeric_view(numeric, view), ten));
-		cu_buf_putc(out, mpz_sgn(x) < 0 ? '-' : '+');
-		for (size_t i = 0; i < mpz_size(x); i++)
-			cu_buf_put_le64(out, mpz_getlimbn(x, (mp_size_t)i));
-		mpz_clears(x, ten, NULL);
+		uint32_t zeros;
+
+		cu_buf_putc(out, numeric->size < 0 ? '-' : '+');
+		zeros = abs(numeric->size) == 1 ? put_small(numeric->limbs[0], out) : put_large(numeric, out);
+		cu_buf_put_le32(out, (uint32_t)numeric->scale - zeros);
 	}
 	return cu_buf_failed(out) ? CU_ENOMEM : 0;
 }
