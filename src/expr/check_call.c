@@ -185,9 +185,41 @@ static bool gather(struct cu_check *check, const struct cu_candidate *found, str
 	return args[first] != NULL;
 }
 
-static struct cu_node *make_call(struct cu_check *check, struct call_name name, struct cu_node *const *given,
-				 unsigned args_len, bool spread, int at)
+/* What is not a plain function, or is decorated as plain ones cannot be. False: refused. */
+static bool check_kind(struct cu_check *check, const PgQuery__FuncCall *raw, const struct cu_catalog_proc *proc)
 {
+	const char *name = cu_catalog_string(proc->name);
+	int at = raw->location;
+
+	if (proc->kind != 'f' && raw->over != NULL)
+		cu_check_fail(check, "42P20", at, "window functions are not allowed in WHERE");
+	else if (proc->kind == 'w')
+		cu_check_fail(check, "42809", at, "window function %s requires an OVER clause", name);
+	else if (proc->kind == 'a')
+		cu_check_fail(check, "42803", at, "aggregate functions are not allowed in WHERE");
+	else if (raw->agg_star)
+		cu_check_fail(check, "42809", at, "%s(*) specified, but %s is not an aggregate function", name, name);
+	else if (raw->agg_distinct)
+		cu_check_fail(check, "42809", at, "DISTINCT specified, but %s is not an aggregate function", name);
+	else if (raw->agg_within_group)
+		cu_check_fail(check, "42809", at, "WITHIN GROUP specified, but %s is not an aggregate function", name);
+	else if (raw->n_agg_order > 0)
+		cu_check_fail(check, "42809", at, "ORDER BY specified, but %s is not an aggregate function", name);
+	else if (raw->agg_filter != NULL)
+		cu_check_fail(check, "42809", at, "FILTER specified, but %s is not an aggregate function", name);
+	else if (raw->over != NULL)
+		cu_check_fail(check, "42809", at,
+			      "OVER specified, but %s is not a window function nor an aggregate function", name);
+	else
+		return true;
+	return false;
+}
+
+static struct cu_node *make_call(struct cu_check *check, const PgQuery__FuncCall *raw, struct call_name name,
+				 struct cu_node *const *given, unsigned args_len)
+{
+	bool spread = !raw->func_variadic;
+	int at = raw->location;
 	struct cu_node *args[CU_FUNCTION_ARGS_MAX + 8], *node = NULL;
 	uint32_t actual[CU_FUNCTION_ARGS_MAX + 8];
 	const struct cu_candidate *found;
@@ -199,10 +231,8 @@ static struct cu_node *make_call(struct cu_check *check, struct call_name name, 
 	if (found == NULL)
 		return node;
 	proc = found->proc;
-	if (proc->kind == 'a')
-		return cu_check_fail(check, "42803", at, "aggregate functions are not allowed in WHERE");
-	if (proc->kind == 'w')
-		return cu_check_fail(check, "42P20", at, "window function %s requires an OVER clause", name.name);
+	if (!check_kind(check, raw, proc))
+		return NULL;
 	if (proc->retset)
 		return cu_check_fail(check, "0A000", at, "set-returning functions are not allowed in WHERE");
 	if (!spread && proc->variadic == CU_ANYOID)
@@ -241,58 +271,6 @@ static struct cu_node *make_call(struct cu_check *check, struct call_name name, 
 	return cu_node_done(check, node);
 }
 
-static bool is_aggregate(const char *name)
-{
-	const struct cu_catalog_proc *procs;
-
-	return cu_catalog_procs(name, &procs) > 0 && procs[0].kind == 'a';
-}
-
-static bool is_window(const char *name)
-{
-	const struct cu_catalog_proc *procs;
-
-	return cu_catalog_procs(name, &procs) > 0 && procs[0].kind == 'w';
-}
-
-/* What is written only for aggregates and window functions. False: refused. */
-static bool check_decoration(struct cu_check *check, const PgQuery__FuncCall *raw, const char *name)
-{
-	const char *what = NULL;
-	int at = raw->location;
-
-	if (raw->over != NULL) {
-		if (is_aggregate(name) || is_window(name))
-			cu_check_fail(check, "42P20", at, "window functions are not allowed in WHERE");
-		else
-			cu_check_fail(check, "42809", at,
-				      "OVER specified, but %s is not a window function nor an aggregate function",
-				      name);
-		return false;
-	}
-	if (raw->agg_star)
-		what = "%s(*) specified, but %s is not an aggregate function";
-	else if (raw->agg_distinct)
-		what = "DISTINCT specified, but %s%.0s is not an aggregate function";
-	else if (raw->agg_within_group)
-		what = "WITHIN GROUP specified, but %s%.0s is not an aggregate function";
-	else if (raw->n_agg_order > 0)
-		what = "ORDER BY specified, but %s%.0s is not an aggregate function";
-	else if (raw->agg_filter != NULL)
-		what = "FILTER specified, but %s%.0s is not an aggregate function";
-	if (what == NULL)
-		return true;
-	if (is_aggregate(name)) {
-		cu_check_fail(check, "42803", at, "aggregate functions are not allowed in WHERE");
-	} else {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		cu_check_fail(check, "42809", at, what, name, name);
-#pragma GCC diagnostic pop
-	}
-	return false;
-}
-
 struct cu_node *cu_check_func_call(struct cu_check *check, const PgQuery__FuncCall *raw)
 {
 	struct cu_node *args[CU_FUNCTION_ARGS_MAX], *node;
@@ -315,9 +293,7 @@ struct cu_node *cu_check_func_call(struct cu_check *check, const PgQuery__FuncCa
 		if (args[i]->kind == CU_NODE_ROW)
 			return cu_check_fail(check, "0A000", args[i]->at, "rows are not supported as arguments");
 	}
-	if (!check_decoration(check, raw, name.name))
-		return NULL;
-	node = make_call(check, name, args, (unsigned)raw->n_args, !raw->func_variadic, at);
+	node = make_call(check, raw, name, args, (unsigned)raw->n_args);
 	if (node == NULL)
 		return NULL;
 	/* exprLocation: x AT TIME ZONE y begins with x. */

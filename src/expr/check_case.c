@@ -138,7 +138,7 @@ struct cu_node *cu_check_minmax(struct cu_check *check, const PgQuery__MinMaxExp
 	node->sub = least;
 	info = cu_type_info(check, node->type);
 	if (info.oid == CU_JSONOID || info.elem == CU_JSONOID)
-		return cu_check_fail(check, "42883", raw->location,
+		return cu_check_fail(check, "42883", -1,
 				     "could not identify a comparison function for type %s", info.format);
 	if (info.type == NULL)
 		return cu_check_fail(check, "0A000", raw->location, "type %s is not supported in where clauses",
@@ -247,7 +247,7 @@ static struct cu_node *check_array_subscripts(struct cu_check *check, struct cu_
 	for (unsigned i = 0; i < len; i++)
 		slice |= list[i]->a_indices->is_slice;
 	if (len > CU_ARRAY_NDIM_MAX)
-		return cu_check_fail(check, "54000", base->at,
+		return cu_check_fail(check, "54000", -1,
 				     "number of array dimensions (%u) exceeds the maximum allowed (%d)", len,
 				     CU_ARRAY_NDIM_MAX);
 	node = cu_node_new(check, slice ? CU_NODE_SLICE : CU_NODE_ELEMENT, slice ? base->type : info.elem, base->at,
@@ -293,11 +293,13 @@ static struct cu_node *check_jsonb_subscripts(struct cu_check *check, struct cu_
 		struct cu_node *sub;
 		bool is_int, is_text;
 
-		if (index->is_slice)
-			return cu_check_fail(check, "0A000", base->at, "jsonb subscript does not support slices");
-		sub = cu_check_expr(check, index->uidx);
+		sub = index->uidx == NULL && index->lidx == NULL ?
+			      base :
+			      cu_check_expr(check, index->uidx != NULL ? index->uidx : index->lidx);
 		if (sub == NULL)
 			return NULL;
+		if (index->is_slice)
+			return cu_check_fail(check, "42804", sub->at, "jsonb subscript does not support slices");
 		is_text = sub->type == CU_UNKNOWNOID || cu_can_coerce(check, 1, &sub->type, &text, CU_COERCE_IMPLICIT);
 		is_int = sub->type != CU_UNKNOWNOID && cu_can_coerce(check, 1, &sub->type, &int4, CU_COERCE_IMPLICIT);
 		if (is_text == is_int)

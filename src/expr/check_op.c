@@ -199,9 +199,6 @@ static struct cu_node *make_row_op(struct cu_check *check, struct op_name op, st
 	}
 	if (len == 1)
 		return cu_make_op(check, op.schema, op.name, left->args[0], right->args[0], at);
-	if (order < 0 && strcmp(op.name, "=") != 0 && strcmp(op.name, "<>") != 0)
-		return cu_check_fail(check, "0A000", at,
-				     "could not determine interpretation of row comparison operator %s", op.name);
 	if (order < 0) {
 		node = cu_node_new(check, strcmp(op.name, "=") == 0 ? CU_NODE_AND : CU_NODE_OR, CU_BOOLOID, at, len);
 		for (unsigned i = 0; node != NULL && i < len; i++) {
@@ -213,9 +210,14 @@ static struct cu_node *make_row_op(struct cu_check *check, struct op_name op, st
 						     "row comparison operator must yield type boolean, not type %s",
 						     cu_type_format(check, node->args[i]->type));
 		}
-		if (node != NULL)
-			start_leftmost(node);
-		return node == NULL ? NULL : cu_node_done(check, node);
+		if (node == NULL)
+			return NULL;
+		if (strcmp(op.name, "=") != 0 && strcmp(op.name, "<>") != 0)
+			return cu_check_fail(check, "0A000", at,
+					     "could not determine interpretation of row comparison operator %s",
+					     op.name);
+		start_leftmost(node);
+		return cu_node_done(check, node);
 	}
 	/* args: for each pair the strict comparison and its contrary, which together tell less, greater and equal; last
 	 * the pair's own operator. All of them see the same two fields. */

@@ -30,12 +30,39 @@ const struct cu_collation *cu_type_collation(const struct cu_check *check, uint3
 	}
 }
 
+/* The last part of a name as SQL writes it, with quotes as messages have them. */
+static void put_name(const struct cu_collation *collation, cu_buf *out)
+{
+	const char *name = cu_collation_desc(collation)->name, *last = name;
+	bool quoted = false;
+
+	for (const char *p = name; *p; p++) {
+		quoted ^= *p == '"';
+		if (*p == '.' && !quoted)
+			last = p + 1;
+	}
+	cu_buf_puts(out, *last == '"' ? "" : "\"");
+	cu_buf_puts(out, last);
+	cu_buf_puts(out, *last == '"' ? "" : "\"");
+}
+
+static void fail_mismatch(struct cu_check *check, const struct cu_collation *a, const struct cu_collation *b, int at)
+{
+	cu_buf names = CU_BUF_INIT;
+
+	put_name(a, &names);
+	cu_buf_puts(&names, " and ");
+	put_name(b, &names);
+	cu_check_fail(check, "42P21", at, "collation mismatch between explicit collations %s", cu_buf_str(&names));
+	cu_buf_fini(&names);
+}
+
 static bool merge(struct cu_check *check, struct state *state, const struct cu_node *node)
 {
 	enum strength strength = (enum strength)node->strength;
 
 	if (strength > state->strength) {
-		*state = (struct state){ strength, node->collation, node->at };
+		*state = (struct state){ strength, node->collation, node->collation_at };
 		return true;
 	}
 	if (strength < state->strength || strength == NONE || strength == CONFLICT)
@@ -43,8 +70,7 @@ static bool merge(struct cu_check *check, struct state *state, const struct cu_n
 	if (same(node->collation, state->collation))
 		return true;
 	if (strength == EXPLICIT) {
-		cu_check_fail(check, "42P21", node->at, "collation mismatch between explicit collations %s and %s",
-			      cu_collation_desc(state->collation)->name, cu_collation_desc(node->collation)->name);
+		fail_mismatch(check, state->collation, node->collation, node->collation_at);
 		return false;
 	}
 	if (is_default(check, state->collation))
@@ -59,6 +85,7 @@ static void settle(struct cu_check *check, struct cu_node *node, const struct st
 	const struct cu_collation *of_type = cu_type_collation(check, node->type);
 
 	node->conflict = state->strength == CONFLICT;
+	node->collation_at = state->at;
 	node->input = node->conflict || state->strength == NONE ? NULL : state->collation;
 	if (of_type == NULL) {
 		node->strength = NONE;
@@ -281,6 +308,7 @@ static bool collate_node(struct cu_check *check, struct cu_node *node)
 		if (!cu_collate(check, node->args[0]))
 			return false;
 		node->strength = EXPLICIT;
+		node->collation_at = node->own_at;
 		return true;
 	case CU_NODE_CASE:
 		if (!collate_case(check, node, &state))

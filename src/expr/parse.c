@@ -206,7 +206,7 @@ static int measure_tokens(const char *text, size_t len, const PgQuery__ScanResul
 {
 	struct measure m = { 0 };
 	PgQuery__Token before = PG_QUERY__TOKEN__NUL;
-	size_t tokens = 0, brackets = 0;
+	size_t tokens = 0, brackets = 0, squares = 0;
 	unsigned levels;
 	int rc = CU_ENOMEM;
 
@@ -220,13 +220,15 @@ static int measure_tokens(const char *text, size_t len, const PgQuery__ScanResul
 		tokens++;
 		/* The clause may not leave the brackets that we put around it. */
 		if (token->token == PG_QUERY__TOKEN__ASCII_59 ||
-		    (brackets == 0 &&
-		     (token->token == PG_QUERY__TOKEN__ASCII_41 || token->token == PG_QUERY__TOKEN__ASCII_44))) {
+		    (brackets == 0 && token->token == PG_QUERY__TOKEN__ASCII_41) ||
+		    (brackets == 0 && squares == 0 && token->token == PG_QUERY__TOKEN__ASCII_44)) {
 			rc = syntax_error(err, text, len, token);
 			goto out;
 		}
 		brackets += token->token == PG_QUERY__TOKEN__ASCII_40;
 		brackets -= token->token == PG_QUERY__TOKEN__ASCII_41;
+		squares += token->token == PG_QUERY__TOKEN__ASCII_91;
+		squares -= token->token == PG_QUERY__TOKEN__ASCII_93 && squares > 0;
 		/* OPERATOR(schema.op) is one operator. */
 		if (token->token == PG_QUERY__TOKEN__OPERATOR && before != PG_QUERY__TOKEN__ASCII_46 &&
 		    i + 5 < scan->n_tokens && scan->tokens[i + 1]->token == PG_QUERY__TOKEN__ASCII_40 &&

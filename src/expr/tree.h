@@ -101,6 +101,7 @@ struct cu_node {
 	uint16_t column;
 	uint16_t levels; /* of the tree below, itself included */
 	int at;          /* byte where its expression begins (exprLocation), of the parsed text; -1: nowhere */
+	int collation_at; /* of the COLLATE that its collation is from */
 	int own_at;      /* … of its operator or function */
 	uint32_t type;
 	int32_t typmod;
