@@ -138,8 +138,8 @@ struct cu_node *cu_check_minmax(struct cu_check *check, const PgQuery__MinMaxExp
 	node->sub = least;
 	info = cu_type_info(check, node->type);
 	if (info.oid == CU_JSONOID || info.elem == CU_JSONOID)
-		return cu_check_fail(check, "42883", -1,
-				     "could not identify a comparison function for type %s", info.format);
+		return cu_check_fail(check, "42883", -1, "could not identify a comparison function for type %s",
+				     info.format);
 	if (info.type == NULL)
 		return cu_check_fail(check, "0A000", raw->location, "type %s is not supported in where clauses",
 				     info.format);
@@ -293,9 +293,9 @@ static struct cu_node *check_jsonb_subscripts(struct cu_check *check, struct cu_
 		struct cu_node *sub;
 		bool is_int, is_text;
 
-		sub = index->uidx == NULL && index->lidx == NULL ?
-			      base :
-			      cu_check_expr(check, index->uidx != NULL ? index->uidx : index->lidx);
+		sub = index->uidx == NULL && index->lidx == NULL
+			      ? base
+			      : cu_check_expr(check, index->uidx != NULL ? index->uidx : index->lidx);
 		if (sub == NULL)
 			return NULL;
 		if (index->is_slice)

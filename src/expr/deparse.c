@@ -1,12 +1,15 @@
 /* The checked tree as SQL in which nothing is left to Postgres' choice: types, casts and operators are spelled out, so
  * that reading it again, here or there, gives the same tree. Everything a client wrote is quoted by us. */
-#include "expr/tree.h"
+#include "expr/template.h"
 
 #include "base/limits.h"
+
+#include <stdlib.h>
 
 struct deparse {
 	struct cu_check check; /* for its scope */
 	cu_buf *out;
+	struct cu_const_marks *marks; /* NULL: nobody asks */
 	int rc;
 };
 
@@ -67,19 +70,46 @@ static void put_type(struct deparse *d, uint32_t oid, int32_t typmod)
 	cu_put_typmod(oid, typmod, d->out);
 }
 
+/* What was written from `at` on is the literal of a constant; nothing: it has none. */
+static void mark_const(struct deparse *d, const struct cu_node *node, size_t at)
+{
+	struct cu_const_marks *marks = d->marks;
+
+	if (marks == NULL)
+		return;
+	if (marks->len == marks->cap) {
+		uint32_t cap = marks->cap ? marks->cap * 2 : 8;
+		struct cu_const_mark *list = cu_try_realloc(marks->list, cap * sizeof *list);
+
+		if (list == NULL) {
+			marks->incomplete = true;
+			return;
+		}
+		marks->list = list;
+		marks->cap = cap;
+	}
+	marks->incomplete |= node->number == 0 || d->out->len == at;
+	marks->list[marks->len++] =
+		(struct cu_const_mark){ (uint32_t)at, (uint32_t)(d->out->len - at), node->number - 1 };
+}
+
 static void put_const(struct deparse *d, const struct cu_node *node)
 {
+	size_t at = d->out->len;
 	struct cu_tinfo info = cu_type_info(&d->check, node->type);
 	cu_buf text = CU_BUF_INIT;
 	int rc;
 
 	if (node->value.is_null) {
+		mark_const(d, node, at);
 		cu_buf_puts(d->out, "NULL");
 	} else if (node->type == CU_BOOLOID) {
+		mark_const(d, node, at);
 		cu_buf_puts(d->out, node->value.boolean ? "TRUE" : "FALSE");
 		return;
 	} else if (node->type == CU_INT4OID && node->value.integer >= 0) {
 		cu_buf_printf(d->out, "%d", (int)node->value.integer);
+		mark_const(d, node, at);
 		return;
 	} else {
 		rc = cu_value_out(info.type, &node->value, &text);
@@ -87,6 +117,7 @@ static void put_const(struct deparse *d, const struct cu_node *node)
 			d->rc = CU_ENOMEM;
 		else
 			put_literal(d->out, text.data ? text.data : "", text.len);
+		mark_const(d, node, at);
 		cu_buf_fini(&text);
 	}
 	if (node->type != CU_UNKNOWNOID) {
@@ -336,9 +367,9 @@ static void put(struct deparse *d, const struct cu_node *node)
 	}
 }
 
-int cu_deparse(const struct cu_expr_scope *scope, const struct cu_node *node, cu_buf *out)
+int cu_deparse(const struct cu_expr_scope *scope, const struct cu_node *node, cu_buf *out, struct cu_const_marks *marks)
 {
-	struct deparse d = { .check = { .scope = (struct cu_expr_scope *)scope }, .out = out };
+	struct deparse d = { .check = { .scope = (struct cu_expr_scope *)scope }, .out = out, .marks = marks };
 
 	put(&d, node);
 	if (cu_buf_failed(out))

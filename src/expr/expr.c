@@ -1,6 +1,7 @@
 /* A clause from its text to its program; what is kept of it afterwards. */
 #include "expr/conditions.h"
 #include "expr/program.h"
+#include "expr/template.h"
 
 #include "base/limits.h"
 
@@ -36,6 +37,7 @@ struct job {
 	size_t params_len;
 	struct cu_expr_error *err;
 	struct cu_expr *expr;
+	struct cu_const_marks *marks; /* NULL: nobody asks */
 	int rc;
 };
 
@@ -94,7 +96,7 @@ static int consts_keep(struct cu_expr *expr, const struct cu_datum *consts)
 	return rc;
 }
 
-static int expr_keep(struct cu_check *check, struct cu_node *node, struct cu_expr *expr)
+static int expr_keep(struct cu_check *check, struct cu_node *node, struct cu_expr *expr, struct cu_const_marks *marks)
 {
 	const struct cu_datum *consts;
 	cu_buf sql = CU_BUF_INIT;
@@ -104,7 +106,7 @@ static int expr_keep(struct cu_check *check, struct cu_node *node, struct cu_exp
 	expr->program = cu_program_new(check, node, &consts);
 	if (expr->program == NULL)
 		return check->rc;
-	rc = cu_deparse(check->scope, node, &sql);
+	rc = cu_deparse(check->scope, node, &sql, marks);
 	if (rc < 0)
 		goto out;
 	expr->sql = cu_buf_steal(&sql, &sql_len);
@@ -137,7 +139,8 @@ out:
 	return rc;
 }
 
-static int expr_check(struct cu_check *check, const struct cu_parsed *parsed, struct cu_expr *expr)
+static int expr_check(struct cu_check *check, const struct cu_parsed *parsed, struct cu_expr *expr,
+		      struct cu_const_marks *marks)
 {
 	struct cu_node *node = cu_check_expr(check, parsed->clause);
 
@@ -156,7 +159,7 @@ static int expr_check(struct cu_check *check, const struct cu_parsed *parsed, st
 	node = cu_fold(check, node);
 	if (node == NULL)
 		return check->rc;
-	return expr_keep(check, node, expr);
+	return expr_keep(check, node, expr, marks);
 }
 
 static void job_run(struct job *job)
@@ -183,7 +186,7 @@ static void job_run(struct job *job)
 		goto out;
 	for (size_t i = 0; i < job->params_len; i++)
 		check.param_types[i] = CU_UNKNOWNOID;
-	job->rc = expr_check(&check, &parsed, job->expr);
+	job->rc = expr_check(&check, &parsed, job->expr, job->marks);
 out:
 	cu_parsed_free(&parsed);
 	cu_arena_fini(&arena);
@@ -209,10 +212,10 @@ static void job_run_deep(struct job *job)
 	pthread_attr_destroy(&attr);
 }
 
-int cu_expr_new(cu_expr_scope *scope, const char *text, size_t len, const struct cu_expr_param *params,
-		size_t params_len, cu_expr **ret_expr, struct cu_expr_error *err)
+static int expr_new(cu_expr_scope *scope, const char *text, size_t len, const struct cu_expr_param *params,
+		    size_t params_len, cu_expr **ret_expr, struct cu_const_marks *marks, struct cu_expr_error *err)
 {
-	struct job job = { scope, text, len, params, params_len, err, NULL, 0 };
+	struct job job = { scope, text, len, params, params_len, err, NULL, marks, 0 };
 	unsigned levels = 0;
 	int rc;
 
@@ -239,6 +242,37 @@ int cu_expr_new(cu_expr_scope *scope, const char *text, size_t len, const struct
 	return 0;
 }
 
+int cu_expr_new(cu_expr_scope *scope, const char *text, size_t len, const struct cu_expr_param *params,
+		size_t params_len, cu_expr **ret_expr, struct cu_expr_error *err)
+{
+	return expr_new(scope, text, len, params, params_len, ret_expr, NULL, err);
+}
+
+int cu_expr_new_marked(cu_expr_scope *scope, const char *sql, size_t len, cu_expr **ret_expr,
+		       struct cu_const_marks *ret_marks)
+{
+	struct cu_expr_error err = { .message = CU_BUF_INIT };
+	int rc = expr_new(scope, sql, len, NULL, 0, ret_expr, ret_marks, &err);
+
+	cu_buf_fini(&err.message);
+	return rc;
+}
+
+cu_expr *cu_expr_of(cu_program *program, const struct cu_datum *consts, cu_arena *arena)
+{
+	cu_expr *expr = cu_try_zalloc(sizeof *expr);
+
+	if (expr == NULL)
+		return NULL;
+	expr->refs = 1;
+	expr->scope = cu_expr_scope_ref(program->scope);
+	expr->program = cu_program_ref(program);
+	expr->consts = consts;
+	expr->arena = *arena;
+	*arena = (cu_arena)CU_ARENA_INIT;
+	return expr;
+}
+
 cu_expr *cu_expr_ref(cu_expr *expr)
 {
 	__atomic_fetch_add(&expr->refs, 1, __ATOMIC_RELAXED);
@@ -261,6 +295,7 @@ void cu_expr_unref(cu_expr **ref)
 
 int cu_expr_put_sql(const cu_expr *expr, cu_buf *out)
 {
+	CU_ASSERT(expr->sql);
 	cu_buf_append(out, expr->sql, expr->sql_len);
 	return cu_buf_failed(out) ? CU_ENOMEM : 0;
 }
@@ -280,6 +315,7 @@ bool cu_expr_is_constant(const cu_expr *expr, bool *ret_value)
 
 const struct cu_conditions *cu_expr_conditions(const cu_expr *expr)
 {
+	CU_ASSERT(expr->sql);
 	return expr->conditions;
 }
 

@@ -120,4 +120,16 @@ struct cu_conditions {
 /* Borrowed from the expr. */
 const struct cu_conditions *cu_expr_conditions(const cu_expr *expr);
 
+/* Clauses of one scope from their canonical SQL (cu_expr_put_sql()), without parsing where one that differs in its
+ * constants alone was loaded before: for whoever keeps many of them as text. For evaluation only: such an expr has no
+ * SQL, columns or conditions. One thread at a time. Bound: CU_WHERE_TEMPLATES_MAX kinds are remembered. */
+typedef struct cu_expr_templates cu_expr_templates;
+cu_expr_templates *cu_expr_templates_new(cu_expr_scope *scope);
+void cu_expr_templates_free(cu_expr_templates **templates);
+/* CU_EINVAL: not what put_sql wrote in this scope; CU_ENOMEM. */
+int cu_expr_templates_load(cu_expr_templates *templates, const char *sql, size_t len, cu_expr **ret_expr);
+
+/* The columns, as they were given. Borrowed. */
+const struct cu_expr_column *cu_expr_scope_columns(const cu_expr_scope *scope, size_t *ret_len);
+
 #endif

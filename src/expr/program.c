@@ -128,7 +128,7 @@ static bool compile_args(struct builder *b, struct cu_node *const *args, unsigne
 	return true;
 }
 
-static bool compile_const(struct builder *b, const struct cu_node *node, uint32_t dst)
+static bool compile_const(struct builder *b, struct cu_node *node, uint32_t dst)
 {
 	struct cu_step *step = emit(b, CU_STEP_CONST, dst, 0);
 
@@ -138,6 +138,7 @@ static bool compile_const(struct builder *b, const struct cu_node *node, uint32_
 	b->consts[b->consts_len] = node->value;
 	b->const_types[b->consts_len] = type_of(b, node);
 	step->n = b->consts_len++;
+	node->number = b->consts_len;
 	return true;
 }
 

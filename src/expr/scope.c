@@ -196,6 +196,12 @@ cu_expr_scope *cu_expr_scope_new(const char *table_name, const struct cu_expr_co
 	return scope;
 }
 
+const struct cu_expr_column *cu_expr_scope_columns(const cu_expr_scope *scope, size_t *ret_len)
+{
+	*ret_len = scope->columns_len;
+	return scope->columns;
+}
+
 cu_expr_scope *cu_expr_scope_ref(cu_expr_scope *scope)
 {
 	__atomic_fetch_add(&scope->refs, 1, __ATOMIC_RELAXED);

@@ -136,10 +136,10 @@ static const char *operand(unsigned i)
 
 static void operators_resolve_as_in_postgres(void **state)
 {
-	static const char *const ops[] = { "=",	  "<>", "<",   "<=",  ">",  ">=",  "+",	 "-",	"*",  "/",  "%",
-					   "^",	  "||", "~~",  "!~~", "~~*", "!~~*", "~", "~*", "^@", "->", "->>",
-					   "#>",  "#>>", "@>", "<@",  "?",  "?|",  "?&", "&&",	"&",  "|",  "#",
-					   "<<",  ">>", "#-", "@@" };
+	static const char *const ops[] = { "=",  "<>",  "<",  "<=",  ">",   ">=",  "+",    "-",  "*",  "/",
+					   "%",  "^",   "||", "~~",  "!~~", "~~*", "!~~*", "~",  "~*", "^@",
+					   "->", "->>", "#>", "#>>", "@>",  "<@",  "?",    "?|", "?&", "&&",
+					   "&",  "|",   "#",  "<<",  ">>",  "#-",  "@@" };
 	static const char *const prefixes[] = { "-", "+", "@", "~", "|/", "||/", "!!" };
 	struct tally tally = { 0 };
 
@@ -160,12 +160,14 @@ static void operators_resolve_as_in_postgres(void **state)
 
 static void casts_resolve_as_in_postgres(void **state)
 {
-	static const char *const types[] = { "int2",   "int4",	 "int8",      "float4",	    "float8", "numeric", "numeric(4,1)",
-					     "text",   "varchar", "varchar(2)", "char",	    "char(3)", "name",	 "\"char\"",
-					     "oid",    "uuid",	 "bytea",     "bool",	    "date",   "time",	 "timetz",
-					     "timestamp", "timestamptz", "interval", "json", "jsonb", "int4[]",	 "text[]",
-					     "mood",   "mood[]", "citext",    "timestamp(0)", "int8[]", "varchar(1)[]",
-					     "interval(0)", "interval day" };
+	static const char *const types[] = {
+		"int2",         "int4",         "int8",    "float4",       "float8",      "numeric",
+		"numeric(4,1)", "text",         "varchar", "varchar(2)",   "char",        "char(3)",
+		"name",         "\"char\"",     "oid",     "uuid",         "bytea",       "bool",
+		"date",         "time",         "timetz",  "timestamp",    "timestamptz", "interval",
+		"json",         "jsonb",        "int4[]",  "text[]",       "mood",        "mood[]",
+		"citext",       "timestamp(0)", "int8[]",  "varchar(1)[]", "interval(0)", "interval day"
+	};
 	struct tally tally = { 0 };
 
 	(void)state;
@@ -184,12 +186,14 @@ static void functions_resolve_as_in_postgres(void **state)
 	PGresult *result;
 
 	(void)state;
-	result = PQexec(pg, "SELECT DISTINCT proname::text, pronargs FROM pg_proc p WHERE pronamespace = 'pg_catalog'::regnamespace "
-			    "AND prokind = 'f' AND provolatile <> 'v' AND NOT proretset AND pronargs <= 3 "
-			    "AND proname !~ '^(pg_|has_|current_|session_|inet_|txid_|now|statement_timestamp|transaction_timestamp|"
-			    "row_security|version|getdatabase|obj_desc|col_desc|shobj|to_reg|format_type|.*_?(in|out|send|recv)$|.*(_transfn|_finalfn|_final)$|interval$|ginarray|hash|to_ts|"
-			    "ts_|query_to|table_to|schema_to|database_to|cursor_to|array_to_ts|json_to_ts|jsonb_to_ts|age$|date_trunc$|"
-			    "xml|timeofday|mxid|enum_range|to_char|to_date|to_number|to_timestamp|.*sel$|.*support$)' ORDER BY 1, 2");
+	result = PQexec(
+		pg,
+		"SELECT DISTINCT proname::text, pronargs FROM pg_proc p WHERE pronamespace = 'pg_catalog'::regnamespace "
+		"AND prokind = 'f' AND provolatile <> 'v' AND NOT proretset AND pronargs <= 3 "
+		"AND proname !~ '^(pg_|has_|current_|session_|inet_|txid_|now|statement_timestamp|transaction_timestamp|"
+		"row_security|version|getdatabase|obj_desc|col_desc|shobj|to_reg|format_type|.*_?(in|out|send|recv)$|.*(_transfn|_finalfn|_final)$|interval$|ginarray|hash|to_ts|"
+		"ts_|query_to|table_to|schema_to|database_to|cursor_to|array_to_ts|json_to_ts|jsonb_to_ts|age$|date_trunc$|"
+		"xml|timeofday|mxid|enum_range|to_char|to_date|to_number|to_timestamp|.*sel$|.*support$)' ORDER BY 1, 2");
 	assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
 	for (int i = 0; i < PQntuples(result); i++) {
 		const char *name = PQgetvalue(result, i, 0);

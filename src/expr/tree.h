@@ -99,10 +99,10 @@ struct cu_node {
 	bool conflict;    /* its collation is not determined: two different ones came together */
 	uint8_t strength; /* of its collation while they are derived */
 	uint16_t column;
-	uint16_t levels; /* of the tree below, itself included */
-	int at;          /* byte where its expression begins (exprLocation), of the parsed text; -1: nowhere */
+	uint16_t levels;  /* of the tree below, itself included */
+	int at;           /* byte where its expression begins (exprLocation), of the parsed text; -1: nowhere */
 	int collation_at; /* of the COLLATE that its collation is from */
-	int own_at;      /* … of its operator or function */
+	int own_at;       /* … of its operator or function */
 	uint32_t type;
 	int32_t typmod;
 	const struct cu_collation *collation; /* of the result, and … */
@@ -221,6 +221,8 @@ const struct cu_collation *cu_type_collation(const struct cu_check *check, uint3
 struct cu_node *cu_fold(struct cu_check *check, struct cu_node *node);
 
 /* deparse.c */
-int cu_deparse(const struct cu_expr_scope *scope, const struct cu_node *node, cu_buf *out);
+struct cu_const_marks; /* template.h */
+int cu_deparse(const struct cu_expr_scope *scope, const struct cu_node *node, cu_buf *out,
+	       struct cu_const_marks *marks);
 
 #endif

@@ -1,0 +1,312 @@
+/* template.c: clauses that differ in their constants alone have SQL that differs in its literals alone. So from canonical SQL
+ * the literals are cut out; what is left names the program, and the literals are its constants.
+ *
+ * Which literals are constants is what the deparser said when the first such clause was made; all others (a type's
+ * modifier, say) are part of what must be equal. */
+#include "expr/template.h"
+
+#include "base/index.h"
+#include "base/limits.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+#define LITERALS_MAX 32u /* of a template: others are parsed each time */
+
+struct literal {
+	uint32_t at, len; /* with its quotes */
+	bool quoted;
+};
+
+struct literals {
+	struct literal list[LITERALS_MAX];
+	uint32_t len;
+	bool too_many;
+};
+
+struct template
+{
+	uint64_t hash; /* of the SQL without its literals */
+	char *sql;     /* of the first of its kind */
+	struct literals literals;
+	int32_t constants[LITERALS_MAX]; /* the program's constant that each literal is; -1: it must be equal */
+	cu_program *program;
+};
+
+struct cu_expr_templates {
+	cu_expr_scope *scope;
+	cu_index templates;
+};
+
+static uint64_t hash_of(const void *object)
+{
+	return ((const struct template *)object)->hash;
+}
+
+cu_expr_templates *cu_expr_templates_new(cu_expr_scope *scope)
+{
+	cu_expr_templates *templates = cu_xzalloc(sizeof *templates);
+
+	templates->scope = cu_expr_scope_ref(scope);
+	cu_index_init(&templates->templates, hash_of);
+	return templates;
+}
+
+static void template_free(struct template *template)
+{
+	cu_program_unref(&template->program);
+	free(template->sql);
+	free(template);
+}
+
+void cu_expr_templates_free(cu_expr_templates **ref)
+{
+	cu_expr_templates *templates = *ref;
+	struct template *template;
+
+	if (!templates)
+		return;
+	*ref = NULL;
+	for (size_t i = 0; (template = cu_index_next(&templates->templates, &i));)
+		template_free(template);
+	cu_index_fini(&templates->templates);
+	cu_expr_scope_unref(&templates->scope);
+	free(templates);
+}
+
+/* ---- literals ---- */
+
+static bool is_word(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
+	       (unsigned char)c >= 0x80;
+}
+
+/* The end of what begins with a quote: behind its second one. Doubled quotes belong to it. */
+static size_t quoted_end(const char *sql, size_t len, size_t at)
+{
+	char quote = sql[at];
+
+	for (at++; at < len; at++) {
+		if (sql[at] != quote)
+			continue;
+		if (at + 1 < len && sql[at + 1] == quote)
+			at++;
+		else
+			return at + 1;
+	}
+	return len;
+}
+
+static void literal_add(struct literals *literals, size_t at, size_t end, bool quoted)
+{
+	if (literals->len == LITERALS_MAX) {
+		literals->too_many = true;
+		return;
+	}
+	literals->list[literals->len++] =
+		(struct literal){ .at = (uint32_t)at, .len = (uint32_t)(end - at), .quoted = quoted };
+}
+
+/* Canonical SQL has no comments, no dollar quotes, and backslashes are doubled. Returns the hash of what is left. */
+static uint64_t literals_find(const char *sql, size_t len, struct literals *ret_literals)
+{
+	uint64_t hash = 0;
+	size_t kept = 0, at = 0;
+
+	ret_literals->len = 0;
+	ret_literals->too_many = false;
+	while (at < len) {
+		bool starts = at == 0 || !is_word(sql[at - 1]);
+		size_t end;
+
+		if (sql[at] == '"') {
+			at = quoted_end(sql, len, at);
+			continue;
+		}
+		if (sql[at] == '\'')
+			end = quoted_end(sql, len, at);
+		else if (sql[at] == 'E' && starts && at + 1 < len && sql[at + 1] == '\'')
+			end = quoted_end(sql, len, at + 1);
+		else if (sql[at] >= '0' && sql[at] <= '9' && starts)
+			for (end = at; end < len && sql[end] >= '0' && sql[end] <= '9';)
+				end++;
+		else {
+			at++;
+			continue;
+		}
+		literal_add(ret_literals, at, end, sql[end - 1] == '\'');
+		hash = XXH3_64bits_withSeed(sql + kept, at - kept, hash);
+		kept = at = end;
+	}
+	return XXH3_64bits_withSeed(sql + kept, len - kept, hash);
+}
+
+static bool rest_equal(const char *a, const struct literals *la, size_t a_len, const char *b, const struct literals *lb,
+		       size_t b_len)
+{
+	size_t i = 0, k = 0;
+
+	if (la->len != lb->len)
+		return false;
+	for (uint32_t n = 0; n <= la->len; n++) {
+		size_t i_end = n < la->len ? la->list[n].at : a_len, k_end = n < lb->len ? lb->list[n].at : b_len;
+
+		if (i_end - i != k_end - k || memcmp(a + i, b + k, i_end - i) != 0)
+			return false;
+		if (n < la->len) {
+			i = i_end + la->list[n].len;
+			k = k_end + lb->list[n].len;
+		}
+	}
+	return true;
+}
+
+/* ---- finding ---- */
+
+struct wanted {
+	const char *sql;
+	size_t len;
+	uint64_t hash;
+	struct literals literals;
+};
+
+static bool is_template_of(const void *object, const void *key)
+{
+	const struct template *template = object;
+	const struct wanted *wanted = key;
+
+	if (template->hash != wanted->hash || !rest_equal(template->sql, &template->literals, strlen(template->sql),
+							  wanted->sql, &wanted->literals, wanted->len))
+		return false;
+	for (uint32_t i = 0; i < wanted->literals.len; i++) {
+		const struct literal *mine = &template->literals.list[i], *theirs = &wanted->literals.list[i];
+
+		if (mine->quoted != theirs->quoted)
+			return false;
+		if (template->constants[i] < 0 &&
+		    (mine->len != theirs->len ||
+		     memcmp(template->sql + mine->at, wanted->sql + theirs->at, mine->len) != 0))
+			return false;
+	}
+	return true;
+}
+
+/* A literal's value, as it stands for: in the arena. */
+static int literal_read(const char *sql, const struct literal *literal, const struct cu_type *type, cu_arena *arena,
+			struct cu_datum *ret_datum)
+{
+	const char *at = sql + literal->at, *end = at + literal->len;
+	char *text = cu_arena_alloc(arena, literal->len + 1);
+	size_t len = 0;
+
+	if (!text)
+		return CU_ENOMEM;
+	if (literal->quoted) {
+		at += *at == 'E' ? 2 : 1;
+		end--;
+	}
+	while (at < end) {
+		text[len++] = *at;
+		/* Quotes are doubled, and so are backslashes, which only E'…' has. */
+		at += literal->quoted && (*at == '\'' || *at == '\\') ? 2 : 1;
+	}
+	return cu_value_in(type, -1, text, len, arena, ret_datum, NULL);
+}
+
+static int from_template(const struct template *template, const struct wanted *wanted, cu_expr **ret_expr)
+{
+	cu_program *program = template->program;
+	cu_arena arena = { .block_size = 128 };
+	struct cu_datum *consts = cu_arena_alloc(&arena, (program->consts_len + 1) * sizeof *consts);
+	int rc = consts ? 0 : CU_ENOMEM;
+
+	for (uint32_t i = 0; rc == 0 && i < wanted->literals.len; i++) {
+		int32_t n = template->constants[i];
+
+		if (n >= 0)
+			rc = literal_read(wanted->sql, &wanted->literals.list[i], program->const_types[n], &arena,
+					  &consts[n]);
+	}
+	if (rc == 0) {
+		*ret_expr = cu_expr_of(program, consts, &arena);
+		rc = *ret_expr ? 0 : CU_ENOMEM;
+	}
+	if (rc < 0)
+		cu_arena_fini(&arena);
+	return rc;
+}
+
+/* ---- the first of its kind ---- */
+
+/* Which literal each constant is. False: not all of them can be told. */
+static bool constants_place(struct template *template, const struct cu_const_marks *marks)
+{
+	uint32_t placed = 0;
+
+	for (uint32_t i = 0; i < template->literals.len; i++)
+		template->constants[i] = -1;
+	for (uint32_t m = 0; m < marks->len; m++) {
+		const struct cu_const_mark *mark = &marks->list[m];
+		uint32_t i = 0;
+
+		while (i < template->literals.len && template->literals.list[i].at != mark->at)
+			i++;
+		if (i == template->literals.len || template->literals.list[i].len != mark->len ||
+		    template->constants[i] >= 0)
+			return false;
+		template->constants[i] = (int32_t)mark->constant;
+		placed++;
+	}
+	return placed == template->program->consts_len;
+}
+
+static void template_add(cu_expr_templates *templates, const struct wanted *wanted, const cu_expr *expr,
+			 const struct cu_const_marks *marks)
+{
+	cu_program *program = cu_expr_program(expr);
+	struct template *template;
+
+	if (marks->incomplete || marks->len != program->consts_len ||
+	    templates->templates.len >= CU_WHERE_TEMPLATES_MAX)
+		return;
+	for (uint32_t i = 0; i < program->consts_len; i++) {
+		/* How a list is searched hangs on its length. */
+		if (program->const_types[i]->elem)
+			return;
+	}
+	template = cu_try_zalloc(sizeof *template);
+	if (!template)
+		return;
+	template->hash = wanted->hash;
+	template->literals = wanted->literals;
+	template->program = cu_program_ref(program);
+	template->sql = cu_try_malloc(wanted->len + 1);
+	if (template->sql) {
+		memcpy(template->sql, wanted->sql, wanted->len);
+		template->sql[wanted->len] = 0;
+	}
+	if (template->sql && constants_place(template, marks))
+		cu_index_insert(&templates->templates, template);
+	else
+		template_free(template);
+}
+
+int cu_expr_templates_load(cu_expr_templates *templates, const char *sql, size_t len, cu_expr **ret_expr)
+{
+	struct wanted wanted = { .sql = sql, .len = len };
+	struct cu_const_marks marks = { 0 };
+	const struct template *template = NULL;
+	int rc;
+
+	wanted.hash = literals_find(sql, len, &wanted.literals);
+	if (!wanted.literals.too_many)
+		template = cu_index_find(&templates->templates, wanted.hash, is_template_of, &wanted);
+	if (template && from_template(template, &wanted, ret_expr) == 0)
+		return 0;
+	rc = cu_expr_new_marked(templates->scope, sql, len, ret_expr, &marks);
+	if (rc == 0 && !wanted.literals.too_many && !template)
+		template_add(templates, &wanted, *ret_expr, &marks);
+	free(marks.list);
+	return rc;
+}
