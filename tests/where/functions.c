@@ -9,9 +9,10 @@ static const char load_sql[] =
 	"WITH ok(oid) AS (SELECT unnest('{16,17,18,19,20,21,23,25,26,114,700,701,1042,1043,1082,1083,1114,1184,1186,"
 	"  1266,1700,2950,3802,2276,2277,2283,2776,3500,5077,5078,5079}'::oid[])"
 	" UNION SELECT typarray FROM pg_type WHERE oid IN (16,17,18,19,20,21,23,25,26,114,700,701,1042,1043,1082,1083,"
-	"  1114,1184,1186,1266,1700,2950,3802)),"
+	"  1114,1184,1186,1266,1700,2950,3802)"
+	" UNION SELECT oid FROM pg_type WHERE typname IN ('citext', '_citext')),"
 	" p AS (SELECT p.*, l.lanname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang"
-	"  WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind = 'f' AND NOT p.proretset AND p.pronargs <= 8"
+	"  WHERE p.pronamespace IN ('pg_catalog'::regnamespace, 'public'::regnamespace) AND p.prokind = 'f' AND NOT p.proretset AND p.pronargs <= 8"
 	"  AND p.prorettype IN (SELECT oid FROM ok)"
 	"  AND NOT EXISTS (SELECT FROM unnest(p.proargtypes) a WHERE a NOT IN (SELECT oid FROM ok))"
 	"  AND (p.provolatile = 'i' OR p.provolatile = 's' AND p.proname !~ '^(pg_|txid|has_|current|session|inet_|"
@@ -19,10 +20,10 @@ static const char load_sql[] =
 	"shobj|format_type|jsonb_pop|json_pop|to_reg|binary_upgrade|acl|set_config|lo_)')"
 	"  AND p.proname NOT IN ('pg_sleep', 'pg_relation_is_publishable', 'hashvarlena'))"
 	" SELECT o.oprname, CASE o.oprleft WHEN 0 THEN 'p' ELSE 'o' END, p.prosrc, o.oprresult,"
-	"  CASE o.oprleft WHEN 0 THEN o.oprright::text ELSE o.oprleft || ' ' || o.oprright END, 0, p.lanname, p.provolatile"
-	" FROM pg_operator o JOIN p ON p.oid = o.oprcode"
+	"  CASE o.oprleft WHEN 0 THEN o.oprright::text ELSE o.oprleft || ' ' || o.oprright END, 0, p.lanname, p.provolatile,"
+	"  p.pronamespace <> 'pg_catalog'::regnamespace, o.oid FROM pg_operator o JOIN p ON p.oid = o.oprcode"
 	" UNION ALL SELECT quote_ident(p.proname), 'f', p.prosrc, p.prorettype, p.proargtypes::text, p.provariadic,"
-	"  p.lanname, p.provolatile FROM p ORDER BY 2, 1, 5";
+	"  p.lanname, p.provolatile, p.pronamespace <> 'pg_catalog'::regnamespace, p.oid FROM p ORDER BY 2, 1, 10";
 
 static bool is_small(const char *name)
 {
@@ -100,6 +101,7 @@ void w_functions_load(PGconn *conn, struct wfunctions *functions)
 		proc->ret = oid_of(PQgetvalue(rows, i, 3));
 		proc->variadic = oid_of(PQgetvalue(rows, i, 5));
 		proc->offered = offered;
+		proc->is_public = *PQgetvalue(rows, i, 8) == 't';
 		proc->wants_small = is_small(proc->name);
 		for (; *args; args = *end ? end + 1 : end)
 			proc->args[proc->args_len++] = (uint32_t)strtoul(args, &end, 10);

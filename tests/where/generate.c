@@ -393,7 +393,7 @@ struct wnode *w_gen_call(struct wgen *gen, uint32_t type, int depth)
 	else if (proc->ret != type)
 		elem = type;
 	else if (proc->args_len && proc->args[0] == CU_ANYENUMOID)
-		elem = gen->world->enum_types[w_chance(gen->rand, 500) ? 0 : 2].oid;
+		elem = gen->world->own_types[w_chance(gen->rand, 500) ? 0 : 2].oid;
 	else
 		for (unsigned i = 0; i < 5 && is_array(gen, elem); i++)
 			elem = w_pick_type(gen);
@@ -403,12 +403,13 @@ struct wnode *w_gen_call(struct wgen *gen, uint32_t type, int depth)
 		n += w_below(gen->rand, 3);
 	if (proc->is_prefix) {
 		cu_buf_printf(&form, "(%s \1)", proc->name);
-	} else if (proc->is_op && w_chance(gen->rand, 20)) {
+	} else if (proc->is_op && !proc->is_public && w_chance(gen->rand, 20)) {
 		cu_buf_printf(&form, "(\1 OPERATOR(pg_catalog.%s) \1)", proc->name);
 	} else if (proc->is_op) {
 		cu_buf_printf(&form, "(\1 %s \1)", proc->name);
 	} else {
-		cu_buf_printf(&form, "%s%s(", w_chance(gen->rand, 50) ? "pg_catalog." : "", proc->name);
+		cu_buf_printf(&form, "%s%s(", !proc->is_public && w_chance(gen->rand, 50) ? "pg_catalog." : "",
+			      proc->name);
 		for (unsigned i = 0; i < n; i++)
 			cu_buf_printf(&form, "%s%s\1", i ? ", " : "",
 				      proc->variadic && whole && i + 1 == n ? "VARIADIC " : "");
@@ -416,5 +417,6 @@ struct wnode *w_gen_call(struct wgen *gen, uint32_t type, int depth)
 	}
 	node = w_node(gen->arena, W_FORM, type, w_printf(gen->arena, "%s", cu_buf_str(&form)), n);
 	cu_buf_fini(&form);
+	node->proc = (unsigned)(proc - gen->world->functions->procs) + 1;
 	return call_args(gen, proc, elem, node, depth);
 }

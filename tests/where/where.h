@@ -65,6 +65,7 @@ struct wproc {
 	uint32_t ret;
 	uint32_t variadic;
 	bool is_op, is_prefix;
+	bool is_public;   /* of citext */
 	bool offered;     /* the engine has it */
 	bool wants_small; /* an argument says how large the result is */
 };
@@ -123,9 +124,8 @@ struct world {
 	char *cells[W_ROWS_MAX][W_COLUMNS_MAX]; /* as Postgres prints them; NULL for NULL */
 	struct cu_pg_value values[W_ROWS_MAX][W_COLUMNS_MAX];
 	unsigned rows_len;
-	char *ddl; /* that makes it again, for reports */
-	struct cu_type enum_types[4];
-	cu_collation *collations[W_COLUMNS_MAX + 1];
+	char *ddl;                   /* that makes it again, for reports */
+	struct cu_type own_types[6]; /* enums and citext, each with its array, as conditions.c needs them */
 	cu_expr_scope *scope;
 	cu_arena arena; /* of the types and labels */
 };
@@ -133,6 +133,9 @@ void w_world_init(struct world *world, PGconn *conn, const struct wfunctions *fu
 void w_world_fini(struct world *world);
 const struct wtype *w_type(const struct world *world, uint32_t oid); /* or NULL */
 const struct cu_type *w_engine_type(const struct world *world, uint32_t oid);
+#define W_COLLATIONS                                                                                   \
+	"CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);" \
+	"CREATE COLLATION numeric_order (provider = icu, locale = 'en-u-kn-true')"
 void w_session(PGconn *conn);
 void w_run(PGconn *conn, const char *sql); /* aborts on failure */
 
@@ -155,6 +158,7 @@ struct wnode {
 	const char *form;
 	const char *sep;
 	const char *value;
+	unsigned proc; /* of the catalog, from 1; 0: none */
 	struct wnode **kids;
 	unsigned kids_len, fixed;
 };

@@ -20,7 +20,8 @@
 
 #define BLOCK_CASES 1000
 #define PROCESSES_MAX 16
-#define REASONS_MAX 400
+#define REASONS_MAX 3000 /* half of them for hard findings */
+#define PROCS_MAX 6000
 #define REASON_LEN 120
 #define SHOWN_MAX 25 /* shrunk findings of one process */
 
@@ -45,6 +46,7 @@ struct tally {
 	uint64_t nodes;
 	struct reason reasons[REASONS_MAX];
 	unsigned reasons_len;
+	uint32_t calls[PROCS_MAX]; /* of each function or operator, in accepted clauses */
 	unsigned shown;
 	char shown_shapes[SHOWN_MAX][200];
 	char current[4000]; /* what it is about to do, should it crash */
@@ -86,7 +88,7 @@ static void count_reason(struct tally *tally, enum wfinding finding, const char 
 			return;
 		}
 	}
-	if (tally->reasons_len == REASONS_MAX)
+	if (tally->reasons_len == REASONS_MAX || (!w_is_hard(finding) && tally->reasons_len > REASONS_MAX / 2))
 		return;
 	reason->finding = finding;
 	reason->count = 1;
@@ -167,6 +169,14 @@ static void show(struct world *world, struct tally *tally, cu_arena *arena, stru
 	world->rand = rand;
 }
 
+static void count_calls(struct tally *tally, const struct wnode *node)
+{
+	if (node->proc && node->proc < PROCS_MAX)
+		tally->calls[node->proc]++;
+	for (unsigned i = 0; i < node->kids_len; i++)
+		count_calls(tally, node->kids[i]);
+}
+
 static void count(struct world *world, struct tally *tally, cu_arena *arena, struct wcase *c, long block)
 {
 	enum wfinding finding = c->finding ? c->finding : c->soft;
@@ -182,6 +192,7 @@ static void count(struct world *world, struct tally *tally, cu_arena *arena, str
 		tally->rows += c->ours.rows_len;
 		tally->with_conditions += c->conditions > 0;
 		tally->exact += c->exact;
+		count_calls(tally, c->node);
 		for (unsigned i = 0; i < c->ours.rows_len; i++) {
 			tally->errors += c->ours.rows[i].kind == 'e';
 			tally->trues += c->ours.rows[i].kind == 't';
@@ -213,8 +224,8 @@ static void generate_batch(struct world *world, struct tally *tally, cu_arena *a
 /* What Postgres makes of the generator's output, when there is no engine to compare. */
 static void judge_alone(struct world *world, struct tally *tally, struct wcase *cases, unsigned len)
 {
-	struct wquery queries[W_BATCH];
-	PGresult *results[W_BATCH];
+	struct wquery queries[W_BATCH] = { 0 };
+	PGresult *results[W_BATCH] = { 0 };
 	cu_buf text[W_BATCH];
 
 	for (unsigned i = 0; i < len; i++) {
@@ -298,7 +309,8 @@ static double now(void)
 static int worker(const char *dir, int port, unsigned process, double end)
 {
 	PGconn *conns[CU_ARRAY_LEN(databases)];
-	struct wfunctions functions;
+	struct wfunctions functions[CU_ARRAY_LEN(databases)]; /* the oids of citext differ */
+	size_t database;
 	long blocks = (long)((options.cases + BLOCK_CASES - 1) / BLOCK_CASES);
 
 	for (size_t i = 0; i < CU_ARRAY_LEN(databases); i++) {
@@ -306,8 +318,10 @@ static int worker(const char *dir, int port, unsigned process, double end)
 
 		snprintf(name, sizeof name, "%s%u", databases[i], process);
 		conns[i] = connect_to(dir, port, name);
+		w_run(conns[i], "CREATE EXTENSION citext");
+		w_run(conns[i], W_COLLATIONS);
+		w_functions_load(conns[i], &functions[i]);
 	}
-	w_functions_load(conns[0], &functions);
 	for (long block = process; options.seconds || block < blocks; block += options.processes) {
 		if (options.seconds && now() > end)
 			break;
@@ -316,12 +330,13 @@ static int worker(const char *dir, int port, unsigned process, double end)
 				break;
 			continue;
 		}
-		run_block(conns[block / (long)options.processes % (long)CU_ARRAY_LEN(databases)], &functions,
-			  &tallies[process], block);
+		database = (size_t)block % CU_ARRAY_LEN(databases);
+		run_block(conns[database], &functions[database], &tallies[process], block);
 	}
-	w_functions_free(&functions);
-	for (size_t i = 0; i < CU_ARRAY_LEN(databases); i++)
+	for (size_t i = 0; i < CU_ARRAY_LEN(databases); i++) {
+		w_functions_free(&functions[i]);
 		PQfinish(conns[i]);
+	}
 	return 0;
 }
 
@@ -351,6 +366,8 @@ static void merge(struct tally *total, const struct tally *one)
 	total->nodes += one->nodes;
 	for (unsigned i = 0; i < W_FINDINGS; i++)
 		total->findings[i] += one->findings[i];
+	for (unsigned i = 0; i < PROCS_MAX; i++)
+		total->calls[i] += one->calls[i];
 	for (unsigned i = 0; i < one->reasons_len; i++) {
 		unsigned k = 0;
 
@@ -373,7 +390,30 @@ static int by_count(const void *a, const void *b)
 	return x->count > y->count ? -1 : x->count < y->count;
 }
 
-static bool report(struct tally *total, double seconds)
+/* How much of what the engine offers was called in accepted clauses. */
+static void report_calls(const struct tally *total, const struct wfunctions *functions)
+{
+	unsigned offered = 0, called = 0;
+
+	for (unsigned i = 0; i < functions->procs_len && i + 1 < PROCS_MAX; i++) {
+		const struct wproc *proc = &functions->procs[i];
+
+		if (!proc->offered)
+			continue;
+		offered++;
+		called += total->calls[i + 1] > 0;
+		if (!total->calls[i + 1] && options.verbose) {
+			printf("never called: %s", proc->name);
+			for (unsigned k = 0; k < proc->args_len; k++)
+				printf(" %u", proc->args[k]);
+			printf("\n");
+		}
+	}
+	printf("%u of %u functions and operators that the engine offers were called in accepted clauses\n", called,
+	       offered);
+}
+
+static bool report(struct tally *total, const struct wfunctions *functions, double seconds)
 {
 	unsigned shown = 0;
 	bool bad = false;
@@ -388,6 +428,7 @@ static bool report(struct tally *total, double seconds)
 			printf("%8" PRIu64 "  %s: %s\n          e.g. %s\n", reason->count,
 			       w_finding_names[reason->finding], reason->text, reason->example);
 	}
+	report_calls(total, functions);
 	printf("seed %" PRIu64 ": %" PRIu64 " cases in %.1f s (%.0f/s): %" PRIu64 " accepted, asked of %" PRIu64
 	       " rows (%" PRIu64 " true, %" PRIu64 " errors), %" PRIu64 " with conditions (%" PRIu64 " exact), %" PRIu64
 	       " refused; %.1f nodes a case\n",
@@ -432,8 +473,10 @@ int main(int argc, char **argv)
 	struct pg_cluster *cluster;
 	struct tally *total;
 	pid_t pids[PROCESSES_MAX];
+	struct wfunctions functions;
 	bool bad = false;
-	double start;
+	double start, seconds;
+	PGconn *conn;
 
 	options_read(argc, argv);
 	if (!pg_cluster_available()) {
@@ -464,7 +507,12 @@ int main(int argc, char **argv)
 		}
 		merge(total, &tallies[i]);
 	}
-	bad |= report(total, now() - start);
+	seconds = now() - start;
+	conn = connect_to(pg_cluster_socket_dir(cluster), pg_cluster_port(cluster), "bytes0");
+	w_functions_load(conn, &functions);
+	bad |= report(total, &functions, seconds);
+	w_functions_free(&functions);
+	PQfinish(conn);
 	pg_cluster_free(&cluster);
 	return bad;
 }

@@ -1,6 +1,8 @@
 /* world.c: a random table in a real database, and the scope that the engine gets for it. */
 #include "where.h"
 
+#include "shape/definition.h"
+
 static const uint32_t scalars[] = { CU_BOOLOID,   CU_INT2OID,      CU_INT4OID,        CU_INT8OID,     CU_FLOAT4OID,
 				    CU_FLOAT8OID, CU_NUMERICOID,   CU_TEXTOID,        CU_VARCHAROID,  CU_BPCHAROID,
 				    CU_NAMEOID,   CU_UUIDOID,      CU_BYTEAOID,       CU_DATEOID,     CU_TIMEOID,
@@ -8,6 +10,7 @@ static const uint32_t scalars[] = { CU_BOOLOID,   CU_INT2OID,      CU_INT4OID,  
 				    CU_JSONBOID,  CU_CHAROID,      CU_OIDOID };
 
 #define ENUMS 2
+#define TYPES_OWN (2 * ENUMS + 2) /* and citext, each with its array */
 
 const struct wtype *w_type(const struct world *world, uint32_t oid)
 {
@@ -24,7 +27,7 @@ static void add_type(struct world *world, struct wtype type)
 
 static void add_builtins(struct world *world)
 {
-	world->types = cu_arena_alloc(&world->arena, (2 * CU_ARRAY_LEN(scalars) + 2 * ENUMS) * sizeof(*world->types));
+	world->types = cu_arena_alloc(&world->arena, (2 * CU_ARRAY_LEN(scalars) + TYPES_OWN) * sizeof(*world->types));
 	for (size_t i = 0; i < CU_ARRAY_LEN(scalars); i++) {
 		const struct cu_type *type = cu_type_builtin(scalars[i]);
 
@@ -59,7 +62,7 @@ static void add_enums(struct world *world, cu_buf *ddl)
 	static const char *const names[ENUMS] = { "mood", "\"Odd \"\"Enum\"" };
 
 	for (unsigned i = 0; i < ENUMS; i++) {
-		struct cu_type *own = &world->enum_types[2 * i];
+		struct cu_type *own = &world->own_types[2 * i];
 		unsigned start = w_below(&world->rand, CU_ARRAY_LEN(label_pool));
 		unsigned n = 2 + w_below(&world->rand, 6);
 		const char **labels = cu_arena_alloc(&world->arena, n * sizeof *labels);
@@ -107,6 +110,30 @@ static void add_enums(struct world *world, cu_buf *ddl)
 	}
 }
 
+/* Columns have it: the engine does not know of it else. */
+static void add_citext(struct world *world)
+{
+	struct cu_type *own = &world->own_types[2 * ENUMS];
+	PGresult *rows = rows_of(world, "SELECT to_regtype('citext')::oid, to_regtype('citext[]')::oid");
+
+	if (!PQgetisnull(rows, 0, 0)) {
+		own[0] = (struct cu_type){ .oid = oid_at(rows, 0, 0),
+					   .repr = CU_REPR_TEXT,
+					   .category = 'S',
+					   .citext = true,
+					   .name = "citext",
+					   .array = &own[1] };
+		own[1] = (struct cu_type){ .oid = oid_at(rows, 0, 1),
+					   .repr = CU_REPR_ARRAY,
+					   .category = 'A',
+					   .name = "citext[]",
+					   .elem = &own[0] };
+		add_type(world, (struct wtype){ .oid = own[0].oid, .array = own[1].oid, .name = "citext" });
+		add_type(world, (struct wtype){ .oid = own[1].oid, .elem = own[0].oid, .name = "citext[]" });
+	}
+	PQclear(rows);
+}
+
 static const char *modifier(struct wrand *r, uint32_t oid)
 {
 	static const char *const lens[] = { "(1)", "(3)", "(10)", "(100)" };
@@ -126,9 +153,10 @@ static const char *modifier(struct wrand *r, uint32_t oid)
 	return "";
 }
 
-static bool is_text(uint32_t oid)
+static bool is_text(const struct world *world, uint32_t oid)
 {
-	return oid == CU_TEXTOID || oid == CU_VARCHAROID || oid == CU_BPCHAROID;
+	return oid == CU_TEXTOID || oid == CU_VARCHAROID || oid == CU_BPCHAROID ||
+	       (oid && oid == world->own_types[2 * ENUMS].oid);
 }
 
 static const char *type_declared(struct world *world, uint32_t oid)
@@ -147,7 +175,8 @@ static const char *type_declared(struct world *world, uint32_t oid)
 static void column_declare(struct world *world, unsigned i, cu_buf *ddl, cu_buf *table)
 {
 	static const char *const odd_names[] = { "Weird Name", "select", "é", "a\"b", "UPPER", "user" };
-	static const char *const collations[] = { "\"C\"", "\"en-x-icu\"", "\"C.utf8\"", "\"POSIX\"", "\"und-x-icu\"" };
+	static const char *const collations[] = { "\"C\"",         "\"en-x-icu\"", "\"C.utf8\"",   "\"POSIX\"",
+						  "\"und-x-icu\"", "nocase",       "numeric_order" };
 	struct wrand *r = &world->rand;
 	struct wcolumn *column = &world->columns[i];
 	uint32_t scalar = W_PICK(r, scalars);
@@ -157,7 +186,9 @@ static void column_declare(struct world *world, unsigned i, cu_buf *ddl, cu_buf 
 
 	/* The engine knows an enum by its columns: each has one at least, plain more often than not. */
 	if (i <= ENUMS || w_chance(r, 80))
-		scalar = world->enum_types[2 * (i % ENUMS)].oid;
+		scalar = world->own_types[2 * (i % ENUMS)].oid;
+	else if (world->own_types[2 * ENUMS].oid && (i == ENUMS + 1 || w_chance(r, 60)))
+		scalar = world->own_types[2 * ENUMS].oid;
 	type = type_declared(world, scalar);
 	if (array)
 		type = w_printf(&world->arena, "%s[]", type);
@@ -185,7 +216,7 @@ static void column_declare(struct world *world, unsigned i, cu_buf *ddl, cu_buf 
 		}
 	}
 	cu_buf_printf(table, ", %s %s", column->sql, type);
-	if (is_text(scalar) && w_chance(r, 350))
+	if (is_text(world, scalar) && w_chance(r, 350))
 		cu_buf_printf(table, " COLLATE %s", W_PICK(r, collations));
 	column->declared = cu_xstrdup(type);
 	column->type = array ? w_type(world, scalar)->array : scalar;
@@ -246,77 +277,34 @@ static void read_rows(struct world *world)
 	PQclear(rows);
 }
 
-/* The default collation comes last. */
-static const char collations_sql[] =
-	"SELECT a.attnum, coalesce(co.oid, 0), quote_ident(co.collname), co.collisdeterministic,"
-	" CASE co.collprovider WHEN 'd' THEN d.datlocprovider ELSE co.collprovider END,"
-	" CASE co.collprovider WHEN 'd' THEN coalesce(d.daticulocale, d.datcollate)"
-	"   ELSE coalesce(co.colliculocale, co.collcollate) END,"
-	" CASE co.collprovider WHEN 'd' THEN pg_database_collation_actual_version(d.oid)"
-	"   ELSE pg_collation_actual_version(co.oid) END,"
-	" a.atttypmod, t.typtype, CASE t.typtype WHEN 'd' THEN format_type(a.atttypid, NULL)"
-	"   ELSE format_type(a.atttypid, a.atttypmod) END,"
-	" CASE t.typtype WHEN 'd' THEN (SELECT typtypmod FROM pg_type b WHERE b.oid = a.atttypid) END"
-	" FROM (SELECT attnum, attcollation, atttypmod, atttypid FROM pg_attribute WHERE attrelid = 'items'::regclass"
-	"   AND attnum > 0 UNION ALL SELECT 10000, 100, -1, 25) a"
-	" JOIN pg_type t ON t.oid = a.atttypid"
-	" LEFT JOIN pg_collation co ON co.oid = a.attcollation"
-	" JOIN pg_database d ON d.datname = current_database() ORDER BY 1";
-
-static cu_collation *collation_at(const PGresult *rows, int row, const cu_collation *database)
-{
-	struct cu_collation_desc desc = {
-		.oid = oid_at(rows, row, 1),
-		.name = PQgetvalue(rows, row, 2),
-		.deterministic = *PQgetvalue(rows, row, 3) == 't',
-		.provider = *PQgetvalue(rows, row, 4),
-		.locale = PQgetvalue(rows, row, 5),
-		.version = PQgetisnull(rows, row, 6) ? NULL : PQgetvalue(rows, row, 6),
-		.encoding = "UTF8",
-		.database = database,
-	};
-	cu_collation *collation = NULL;
-
-	CU_ASSERT(cu_collation_new(&desc, &collation) == 0);
-	return collation;
-}
-
 const struct cu_type *w_engine_type(const struct world *world, uint32_t oid)
 {
-	for (unsigned i = 0; i < CU_ARRAY_LEN(world->enum_types); i++)
-		if (world->enum_types[i].oid == oid)
-			return &world->enum_types[i];
+	for (unsigned i = 0; i < CU_ARRAY_LEN(world->own_types); i++)
+		if (world->own_types[i].oid == oid)
+			return &world->own_types[i];
 	return cu_type_builtin(oid);
 }
 
+/* As the product makes it, from its own look at the catalog. */
 static void make_scope(struct world *world)
 {
-	struct cu_expr_column columns[W_COLUMNS_MAX];
-	PGresult *rows = rows_of(world, collations_sql);
-	unsigned len = world->columns_len;
-	cu_collation *database = collation_at(rows, (int)len, NULL);
+	const struct cu_table_name name = { "public", "items" };
+	const struct cu_definition_request request = { 0 };
+	struct cu_pg_error err = { 0 };
+	struct cu_table *table = NULL;
+	cu_definition *def = NULL;
+	cu_catalog *catalog = NULL;
+	cu_buf message = CU_BUF_INIT;
 
-	CU_ASSERT(PQntuples(rows) == (int)len + 1);
-	for (unsigned i = 0; i < len; i++) {
-		uint32_t collation = oid_at(rows, (int)i, 1);
-
-		world->columns[i].is_domain = *PQgetvalue(rows, (int)i, 8) == 'd';
-		world->columns[i].typmod = atoi(PQgetvalue(rows, (int)i, world->columns[i].is_domain ? 10 : 7));
-		columns[i] = (struct cu_expr_column){
-			.name = world->columns[i].name,
-			.type = w_engine_type(world, world->columns[i].type),
-			.type_name = w_printf(&world->arena, "%s", PQgetvalue(rows, (int)i, 9)),
-			.typmod = world->columns[i].typmod,
-			.is_domain = world->columns[i].is_domain,
-		};
-		if (collation == 100)
-			columns[i].collation = database;
-		else if (collation)
-			columns[i].collation = world->collations[i] = collation_at(rows, (int)i, database);
-	}
-	PQclear(rows);
-	world->collations[W_COLUMNS_MAX] = database;
-	world->scope = cu_expr_scope_new("items", columns, len, database, NULL, NULL);
+	CU_ASSERT(cu_catalog_new(0, &catalog) == 0);
+	CU_ASSERT(cu_catalog_lookup(catalog, world->conn, &name, &table, &err) == 0);
+	CU_ASSERT(cu_definition_new(table, &request, &def, &message) == 0);
+	CU_ASSERT(def->columns_len == world->columns_len);
+	world->scope = cu_expr_scope_ref(def->scope);
+	cu_definition_unref(&def);
+	cu_table_unref(&table);
+	cu_catalog_free(&catalog);
+	cu_buf_fini(&message);
 }
 
 void w_world_init(struct world *world, PGconn *conn, const struct wfunctions *functions, uint64_t seed)
@@ -330,6 +318,7 @@ void w_world_init(struct world *world, PGconn *conn, const struct wfunctions *fu
 	world->database = PQdb(conn);
 	add_builtins(world);
 	add_enums(world, &ddl);
+	add_citext(world);
 	cu_buf_puts(&table, "CREATE TABLE items (id integer");
 	world->columns[0] = (struct wcolumn){ .name = cu_xstrdup("id"),
 					      .sql = cu_xstrdup("id"),
@@ -358,8 +347,6 @@ void w_world_init(struct world *world, PGconn *conn, const struct wfunctions *fu
 void w_world_fini(struct world *world)
 {
 	cu_expr_scope_unref(&world->scope);
-	for (unsigned i = 0; i <= W_COLUMNS_MAX; i++)
-		cu_collation_free(&world->collations[i]);
 	for (unsigned i = 0; i < W_ROWS_MAX; i++)
 		for (unsigned k = 0; k < W_COLUMNS_MAX; k++)
 			free(world->cells[i][k]);
