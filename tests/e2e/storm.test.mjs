@@ -28,6 +28,9 @@ const { cluster, copper } = await startBoth({
     COPPER_ENABLE_INTEGRATION_TESTING: "true",
     COPPER_LONG_POLL_TIMEOUT: "3s",
     COPPER_CHECKPOINT_INTERVAL: "300ms",
+    // Consumers suspend and come back all the time.
+    COPPER_SHAPE_HIBERNATE_AFTER: "100ms",
+    COPPER_SHAPE_SUSPEND_AFTER: "100ms",
   },
   schema: `
     CREATE TABLE plain (id int PRIMARY KEY, n int NOT NULL, t text);
