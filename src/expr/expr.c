@@ -47,8 +47,18 @@ static int check_params(const struct cu_expr_param *params, size_t params_len, s
 
 	if (params_len > UINT16_MAX)
 		return cu_expr_fail(err, "54000", 0, "there are more than %u parameters", UINT16_MAX);
-	for (size_t i = 0; i < params_len; i++)
-		bytes += params[i].text == NULL ? 0 : params[i].len;
+	for (size_t i = 0; i < params_len; i++) {
+		const char *text = params[i].text;
+		size_t valid = text == NULL ? 0 : cu_parse_utf8(text, params[i].len);
+
+		if (text == NULL)
+			continue;
+		if (valid < params[i].len)
+			return cu_expr_fail(err, "22021", 0,
+					    "invalid byte sequence for encoding \"UTF8\": 0x%02x, in parameter $%zu",
+					    (unsigned char)text[valid], i + 1);
+		bytes += params[i].len;
+	}
 	if (bytes > CU_WHERE_BYTES_MAX)
 		return cu_expr_fail(err, "54000", 0, "the where clause's parameters are longer than %u bytes",
 				    CU_WHERE_BYTES_MAX);

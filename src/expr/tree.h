@@ -113,6 +113,7 @@ struct cu_node {
 	struct cu_node **args;
 	unsigned args_len;
 	struct cu_datum value;  /* of CONST */
+	uint32_t number;        /* of CONST, once compiled: its number in the program + 1 */
 	uint32_t slot_reg;      /* compiling: where the value of its slots is */
 	struct cu_node *folded; /* by fold.c, which may meet a node twice */
 	bool collated;
