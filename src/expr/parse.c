@@ -69,19 +69,25 @@ static size_t utf8_len(const unsigned char *text, size_t left)
 	return len;
 }
 
+size_t cu_parse_utf8(const char *text, size_t len)
+{
+	size_t at = 0, n;
+
+	while (at < len && (n = utf8_len((const unsigned char *)text + at, len - at)) > 0)
+		at += n;
+	return at;
+}
+
 static int text_check(const char *text, size_t len, struct cu_expr_error *err)
 {
-	size_t n;
+	size_t at;
 
 	if (len > CU_WHERE_BYTES_MAX)
 		return cu_expr_fail(err, "54000", 0, "the where clause is longer than %u bytes", CU_WHERE_BYTES_MAX);
-	for (size_t at = 0; at < len; at += n) {
-		n = utf8_len((const unsigned char *)text + at, len - at);
-		if (n == 0)
-			return cu_expr_fail(err, "22021", cu_parse_position(text, len, at),
-					    "invalid byte sequence for encoding \"UTF8\": 0x%02x",
-					    (unsigned char)text[at]);
-	}
+	at = cu_parse_utf8(text, len);
+	if (at < len)
+		return cu_expr_fail(err, "22021", cu_parse_position(text, len, at),
+				    "invalid byte sequence for encoding \"UTF8\": 0x%02x", (unsigned char)text[at]);
 	return 0;
 }
 

@@ -28,6 +28,8 @@ void cu_parsed_free(struct cu_parsed *parsed);
 /* Fills *err (may be NULL) and returns CU_EINVAL. */
 int cu_expr_fail(struct cu_expr_error *err, const char *sqlstate, unsigned position, const char *fmt, ...)
 	CU_PRINTF(4, 5);
+/* How many bytes are valid UTF-8 without a 0 byte. */
+size_t cu_parse_utf8(const char *text, size_t len);
 /* The character, from 1, that begins at or holds the byte at `at`. */
 unsigned cu_parse_position(const char *text, size_t len, size_t at);
 
