@@ -465,7 +465,7 @@ int cu_collation_case(const cu_collation *collation, char which, const char *tex
 	if (collation->letter_case == CASE_NONE)
 		return CU_EUNSUPPORTED;
 	if (collation->letter_case == CASE_ASCII || (which != 'i' && collation->ascii_simple && is_ascii(text, len))) {
-		if (!cu_buf_reserve(out, len))
+		if (!cu_buf_reserve(out, len + 1)) /* + 1: data is not NULL even for nothing */
 			return CU_ENOMEM;
 		case_ascii(which, text, len, out->data + out->len);
 		out->len += len;
