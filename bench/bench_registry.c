@@ -24,6 +24,9 @@
 #define THREADS_MAX 16u
 #define ACTIVE 1000u
 #define HISTOGRAM_US 20000u
+#define BLOCKS_MAX 4000u
+#define LOOKUPS 4000000u
+#define LOOKUP_BLOCK 1000u
 
 static unsigned repeat = 5;
 
@@ -287,8 +290,7 @@ static void consumers_make(size_t count)
 		consumers[i].events = 0;
 		/* The shape of our handles, digits-digits, brought to 32 characters. */
 		snprintf(consumers[i].handle, HANDLE_SIZE, "%015llu-%016llu",
-			 (unsigned long long)(random_next(&seed) % 1000000000000000u),
-			 (unsigned long long)(1760000000000000u + i));
+			 (unsigned long long)(random_next(&seed) % 1000000000000000u), 1760000000000000ull + i);
 	}
 }
 
@@ -328,6 +330,7 @@ struct lookups {
 	size_t count, rounds, offset;
 	bool use_plain;
 	uint64_t found;
+	double *block_ns; /* of each LOOKUP_BLOCK */
 };
 
 static pthread_barrier_t barrier;
@@ -335,57 +338,68 @@ static pthread_barrier_t barrier;
 static void *lookups_run(void *arg)
 {
 	struct lookups *job = arg;
+	uint64_t start;
+	size_t done = 0;
 
 	pthread_barrier_wait(&barrier);
+	start = now_ns();
 	for (size_t round = 0; round < job->rounds; round++) {
 		for (size_t i = 0; i < job->count; i++) {
-			const char *handle = job->handles[i + job->offset < job->count ? i + job->offset
-										       : i + job->offset - job->count];
+			size_t at = i + job->offset < job->count ? i + job->offset : i + job->offset - job->count;
+			const char *handle = job->handles[at];
 
 			job->found += (job->use_plain ? plain_find(handle) : cu_consumer_whereis(STACK, handle)) != 0;
+			if (++done % LOOKUP_BLOCK == 0) {
+				uint64_t now = now_ns();
+
+				job->block_ns[done / LOOKUP_BLOCK - 1] = (double)(now - start);
+				start = now;
+			}
 		}
 	}
-	pthread_barrier_wait(&barrier);
 	return NULL;
 }
 
-/* Millions of look-ups per second of all threads together. */
+/* Millions of look-ups per second: the sum of each thread's median over blocks of 1,000, so that a moment without a
+ * processor spoils one block only. */
 static double lookups_rate(const char (*handles)[HANDLE_SIZE], size_t count, unsigned threads, bool use_plain)
 {
 	struct lookups jobs[THREADS_MAX] = { 0 };
-	size_t rounds = 4000000 / count;
-	uint64_t start, took;
+	size_t rounds = LOOKUPS / count;
+	size_t blocks = rounds * count / LOOKUP_BLOCK;
+	double rate = 0;
 
-	pthread_barrier_init(&barrier, NULL, threads + 1);
+	pthread_barrier_init(&barrier, NULL, threads);
 	for (unsigned i = 0; i < threads; i++) {
-		jobs[i] = (struct lookups){ .handles = handles,
-					    .count = count,
-					    .rounds = rounds,
-					    .offset = count / threads * i,
-					    .use_plain = use_plain };
+		jobs[i] = (struct lookups){
+			.handles = handles,
+			.count = count,
+			.rounds = rounds,
+			.offset = count / threads * i,
+			.use_plain = use_plain,
+			.block_ns = must_alloc(blocks * sizeof(double)),
+		};
 		check(-pthread_create(&jobs[i].thread, NULL, lookups_run, &jobs[i]));
 	}
-	pthread_barrier_wait(&barrier);
-	start = now_ns();
-	pthread_barrier_wait(&barrier);
-	took = now_ns() - start;
 	for (unsigned i = 0; i < threads; i++) {
 		pthread_join(jobs[i].thread, NULL);
 		if (jobs[i].found != count * rounds)
 			check(CU_ENOTFOUND);
+		rate += LOOKUP_BLOCK * 1e3 / median(jobs[i].block_ns, (unsigned)blocks);
+		free(jobs[i].block_ns);
 	}
 	pthread_barrier_destroy(&barrier);
-	return (double)(count * rounds * threads) * 1e3 / (double)took;
+	return rate;
 }
 
 static void bench_whereis(void)
 {
-	static const size_t counts[] = { 1000, 100000 };
+	static const size_t counts[] = { 1000, 10000, 100000 };
 	unsigned cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (cores > THREADS_MAX)
 		cores = THREADS_MAX;
-	for (size_t c = 0; c < 2; c++) {
+	for (size_t c = 0; c < 3; c++) {
 		size_t count = counts[c];
 		uint32_t *order = shuffled(count);
 		char(*handles)[HANDLE_SIZE] = must_alloc(count * sizeof *handles);
@@ -419,71 +433,80 @@ static void bench_whereis(void)
 
 /* ---- publish ---- */
 
-/* Microseconds per publish to `fan` of `count` consumers. stride 0: the same ones every time. */
-static double publish_us(struct cu_delivery *deliveries, size_t count, size_t fan, size_t stride, size_t rounds)
+struct fan {
+	size_t count, fan, stride; /* stride 0: the same ones every time */
+	size_t block;              /* publishes that are timed together */
+	size_t blocks;
+	double target_us;
+	const char *name;
+};
+
+static double blocks_us[BLOCKS_MAX];
+
+/* Median over the blocks of the microseconds per publish: a moment without the processor spoils one block only. */
+static double publish_us(const struct fan *fan, struct cu_delivery *deliveries)
 {
-	uint64_t start = now_ns();
 	size_t at = 0;
 
-	for (size_t i = 0; i < rounds; i++) {
-		if (cu_consumer_registry_publish(reg, deliveries + at, fan) != 0)
-			check(CU_ENOTFOUND);
-		at += stride;
-		if (at + fan > count)
-			at = 0;
+	for (size_t b = 0; b < fan->blocks; b++) {
+		uint64_t start = now_ns();
+
+		for (size_t i = 0; i < fan->block; i++) {
+			if (cu_consumer_registry_publish(reg, deliveries + at, fan->fan) != 0)
+				check(CU_ENOTFOUND);
+			at = at + fan->stride + fan->fan > fan->count ? 0 : at + fan->stride;
+		}
+		blocks_us[b] = (double)(now_ns() - start) / 1e3 / (double)fan->block;
 	}
-	return (double)(now_ns() - start) / 1e3 / (double)rounds;
+	return median(blocks_us, (unsigned)fan->blocks);
 }
 
 /* The same events to the same states in the same order by a bare call of the behaviour. */
-static double call_us(uint32_t *order, void *event, size_t count, size_t fan, size_t stride, size_t rounds)
+static double call_us(const struct fan *fan, const uint32_t *order, void *event)
 {
 	enum cu_verdict (*volatile fn)(struct cu_actor_ctx *, void *, struct cu_message *) = on_message;
 	struct cu_message msg = { CU_MSG_EVENT, event, true };
-	uint64_t start = now_ns();
 	size_t at = 0;
 
-	for (size_t i = 0; i < rounds; i++) {
-		for (size_t k = at; k < at + fan; k++)
-			(void)fn(NULL, &consumers[order[k]], &msg);
-		at += stride;
-		if (at + fan > count)
-			at = 0;
+	for (size_t b = 0; b < fan->blocks; b++) {
+		uint64_t start = now_ns();
+
+		for (size_t i = 0; i < fan->block; i++) {
+			for (size_t k = at; k < at + fan->fan; k++)
+				(void)fn(NULL, &consumers[order[k]], &msg);
+			at = at + fan->stride + fan->fan > fan->count ? 0 : at + fan->stride;
+		}
+		blocks_us[b] = (double)(now_ns() - start) / 1e3 / (double)fan->block;
 	}
-	return (double)(now_ns() - start) / 1e3 / (double)rounds;
+	return median(blocks_us, (unsigned)fan->blocks);
 }
 
 static void bench_publish(void)
 {
-	static const struct {
-		size_t count, fan, stride, rounds;
-		double target_us;
-		const char *name;
-	} cases[] = {
-		{ 1, 1, 0, 1000000, 1, "publish to 1" },
-		{ 100000, 1, 1, 400000, 1, "publish to 1 of 100000, another one each time" },
-		{ 10, 10, 0, 200000, 3, "publish to 10" },
-		{ 1000, 1000, 0, 2000, 60, "publish to 1000" },
-		{ 100000, 100000, 0, 20, 10000, "publish to 100000" },
+	static const struct fan fans[] = {
+		{ 1, 1, 0, 200, 4000, 1, "publish to 1" },
+		{ 100000, 1, 1, 200, 2000, 1, "publish to 1 of 100000, another one each time" },
+		{ 10, 10, 0, 50, 4000, 3, "publish to 10" },
+		{ 1000, 1000, 0, 1, 2000, 60, "publish to 1000" },
+		{ 100000, 100000, 0, 1, 15, 10000, "publish to 100000" },
 	};
 	uint64_t event = 1;
 
-	for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
-		size_t count = cases[c].count;
-		uint32_t *order = shuffled(count);
-		struct cu_delivery *deliveries = must_alloc(count * sizeof *deliveries);
+	for (size_t c = 0; c < sizeof fans / sizeof fans[0]; c++) {
+		const struct fan *fan = &fans[c];
+		uint32_t *order = shuffled(fan->count);
+		struct cu_delivery *deliveries = must_alloc(fan->count * sizeof *deliveries);
 		struct samples s = { .count = 0 };
 
 		world_new(false);
-		consumers_make(count);
-		consumers_start(count);
-		for (size_t i = 0; i < count; i++)
+		consumers_make(fan->count);
+		consumers_start(fan->count);
+		for (size_t i = 0; i < fan->count; i++)
 			deliveries[i] = (struct cu_delivery){ .handle = consumers[order[i]].handle, .event = &event };
-		publish_us(deliveries, count, cases[c].fan, cases[c].stride, cases[c].rounds / 10 + 1);
+		(void)publish_us(fan, deliveries);
 		for (unsigned r = 0; r < repeat; r++)
-			samples_add(&s, publish_us(deliveries, count, cases[c].fan, cases[c].stride, cases[c].rounds),
-				    call_us(order, &event, count, cases[c].fan, cases[c].stride, cases[c].rounds));
-		samples_figure(&s, cases[c].name, "us", "<=", cases[c].target_us);
+			samples_add(&s, publish_us(fan, deliveries), call_us(fan, order, &event));
+		samples_figure(&s, fan->name, "us", "<=", fan->target_us);
 		world_free();
 		free(deliveries);
 		free(consumers);
@@ -542,27 +565,35 @@ static void bench_memory(void)
 	}
 }
 
-/* ---- start and register ---- */
+/* ---- start and register: by the thread's own time, since nothing waits here ---- */
+
+static uint64_t own_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
 
 static double start_rate(size_t count)
 {
 	uint64_t start, took;
 
 	world_new(true);
-	start = now_ns();
+	start = own_ns();
 	consumers_start(count);
-	took = now_ns() - start;
+	took = own_ns() - start;
 	world_free();
 	return (double)count * 1e3 / (double)took;
 }
 
 static double plain_insert_rate(size_t count)
 {
-	uint64_t start = now_ns(), took;
+	uint64_t start = own_ns(), took;
 
 	for (size_t i = 0; i < count; i++)
 		plain_insert(consumers[i].handle, i + 1);
-	took = now_ns() - start;
+	took = own_ns() - start;
 	plain_free();
 	return (double)count * 1e3 / (double)took;
 }
@@ -607,7 +638,7 @@ static double percentile(const struct latencies *l, double part)
 /* Publishes to the active ones, one after the other, until the population is `until` or the time is over. */
 static void publish_meanwhile(struct latencies *l, size_t until, double seconds)
 {
-	uint64_t event = 1, start = now_ns(), before = start, after;
+	uint64_t event = 1, start = now_ns(), before, after;
 	uint64_t seed = 3;
 
 	memset(l, 0, sizeof *l);
