@@ -29,10 +29,17 @@ static const char table_sql[] =
 	"pg_catalog.pg_encoding_to_char(db.encoding), coalesce(to_jsonb(db) ->> 'datlocprovider', 'c'), "
 	"CASE coalesce(to_jsonb(db) ->> 'datlocprovider', 'c') WHEN 'c' THEN CASE WHEN db.datcollate = db.datctype THEN "
 	"db.datcollate END ELSE coalesce(to_jsonb(db) ->> 'datlocale', to_jsonb(db) ->> 'daticulocale') END, "
-	"CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 150000 THEN "
-	"pg_catalog.pg_collation_actual_version(100) END, to_jsonb(db) ->> 'daticurules' "
+	"%s, to_jsonb(db) ->> 'daticurules' "
 	"FROM pg_catalog.pg_database db, pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
 	"WHERE db.datname = pg_catalog.current_database() AND c.relkind IN ('r', 'p') AND ";
+
+/* The version of the database's own collation: since 15 the server tells; before, it is the C library's, which a collation
+ * of the same locale has as well. */
+static const char version_sql[] = "pg_catalog.pg_database_collation_actual_version(db.oid)";
+static const char version_sql_14[] =
+	"(SELECT pg_catalog.pg_collation_actual_version(v.oid) FROM pg_catalog.pg_collation v "
+	"WHERE v.collprovider = 'c' AND v.collcollate = db.datcollate AND v.collctype = db.datctype "
+	"AND v.collencoding IN (-1, db.encoding) LIMIT 1)";
 
 static const char columns_sql[] =
 	"SELECT a.attnum, a.attname, t.typname, format_type(a.atttypid, a.atttypmod), "
@@ -236,7 +243,7 @@ int cu_catalog_read(PGconn *conn, const struct cu_table_name *name, uint32_t oid
 	const char *params[2] = { oid_text, NULL };
 	int rc;
 
-	cu_buf_puts(&sql, table_sql);
+	cu_buf_printf(&sql, table_sql, PQserverVersion(conn) >= 150000 ? version_sql : version_sql_14);
 	if (name) {
 		cu_buf_puts(&sql, "n.nspname = $1 AND c.relname = $2");
 		params[0] = name->schema;
