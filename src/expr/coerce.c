@@ -234,9 +234,7 @@ struct cu_node *cu_coerce_to(struct cu_check *check, struct cu_node *node, uint3
 		return typed;
 	elem = cu_type_info(check, target).elem;
 	if (elem != 0)
-		return takes_typmod(elem) && typed->kind != CU_NODE_MAP
-			       ? map_new(check, typed, target, typmod, context, typed->at)
-			       : typed;
+		return takes_typmod(elem) ? map_new(check, typed, target, typmod, context, typed->at) : typed;
 	if (!takes_typmod(target))
 		return typed;
 	cut = cu_node_new(check, CU_NODE_TYPMOD, target, typed->at, 1);
