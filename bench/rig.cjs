@@ -13,6 +13,7 @@ const root = path.dirname(__dirname);
 const binary = process.env.COPPER_BINARY || path.join(root, 'build/release/copper');
 const load = process.env.COPPER_LOAD || path.join(root, 'build/release/bench/copper_load');
 const benchRegistry = process.env.COPPER_BENCH_REGISTRY || path.join(path.dirname(load), 'bench_registry');
+const copyShapes = process.env.COPPER_COPY_SHAPES || path.join(path.dirname(load), 'copy_shapes');
 const isRoot = process.getuid() === 0;
 const endings = []; // run last to first, synchronously
 
@@ -110,9 +111,9 @@ function freePort() {
 	});
 }
 
-function get(url, method = 'GET') {
+function get(url, method = 'GET', agent = false) {
 	return new Promise((resolve, reject) => {
-		const req = http.request(url, { method, agent: false }, (res) => {
+		const req = http.request(url, { method, agent }, (res) => {
 			let body = '';
 			res.on('data', (d) => (body += d));
 			res.on('end', () => resolve({ status: res.statusCode, headers: res.headers, body }));
@@ -201,14 +202,14 @@ async function postgresStart(dir) {
 const slot = 'electric_slot_default';
 const publication = 'electric_publication_default';
 
-async function copperStart(dir, pg, name = 'copper') {
+async function copperStart(dir, pg, name = 'copper', env = {}) {
 	const port = await freePort();
 	const logFile = path.join(dir, `${name}.log`);
 	const log = fs.openSync(logFile, 'a');
 	const child = spawn(binary, ['--port', String(port), '--storage-dir', path.join(dir, name), '--insecure'], {
 		cwd: dir, stdio: ['ignore', log, log],
 		env: { ...process.env, DATABASE_URL: pg.url, ELECTRIC_ENABLE_INTEGRATION_TESTING: 'true',
-			ELECTRIC_MAX_CONCURRENT_REQUESTS: '{"initial":100000,"existing":100000}' },
+			ELECTRIC_MAX_CONCURRENT_REQUESTS: '{"initial":100000,"existing":100000}', ...env },
 	});
 	fs.closeSync(log);
 	const stop = () => {
@@ -280,5 +281,5 @@ function stopAll() {
 for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]])
 	process.on(signal, () => { stopAll(); process.exit(code); });
 
-module.exports = { binary, load, benchRegistry, root, slot, publication, pgBin, run, sync, loadRun, loadStart, get, pause, until, rssAnon,
+module.exports = { binary, load, benchRegistry, copyShapes, root, slot, publication, pgBin, run, sync, loadRun, loadStart, get, pause, until, rssAnon,
 	rssWatch, workDir, postgresStart, copperStart, nginxStart, stopAll };

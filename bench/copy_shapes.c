@@ -1,0 +1,132 @@
+/* copy_shapes.c: fills a storage directory with shapes like the one that it holds, as a day of clients would.
+ *
+ * Usage: copy_shapes DIR COUNT CONSTANT. DIR is the storage of a server that has been stopped; one of its shapes has
+ * CONSTANT (decimal) in its where clause. COUNT shapes are added whose constants are the following numbers, each with a
+ * handle, a row of metadata and a snapshot file of its own. The constants must stay of one length, so that the stored
+ * form of a clause, whatever it is, stays right.
+ */
+#include "base/clock.h"
+#include "store/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The shape to be copied. */
+struct original {
+	const char *constant;
+	uint64_t id;
+	uint64_t definition_id;
+	char *where;
+	size_t where_len, constant_at;
+	char *handle;
+	struct cu_snapshot_info snapshot;
+	struct cu_chunk_info chunk;
+};
+
+static void check(int rc, const char *what)
+{
+	if (rc < 0) {
+		fprintf(stderr, "copy_shapes: %s: %s\n", what, cu_strerror(rc));
+		exit(1);
+	}
+}
+
+static int take_original(void *ctx, const struct cu_shape_row *row)
+{
+	struct original *original = ctx;
+	const char *at =
+		row->where ? memmem(row->where, row->where_len, original->constant, strlen(original->constant)) : NULL;
+
+	if (!at || !row->snapshot_complete || row->snapshot.chunks_len != 1 || original->id)
+		return 0;
+	original->id = row->id;
+	original->definition_id = row->definition_id;
+	original->where = cu_xmemdup(row->where, row->where_len);
+	original->where_len = row->where_len;
+	original->constant_at = (size_t)(at - row->where);
+	original->handle = cu_xstrdup(row->handle);
+	original->snapshot = row->snapshot;
+	original->snapshot.xip = cu_xstrdup(row->snapshot.xip);
+	original->chunk = row->snapshot.chunks[0];
+	original->snapshot.chunks = &original->chunk;
+	return 0;
+}
+
+/* The one chunk's bytes. Returns owned. */
+static char *read_chunk(cu_store *store, const struct original *original)
+{
+	uint64_t bytes;
+	char *data;
+	int fd;
+
+	check(cu_chunk_open(cu_store_chunks(store), original->id, 0, &fd, &bytes), "the shape's snapshot");
+	data = cu_xmalloc(bytes + 1);
+	if (pread(fd, data, bytes, 0) != (ssize_t)bytes)
+		check(CU_EIO, "the shape's snapshot");
+	close(fd);
+	return data;
+}
+
+static void write_chunk(cu_store *store, uint64_t id, const struct original *original, const char *data)
+{
+	cu_chunk_writer *writer;
+	struct cu_chunk_info info;
+
+	check(cu_chunk_writer_new(cu_store_chunks(store), id, 0, &writer), "a snapshot's file");
+	check(cu_chunk_writer_append(writer, data, original->chunk.bytes, original->chunk.items), "a snapshot's file");
+	check(cu_chunk_writer_finish(&writer, false, &info), "a snapshot's file");
+}
+
+static void add_shapes(cu_store *store, const struct original *original, unsigned long count)
+{
+	cu_metadata *metadata = cu_store_metadata(store);
+	char *data = read_chunk(store, original);
+	size_t digits = strlen(original->constant);
+	uint64_t now_us = cu_wall_us();
+
+	for (unsigned long i = 1; i <= count; i++) {
+		char constant[24], handle[48];
+		struct cu_shape_row row = {
+			.id = cu_metadata_next_shape_id(metadata),
+			.handle = handle,
+			.definition_id = original->definition_id,
+			.where = original->where,
+			.where_len = original->where_len,
+			.created_us = now_us + i,
+		};
+
+		snprintf(constant, sizeof constant, "%llu", strtoull(original->constant, NULL, 10) + i);
+		if (strlen(constant) != digits)
+			check(CU_EINVAL, "the constants get longer: choose one like 100000000");
+		memcpy(original->where + original->constant_at, constant, digits);
+		snprintf(handle, sizeof handle, "%lu-%llu", i * 7919 % 134217728, (unsigned long long)(now_us + i));
+		write_chunk(store, row.id, original, data);
+		check(cu_metadata_put_shape(metadata, &row, NULL, NULL), "a shape's row");
+		check(cu_metadata_set_snapshot(metadata, row.id, &original->snapshot, NULL, NULL), "a shape's row");
+	}
+	check(cu_metadata_sync(metadata), "the metadata");
+	free(data);
+}
+
+int main(int argc, char **argv)
+{
+	struct original original = { 0 };
+	struct cu_store_loader loader = { .metadata = { .ctx = &original, .shape = take_original } };
+	cu_store *store = NULL;
+
+	if (argc != 4) {
+		fprintf(stderr, "usage: copy_shapes DIR COUNT CONSTANT\n");
+		return 2;
+	}
+	original.constant = argv[3];
+	check(cu_store_open(argv[1], NULL, &loader, &store), argv[1]);
+	if (!original.id)
+		check(CU_ENOTFOUND, "a shape with this constant and one snapshot file");
+	add_shapes(store, &original, strtoul(argv[2], NULL, 10));
+	cu_store_free(&store);
+	free(original.where);
+	free(original.handle);
+	free((char *)original.snapshot.xip);
+	return 0;
+}
