@@ -100,7 +100,7 @@ static void settle(struct cu_check *check, struct cu_node *node, const struct st
 }
 
 /* What a function does with text that hangs on the collation. */
-enum need { NEED_NOTHING, NEED_EQUAL, NEED_BYTES, NEED_ORDER, NEED_CASE };
+enum need { NEED_NOTHING, NEED_EQUAL, NEED_LIKE, NEED_SEARCH, NEED_ORDER, NEED_CASE };
 
 static enum need need_of(const char *prosrc)
 {
@@ -126,18 +126,18 @@ static enum need need_of(const char *prosrc)
 		{ "array_position", NEED_EQUAL },
 		{ "array_positions", NEED_EQUAL },
 		{ "array_position_start", NEED_EQUAL },
-		{ "textlike", NEED_BYTES },
-		{ "textnlike", NEED_BYTES },
-		{ "bpcharlike", NEED_BYTES },
-		{ "bpcharnlike", NEED_BYTES },
-		{ "namelike", NEED_BYTES },
-		{ "namenlike", NEED_BYTES },
-		{ "text_starts_with", NEED_BYTES },
-		{ "textpos", NEED_BYTES },
-		{ "split_part", NEED_BYTES },
-		{ "replace_text", NEED_BYTES },
-		{ "text_to_array", NEED_BYTES },
-		{ "text_to_array_null", NEED_BYTES },
+		{ "textlike", NEED_LIKE },
+		{ "textnlike", NEED_LIKE },
+		{ "bpcharlike", NEED_LIKE },
+		{ "bpcharnlike", NEED_LIKE },
+		{ "namelike", NEED_LIKE },
+		{ "namenlike", NEED_LIKE },
+		{ "text_starts_with", NEED_SEARCH },
+		{ "textpos", NEED_SEARCH },
+		{ "split_part", NEED_SEARCH },
+		{ "replace_text", NEED_SEARCH },
+		{ "text_to_array", NEED_SEARCH },
+		{ "text_to_array_null", NEED_SEARCH },
 		{ "text_lt", NEED_ORDER },
 		{ "text_le", NEED_ORDER },
 		{ "text_gt", NEED_ORDER },
@@ -207,20 +207,32 @@ static enum need need_of(const char *prosrc)
 static bool check_need(struct cu_check *check, const struct cu_node *node, enum need need,
 		       const struct cu_collation *collation)
 {
+	const char *prosrc = node->proc != NULL ? cu_catalog_string(node->proc->prosrc) : "";
 	const char *why = NULL;
 
 	if (need == NEED_NOTHING)
 		return true;
-	if (node->conflict && need != NEED_BYTES) {
-		cu_check_fail(check, "42P22", -1, "could not determine which collation to use for string comparison");
+	/* LIKE looks at bytes, citext at the default collation, whatever came together. */
+	if (node->conflict && need != NEED_LIKE && strncmp(prosrc, "citext", 6) != 0) {
+		if (need != NEED_CASE || node->proc == NULL)
+			why = "string comparison";
+		else if (node->op == NULL)
+			why = prosrc[0] == 'l' ? "lower() function" :
+			      prosrc[0] == 'u' ? "upper() function" :
+						 "initcap() function";
+		else
+			why = strstr(prosrc, "like") != NULL ? "ILIKE" : "regular expression";
+		cu_check_fail(check, "42P22", -1, "could not determine which collation to use for %s", why);
 		return false;
 	}
 	if (collation == NULL)
 		return true;
 	switch (need) {
-	case NEED_BYTES:
+	case NEED_LIKE:
+	case NEED_SEARCH:
 		if (!cu_collation_desc(collation)->deterministic)
-			why = "nondeterministic collations are not supported for LIKE and substring searches";
+			why = need == NEED_LIKE ? "nondeterministic collations are not supported for LIKE" :
+						  "nondeterministic collations are not supported for substring searches";
 		break;
 	case NEED_EQUAL:
 		if (!cu_collation_desc(collation)->deterministic)

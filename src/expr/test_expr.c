@@ -89,6 +89,9 @@ static void clauses_answer_true_false_or_unknown(void **state)
 		{ "round(n) = 3 and interval '1 day' + d = '2020-03-01'", CU_TRUE },
 		{ "extract(year from ts) = 2020 and tz at time zone 'UTC' > ts", CU_TRUE },
 		{ "id = 5 -- the end", CU_TRUE },
+		{ "tc like tp", CU_FALSE },
+		{ "tc < t and tc collate \"POSIX\" < tp and coalesce(tc, tp) is not null", CU_TRUE },
+		{ "tc < (case when false then tp else t end)", CU_TRUE },
 	};
 
 	(void)state;

@@ -57,6 +57,8 @@ static const struct test_column test_columns[] = {
 	{ "m", "mood", 0, &test_mood, -1, "ok" },
 	{ "ma", "mood[]", 0, &test_mood_array, -1, "{sad,ok}" },
 	{ "ci", "citext", 0, &test_citext, -1, "MiXed" },
+	{ "tc", "text COLLATE \"C\"", 25, NULL, -1, "c" },
+	{ "tp", "text COLLATE \"POSIX\"", 25, NULL, -1, "p" },
 	{ "nul", "int4", 23, NULL, -1, NULL },
 	{ "pt", "point", 0, NULL, -1, "(1,2)" },
 };
@@ -71,9 +73,16 @@ static inline cu_expr_scope *test_scope(void)
 						.locale = "C.UTF-8",
 						.encoding = "UTF8" };
 	struct cu_expr_column columns[TEST_COLUMNS_LEN] = { 0 };
-	cu_collation *collation;
+	const struct cu_collation_desc posix_desc = { .oid = 951,
+						      .name = "\"POSIX\"",
+						      .provider = 'c',
+						      .deterministic = true,
+						      .locale = "POSIX",
+						      .encoding = "UTF8" };
+	cu_collation *collation, *posix;
 
 	CU_ASSERT(cu_collation_new(&desc, &collation) == 0);
+	CU_ASSERT(cu_collation_new(&posix_desc, &posix) == 0);
 	for (size_t i = 0; i < TEST_COLUMNS_LEN; i++) {
 		const struct test_column *from = &test_columns[i];
 		const struct cu_type *type = from->type ? cu_type_builtin(from->type) : from->own;
@@ -84,7 +93,9 @@ static inline cu_expr_scope *test_scope(void)
 						      .type_name = type ? type->name : from->sql,
 						      .typmod = from->typmod };
 		if (elem && elem->category == 'S')
-			columns[i].collation = from->type == CU_NAMEOID ? cu_collation_c : collation;
+			columns[i].collation = from->type == CU_NAMEOID || strstr(from->sql, "\"C\"") ? cu_collation_c :
+					       strstr(from->sql, "POSIX")			    ? posix :
+														  collation;
 	}
 	return cu_expr_scope_new("items", columns, TEST_COLUMNS_LEN, collation, NULL, NULL);
 }
