@@ -336,7 +336,12 @@ CU_FN(interval_trunc)
 	return cu_return_interval(call, ret, &r);
 }
 
-/* Postgres before 17 gives wrapped numbers where this says out of range. */
+/* Postgres before 17 gives wrapped numbers, later ones say out of range. */
+static int is_wrapped(const struct cu_function_call *call)
+{
+	return cu_value_fail(call->err, "0A000", "interval out of range, where versions of Postgres differ");
+}
+
 CU_FN(make_interval)
 {
 	int64_t months = CU_ARG_INT(0) * MONTHS_PER_YEAR + CU_ARG_INT(1);
@@ -347,10 +352,10 @@ CU_FN(make_interval)
 
 	if (months < INT32_MIN || months > INT32_MAX || days < INT32_MIN || days > INT32_MAX ||
 	    !(usecs >= -0x1p63 && usecs < 0x1p63))
-		return out_of_range(call->err);
+		return is_wrapped(call);
 	time += (int64_t)usecs;
 	if (time < INT64_MIN || time > INT64_MAX)
-		return out_of_range(call->err);
+		return is_wrapped(call);
 	r.month = (int32_t)months;
 	r.day = (int32_t)days;
 	r.time = (int64_t)time;

@@ -224,13 +224,14 @@ int cu_text_name_bpchar(const struct cu_function_call *call, struct cu_datum *re
 	return 0;
 }
 
-/* char(1) of a "char": a byte above 127 alone would be no text, so that it is refused. */
+/* char(1) of a "char": a byte above 127 alone would be no text, and Postgres makes a NUL of an empty one; refused. */
 int cu_text_char_bpchar(const struct cu_function_call *call, struct cu_datum *ret_datum)
 {
 	char byte = (char)call->args[0].integer, *bytes;
 
-	if (byte & 0x80)
-		return cu_value_fail(call->err, "0A000", "a \"char\" above 127 cannot become a character here");
+	if ((byte & 0x80) || byte == 0)
+		return cu_value_fail(call->err, "0A000",
+				     "a \"char\" that is empty or above 127 cannot become a character here");
 	bytes = cu_arena_copy(call->arena, &byte, 1);
 	return bytes ? cu_text_return(ret_datum, bytes, 1) : CU_ENOMEM;
 }

@@ -149,7 +149,7 @@ CU_FN(timestamp_mi)
 		return cu_value_fail(call->err, "22008", "cannot subtract infinite timestamps");
 	/* More than 292,000 years: Postgres 15 gives a wrong answer, later ones an error. */
 	if (__builtin_sub_overflow(a, b, &interval.time))
-		return cu_value_fail(call->err, "22008", "interval out of range");
+		return cu_value_fail(call->err, "0A000", "interval out of range, where versions of Postgres differ");
 	rc = cu_interval_justify_hours(&interval, call->err);
 	return rc ? rc : cu_return_interval(call, ret, &interval);
 }
