@@ -3,10 +3,8 @@
 
 #include "value/collation.h"
 
-enum strength { NONE, IMPLICIT, CONFLICT, EXPLICIT };
-
 struct state {
-	enum strength strength;
+	enum cu_strength strength;
 	const struct cu_collation *collation;
 	int at;
 };
@@ -59,24 +57,24 @@ static void fail_mismatch(struct cu_check *check, const struct cu_collation *a, 
 
 static bool merge(struct cu_check *check, struct state *state, const struct cu_node *node)
 {
-	enum strength strength = (enum strength)node->strength;
+	enum cu_strength strength = (enum cu_strength)node->strength;
 
 	if (strength > state->strength) {
 		*state = (struct state){ strength, node->collation, node->collation_at };
 		return true;
 	}
-	if (strength < state->strength || strength == NONE || strength == CONFLICT)
+	if (strength < state->strength || strength == CU_STRENGTH_NONE || strength == CU_STRENGTH_CONFLICT)
 		return true;
 	if (same(node->collation, state->collation))
 		return true;
-	if (strength == EXPLICIT) {
+	if (strength == CU_STRENGTH_EXPLICIT) {
 		fail_mismatch(check, state->collation, node->collation, node->collation_at);
 		return false;
 	}
 	if (is_default(check, state->collation))
 		state->collation = node->collation;
 	else if (!is_default(check, node->collation))
-		state->strength = CONFLICT;
+		state->strength = CU_STRENGTH_CONFLICT;
 	return true;
 }
 
@@ -84,17 +82,17 @@ static void settle(struct cu_check *check, struct cu_node *node, const struct st
 {
 	const struct cu_collation *of_type = cu_type_collation(check, node->type);
 
-	node->conflict = state->strength == CONFLICT;
+	node->conflict = state->strength == CU_STRENGTH_CONFLICT;
 	node->collation_at = state->at;
-	node->input = node->conflict || state->strength == NONE ? NULL : state->collation;
+	node->input = node->conflict || state->strength == CU_STRENGTH_NONE ? NULL : state->collation;
 	if (of_type == NULL) {
-		node->strength = NONE;
+		node->strength = CU_STRENGTH_NONE;
 		node->collation = NULL;
-	} else if (state->strength > NONE) {
+	} else if (state->strength > CU_STRENGTH_NONE) {
 		node->strength = (uint8_t)state->strength;
-		node->collation = state->strength == CONFLICT ? NULL : state->collation;
+		node->collation = state->strength == CU_STRENGTH_CONFLICT ? NULL : state->collation;
 	} else {
-		node->strength = IMPLICIT;
+		node->strength = CU_STRENGTH_IMPLICIT;
 		node->collation = of_type;
 	}
 }
@@ -217,9 +215,9 @@ static bool check_need(struct cu_check *check, const struct cu_node *node, enum 
 		if (need != NEED_CASE || node->proc == NULL)
 			why = "string comparison";
 		else if (node->op == NULL)
-			why = prosrc[0] == 'l' ? "lower() function" :
-			      prosrc[0] == 'u' ? "upper() function" :
-						 "initcap() function";
+			why = prosrc[0] == 'l'   ? "lower() function"
+			      : prosrc[0] == 'u' ? "upper() function"
+						 : "initcap() function";
 		else
 			why = strstr(prosrc, "like") != NULL ? "ILIKE" : "regular expression";
 		cu_check_fail(check, "42P22", -1, "could not determine which collation to use for %s", why);
@@ -231,8 +229,9 @@ static bool check_need(struct cu_check *check, const struct cu_node *node, enum 
 	case NEED_LIKE:
 	case NEED_SEARCH:
 		if (!cu_collation_desc(collation)->deterministic)
-			why = need == NEED_LIKE ? "nondeterministic collations are not supported for LIKE" :
-						  "nondeterministic collations are not supported for substring searches";
+			why = need == NEED_LIKE
+				      ? "nondeterministic collations are not supported for LIKE"
+				      : "nondeterministic collations are not supported for substring searches";
 		break;
 	case NEED_EQUAL:
 		if (!cu_collation_desc(collation)->deterministic)
@@ -304,22 +303,24 @@ static bool collate_case(struct cu_check *check, struct cu_node *node, struct st
 
 static bool collate_node(struct cu_check *check, struct cu_node *node)
 {
-	struct state state = { NONE, NULL, node->at };
+	struct state state = { CU_STRENGTH_NONE, NULL, node->at };
 	const struct cu_node *arg;
 
 	switch (node->kind) {
-	case CU_NODE_COLUMN: node->strength = node->collation != NULL ? IMPLICIT : NONE; return true;
+	case CU_NODE_COLUMN:
+		node->strength = node->collation != NULL ? CU_STRENGTH_IMPLICIT : CU_STRENGTH_NONE;
+		return true;
 	case CU_NODE_CONST: settle(check, node, &state); return true;
 	case CU_NODE_SLOT:
 		/* Of a CASE's arg, or of an array, both of which have been looked at before. */
 		arg = node->ref->args[0];
 		node->collation = cu_type_collation(check, node->type) != NULL ? arg->collation : NULL;
-		node->strength = node->collation != NULL ? IMPLICIT : NONE;
+		node->strength = node->collation != NULL ? CU_STRENGTH_IMPLICIT : CU_STRENGTH_NONE;
 		return true;
 	case CU_NODE_COLLATE:
 		if (!cu_collate(check, node->args[0]))
 			return false;
-		node->strength = EXPLICIT;
+		node->strength = CU_STRENGTH_EXPLICIT;
 		node->collation_at = node->own_at;
 		return true;
 	case CU_NODE_CASE:

@@ -17,23 +17,28 @@ static const struct cu_node *as_const(const struct cu_node *node)
 	return node != NULL && node->kind == CU_NODE_CONST ? node : NULL;
 }
 
-/* A constant that took the place of node: keeps its collation where reading the text again would not find it. */
-static struct cu_node *replaced(struct cu_check *check, const struct cu_node *node, struct cu_datum value)
+/*
+ * Collations were settled before anything is folded, and reading the folded tree's SQL again must settle them alike. So
+ * what stands for node later must have node's collation, of the same strength: an explicit one is written out again; an
+ * implicit one that came from a part which would be lost cannot be written, and node stays as it is.
+ */
+static bool is_alike(const struct cu_node *node, const struct cu_node *other)
 {
-	struct cu_node *constant = cu_node_const(check, node->type, node->typmod, value, node->at), *collate;
+	return node->collation == other->collation && node->strength == other->strength;
+}
 
-	if (constant == NULL)
-		return NULL;
-	constant->collation = cu_type_collation(check, node->type);
-	constant->strength = constant->collation != NULL;
-	constant->collated = true;
-	constant->folded = constant;
-	if (node->collation == NULL || node->collation == constant->collation)
-		return constant;
+static struct cu_node *in_place_of(struct cu_check *check, struct cu_node *node, struct cu_node *other)
+{
+	struct cu_node *collate;
+
+	if (is_alike(node, other))
+		return other;
+	if (node->strength != CU_STRENGTH_EXPLICIT)
+		return node;
 	collate = cu_node_new(check, CU_NODE_COLLATE, node->type, node->at, 1);
 	if (collate == NULL)
 		return NULL;
-	collate->args[0] = constant;
+	collate->args[0] = other;
 	collate->collation = node->collation;
 	collate->strength = node->strength;
 	collate->collated = true;
@@ -41,21 +46,41 @@ static struct cu_node *replaced(struct cu_check *check, const struct cu_node *no
 	return cu_node_done(check, collate);
 }
 
-/* One of node's arguments took its place. An explicit collation that came from another one must not be lost. */
-static struct cu_node *reduced(struct cu_check *check, const struct cu_node *node, struct cu_node *arg)
+static struct cu_node *replaced(struct cu_check *check, struct cu_node *node, struct cu_datum value)
 {
-	struct cu_node *collate;
+	struct cu_node *constant = cu_node_const(check, node->type, node->typmod, value, node->at);
 
-	if (arg == NULL || node->collation == NULL || node->collation == arg->collation)
-		return arg;
-	collate = cu_node_new(check, CU_NODE_COLLATE, node->type, node->at, 1);
-	if (collate == NULL)
+	if (constant == NULL)
 		return NULL;
-	collate->args[0] = arg;
-	collate->collation = node->collation;
-	collate->strength = node->strength;
-	collate->collated = true;
-	return cu_node_done(check, collate);
+	constant->collation = cu_type_collation(check, node->type);
+	constant->strength = constant->collation != NULL ? CU_STRENGTH_IMPLICIT : CU_STRENGTH_NONE;
+	constant->collated = true;
+	constant->folded = constant;
+	return in_place_of(check, node, constant);
+}
+
+/* node with other arguments, fewer than it had. */
+static struct cu_node *with_args(struct cu_check *check, struct cu_node *node, struct cu_node *const *args,
+				 unsigned len)
+{
+	struct cu_node shadow = *node;
+
+	shadow.args = (struct cu_node **)args;
+	shadow.args_len = len;
+	shadow.collated = false;
+	if (!cu_collate(check, &shadow))
+		return NULL;
+	if (!is_alike(node, &shadow) && node->strength != CU_STRENGTH_EXPLICIT)
+		return node;
+	/* In place: slots refer to this very node. */
+	memcpy(node->args, args, len * sizeof *args);
+	node->args_len = len;
+	if (is_alike(node, &shadow))
+		return node;
+	shadow = *node;
+	node->collation = NULL; /* what it has by itself no longer matters under the COLLATE */
+	node->strength = CU_STRENGTH_NONE;
+	return in_place_of(check, &shadow, node);
 }
 
 static struct cu_node *evaluated(struct cu_check *check, struct cu_node *node)
@@ -203,6 +228,12 @@ static struct cu_node *fold_bool(struct cu_check *check, struct cu_node *node)
 	return cu_node_done(check, result);
 }
 
+/* Whether its collation is that of its type anyway. */
+static bool is_plain(const struct cu_check *check, const struct cu_node *node)
+{
+	return node->collation == cu_type_collation(check, node->type);
+}
+
 /* CASE: what cannot be chosen is dropped unseen. */
 static struct cu_node *fold_case(struct cu_check *check, struct cu_node *node)
 {
@@ -214,6 +245,7 @@ static struct cu_node *fold_case(struct cu_check *check, struct cu_node *node)
 	result = cu_node_new(check, CU_NODE_CASE, node->type, node->at, node->args_len);
 	if (result == NULL)
 		return NULL;
+	result->args[0] = node->args[0];
 	for (unsigned i = first; i < node->args_len; i += 2) {
 		bool is_else = i + 1 == node->args_len;
 		struct cu_node *test = is_else ? NULL : cu_fold(check, node->args[i]), *then;
@@ -229,25 +261,19 @@ static struct cu_node *fold_case(struct cu_check *check, struct cu_node *node)
 			return NULL;
 		if (is_else || constant != NULL) {
 			if (n == first)
-				return reduced(check, node, then);
+				return in_place_of(check, node, then);
 			result->args[n++] = then;
 			break;
 		}
 		result->args[n++] = test;
 		result->args[n++] = then;
 	}
-	/* A constant arg is in every test by now. */
-	if (first && as_const(node->args[0]) != NULL) {
+	/* A constant arg is in every test by now, unless its collation keeps it from there. */
+	if (first && as_const(node->args[0]) != NULL && is_plain(check, node->args[0])) {
 		node->sub = 0;
-		n--;
-		memcpy(node->args, result->args + 1, n * sizeof *node->args);
-		node->args_len = n;
-		return node;
+		return with_args(check, node, result->args + 1, n - 1);
 	}
-	/* In place: slots refer to this very node. */
-	memcpy(node->args + first, result->args + first, (n - first) * sizeof *node->args);
-	node->args_len = n;
-	return node;
+	return with_args(check, node, result->args, n);
 }
 
 static struct cu_node *fold_slot(struct cu_check *check, struct cu_node *node)
@@ -257,32 +283,32 @@ static struct cu_node *fold_slot(struct cu_check *check, struct cu_node *node)
 	if (node->ref->kind != CU_NODE_CASE)
 		return node;
 	arg = as_const(node->ref->args[0]);
-	return arg == NULL ? node : replaced(check, node, arg->value);
+	return arg == NULL || !is_plain(check, node->ref->args[0]) ? node : replaced(check, node, arg->value);
 }
 
 static struct cu_node *fold_coalesce(struct cu_check *check, struct cu_node *node)
 {
+	struct cu_node **kept = cu_check_alloc(check, (node->args_len + 1) * sizeof *kept);
 	unsigned len = 0;
 
+	if (kept == NULL)
+		return NULL;
 	for (unsigned i = 0; i < node->args_len; i++) {
 		struct cu_node *arg = cu_fold(check, node->args[i]);
+		const struct cu_node *constant;
 
 		if (arg == NULL)
 			return NULL;
-		if (as_const(arg) != NULL) {
-			if (as_const(arg)->value.is_null)
-				continue;
-			if (len == 0)
-				return reduced(check, node, arg);
-			node->args[len++] = arg;
-			break;
-		}
-		node->args[len++] = arg;
+		constant = as_const(arg);
+		if (constant != NULL && constant->value.is_null)
+			continue;
+		kept[len++] = arg;
+		if (constant != NULL)
+			break; /* what is behind is never reached */
 	}
 	if (len == 0)
 		return replaced(check, node, CU_DATUM_NULL);
-	node->args_len = len;
-	return len == 1 ? reduced(check, node, node->args[0]) : node;
+	return len == 1 ? in_place_of(check, node, kept[0]) : with_args(check, node, kept, len);
 }
 
 /* Everything else that has a value as soon as its arguments have. */

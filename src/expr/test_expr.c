@@ -91,7 +91,15 @@ static void clauses_answer_true_false_or_unknown(void **state)
 		{ "id = 5 -- the end", CU_TRUE },
 		{ "tc like tp", CU_FALSE },
 		{ "tc < t and tc collate \"POSIX\" < tp and coalesce(tc, tp) is not null", CU_TRUE },
-		{ "tc < (case when false then tp else t end)", CU_TRUE },
+		{ "t >= (case when false then tp else t end)", CU_TRUE },
+		{ "(case when false then tp else t end) < ('z' collate \"C\")", CU_TRUE },
+		{ "t >= coalesce(null collate \"C\", t, v)", CU_TRUE },
+		{ "t >= coalesce(null collate \"C\", t)", CU_TRUE },
+		{ "coalesce(tc || null, 'x') < (t collate \"POSIX\")", CU_FALSE },
+		{ "case 'x' collate \"C\" when t then true when 'x' then b end", CU_TRUE },
+		{ "case 'hello' when t then b end", CU_TRUE },
+		{ "case when b then t when false then tp else 'x' end > 'a'", CU_TRUE },
+		{ "'a'::name::text < t", CU_TRUE },
 	};
 
 	(void)state;

@@ -93,9 +93,9 @@ static inline cu_expr_scope *test_scope(void)
 						      .type_name = type ? type->name : from->sql,
 						      .typmod = from->typmod };
 		if (elem && elem->category == 'S')
-			columns[i].collation = from->type == CU_NAMEOID || strstr(from->sql, "\"C\"") ? cu_collation_c :
-					       strstr(from->sql, "POSIX")			    ? posix :
-														  collation;
+			columns[i].collation = from->type == CU_NAMEOID || strstr(from->sql, "\"C\"") ? cu_collation_c
+					       : strstr(from->sql, "POSIX")                           ? posix
+												      : collation;
 	}
 	return cu_expr_scope_new("items", columns, TEST_COLUMNS_LEN, collation, NULL, NULL);
 }

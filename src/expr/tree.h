@@ -86,6 +86,9 @@ enum cu_node_kind {
 			   * contrary (< for >), and the whole op of the last */
 };
 
+/* Of a collation, while it is derived. */
+enum cu_strength { CU_STRENGTH_NONE, CU_STRENGTH_IMPLICIT, CU_STRENGTH_CONFLICT, CU_STRENGTH_EXPLICIT };
+
 /* How a CALL was, and is, written. */
 enum cu_call_form { CU_FORM_FUNCTION, CU_FORM_OPERATOR, CU_FORM_CAST };
 
