@@ -62,6 +62,7 @@ static void serve_table(struct cu_reader *reader, cu_http_request *req, const st
 	struct cu_definition_request request;
 	cu_definition *def = NULL;
 	cu_expr *where = NULL;
+	cu_shape *shape = NULL;
 	cu_api_errors errors = CU_API_ERRORS_INIT;
 	cu_buf message = CU_BUF_INIT;
 	int rc;
@@ -76,8 +77,12 @@ static void serve_table(struct cu_reader *reader, cu_http_request *req, const st
 		if (rc < 0)
 			cu_shape_set_leave_definition(api->opts.shapes, &def);
 	}
+	if (rc == 0) {
+		shape = cu_shape_set_get_or_create(api->opts.shapes, def, where);
+		rc = shape ? 0 : CU_ENOMEM;
+	}
 	if (rc == 0)
-		serve_shape(reader, req, cu_shape_set_get_or_create(api->opts.shapes, def, where));
+		serve_shape(reader, req, shape);
 	else if (rc == CU_EINVAL)
 		cu_answer_invalid(reader, req, &errors);
 	else

@@ -103,12 +103,11 @@ static void wait_on_gone(void *app)
 
 static void serve_gone(struct cu_reader *reader, cu_http_request *req)
 {
-	cu_shape *shape = reader->shape;
+	const struct cu_shape_failure *failure = cu_shape_failure(reader->shape);
 
 	/* The failure is written before the state and never changes afterwards. */
-	if (shape->failure && shape->failure->status != 409)
-		cu_answer_error(reader, req, shape->failure->status, shape->failure->message,
-				shape->failure->status == 503 ? 10 : 0);
+	if (failure && failure->status != 409)
+		cu_answer_error(reader, req, failure->status, failure->message, failure->status == 503 ? 10 : 0);
 	else
 		cu_answer_must_refetch(reader, req, NULL);
 }

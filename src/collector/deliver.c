@@ -176,10 +176,12 @@ static void make_runs(struct cu_collector *c, const struct cu_placing *placing)
 /* The shape may have learnt meanwhile that its snapshot holds this transaction: then its tail must not have it. */
 static int append_to_tail(struct cu_collector *c, cu_shape *shape)
 {
+	const cu_snapshot_range *range;
 	int rc = 0;
 
 	cu_shape_lock(shape);
-	if (!shape->range || !cu_snapshot_range_holds(shape->range, c->tx.xid, c->tx.tx)) {
+	range = cu_shape_range(shape);
+	if (!range || !cu_snapshot_range_holds(range, c->tx.xid, c->tx.tx)) {
 		for (size_t i = 0; rc == 0 && i < c->tail_runs_len; i++)
 			rc = cu_shape_append(shape, &c->tail_runs[i]);
 	}

@@ -112,7 +112,7 @@ static void assert_refetched(struct world *w, cu_shape *shape)
 {
 	assert_int_equal(cu_metadata_sync(cu_store_metadata(w->store)), 0);
 	assert_int_equal(cu_shape_status(shape).state, CU_SHAPE_GONE);
-	assert_null(shape->failure);
+	assert_null(cu_shape_failure(shape));
 	assert_null(cu_shape_set_by_handle(w->set, shape->handle));
 	assert_true(cu_consumer_registry_whereis(w->registry, shape->handle) == CU_ACTOR_NONE);
 }

@@ -80,7 +80,8 @@ static void world_listen(void *ctx, cu_shape *shape)
 {
 	struct world *w = ctx;
 
-	cu_router_add(w->router, shape->def->oid, shape->def, shape->def->scope, &shape->route);
+	cu_router_add(w->router, shape->def->oid, shape->def, shape->def->scope, &shape->route,
+		      &(struct cu_route_key){ 0 });
 }
 
 static int world_ancestors(void *ctx, uint32_t oid, uint32_t xid, uint32_t *ret_oids, unsigned max)
@@ -119,7 +120,7 @@ static void world_open(struct world *w)
 	loader.replay_ctx = &replay;
 	CU_ASSERT(cu_store_open(w->dir, w->ops, &loader, &w->store) == 0);
 	cu_replay_fini(&replay);
-	cu_shape_set_use_store(w->set, w->store);
+	cu_shape_set_end_restore(w->set, w->store, 0);
 	cu_shape_set_each(w->set, world_listen, w);
 	CU_ASSERT(cu_actor_system_new(NULL, &w->actors) == 0);
 	registry.system = w->actors;
@@ -233,11 +234,12 @@ __attribute__((unused)) static cu_shape *world_shape(struct world *w, cu_definit
 	CU_ASSERT(cu_metadata_sync(cu_store_metadata(w->store)) == 0);
 	cu_buf_fini(&xip);
 	cu_shape_lock(shape);
-	shape->range = cu_xmemdup(&range, sizeof range);
+	cu_shape_set_range(shape, &range);
 	shape->snapshot_complete = true;
 	shape->state = CU_SHAPE_LIVE;
 	cu_shape_unlock(shape);
-	CU_ASSERT(cu_router_add(w->router, shape->def->oid, shape->def, shape->def->scope, &shape->route) == 0);
+	CU_ASSERT(cu_router_add(w->router, shape->def->oid, shape->def, shape->def->scope, &shape->route,
+				&(struct cu_route_key){ 0 }) == 0);
 	return shape;
 }
 

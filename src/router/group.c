@@ -17,6 +17,7 @@ int cu_group_new(void *key, cu_expr_scope *scope, struct cu_router_group **ret_g
 
 	group->key = key;
 	group->scope = cu_expr_scope_ref(scope);
+	group->templates = cu_expr_templates_new(scope);
 	rc = cu_expr_row_init(&group->old_row, scope);
 	if (rc == 0)
 		rc = cu_expr_row_init(&group->new_row, scope);
@@ -46,8 +47,10 @@ void cu_group_free(struct cu_router_group **ref)
 	free(group->indexes);
 	cu_posting_fini(&group->every);
 	cu_posting_fini(&group->rest);
+	cu_buf_fini(&group->entry);
 	cu_expr_row_fini(&group->old_row);
 	cu_expr_row_fini(&group->new_row);
+	cu_expr_templates_free(&group->templates);
 	cu_expr_scope_unref(&group->scope);
 	free(group);
 }
@@ -103,21 +106,19 @@ struct change {
 	bool alone;   /* one key: one posting */
 	size_t done;  /* keys entered or removed so far */
 	size_t limit; /* of keys: those that had been entered when adding failed */
-	cu_buf key;
 	int rc;
 };
 
-static struct cu_column_index *index_of(struct change *change, enum cu_column_index_kind kind,
-					const struct cu_condition *condition)
+static struct cu_column_index *index_for(struct change *change, enum cu_column_index_kind kind, uint16_t column,
+					 const struct cu_type *type, const struct cu_collation *collation)
 {
 	struct cu_router_group *group = change->group;
 	struct cu_column_index *indexes, *index;
 
 	for (size_t i = 0; i < group->indexes_len; i++) {
 		index = &group->indexes[i];
-		if (index->kind == kind && index->column == condition->column &&
-		    (kind == CU_INDEX_NULL ||
-		     (index->type == condition->type && index->collation == condition->collation)))
+		if (index->kind == kind && index->column == column &&
+		    (kind == CU_INDEX_NULL || (index->type == type && index->collation == collation)))
 			return index;
 	}
 	if (!change->add)
@@ -129,12 +130,16 @@ static struct cu_column_index *index_of(struct change *change, enum cu_column_in
 	}
 	group->indexes = indexes;
 	index = &indexes[group->indexes_len++];
-	*index = (struct cu_column_index){
-		.kind = kind, .column = condition->column, .type = condition->type, .collation = condition->collation
-	};
+	*index = (struct cu_column_index){ .kind = kind, .column = column, .type = type, .collation = collation };
 	cu_postings_init(&index->postings);
-	cu_ranges_init(&index->ranges, condition->type, condition->collation);
+	cu_ranges_init(&index->ranges, type, collation);
 	return index;
+}
+
+static struct cu_column_index *index_of(struct change *change, enum cu_column_index_kind kind,
+					const struct cu_condition *condition)
+{
+	return index_for(change, kind, condition->column, condition->type, condition->collation);
 }
 
 static void count(struct change *change, struct cu_column_index *index, int rc)
@@ -207,10 +212,10 @@ static void key_change(struct change *change, const struct cu_condition *conditi
 
 	if (!index)
 		return;
-	cu_buf_clear(&change->key);
-	change->rc = cu_value_put_key(condition->type, condition->collation, value, &change->key);
+	cu_buf_clear(&change->group->entry);
+	change->rc = cu_value_put_key(condition->type, condition->collation, value, &change->group->entry);
 	if (change->rc == 0)
-		posting_change(change, index, hash_of_key(&change->key));
+		posting_change(change, index, hash_of_key(&change->group->entry));
 }
 
 static void prefix_change(struct change *change, const struct cu_condition *condition)
@@ -285,53 +290,144 @@ static bool is_alone(const struct cu_condition *condition)
 	       (condition->values_len == 1 || condition->kind == CU_COND_CONTAINS || condition->kind == CU_COND_NULL);
 }
 
-int cu_group_add(struct cu_router_group *group, cu_route *route)
+/* The column's own type and collation, as those of a stored key are. */
+static const struct cu_expr_column *column_of(const struct cu_router_group *group, uint16_t column)
 {
-	struct change change = { .group = group, .route = route, .add = true, .limit = SIZE_MAX, .key = CU_BUF_INIT };
+	size_t len;
+	const struct cu_expr_column *columns = cu_expr_scope_columns(group->scope, &len);
+
+	return column < len ? &columns[column] : NULL;
+}
+
+/* One hash key, of the column's own type: then the key is all there is to know until a row has it. */
+static bool is_one_key(const struct cu_router_group *group, const struct cu_condition *condition)
+{
+	const struct cu_expr_column *column = column_of(group, condition->column);
+
+	return condition->kind == CU_COND_EQUAL && condition->values_len == 1 && condition->type == column->type &&
+	       condition->collation == column->collation;
+}
+
+static void key_change_stored(struct change *change, const struct cu_route_key *key)
+{
+	const struct cu_expr_column *column = column_of(change->group, key->column);
+	struct cu_column_index *index = index_for(change, CU_INDEX_EQUAL, key->column, column->type, column->collation);
+
+	if (index)
+		posting_change(change, index, key->hash);
+}
+
+static int add_by_condition(struct cu_router_group *group, cu_route *route, struct cu_route_key *ret_key)
+{
+	struct change change = { .group = group, .route = route, .add = true, .limit = SIZE_MAX };
 	const struct cu_condition *condition;
 
-	if (!route->where) {
-		change.rc = cu_posting_add(&group->every, route, true);
-	} else if (!choose(cu_expr_conditions(route->where), &condition)) {
-		change.rc = cu_posting_add(&group->rest, route, true);
-	} else {
-		change.alone = is_alone(condition);
-		condition_change(&change, condition);
-		if (change.rc < 0) {
-			/* Half of its keys is no subscription: those that were entered go again. */
-			struct change undo = { .group = group,
-					       .route = route,
-					       .alone = change.alone,
-					       .limit = change.done,
-					       .key = change.key };
+	if (!choose(cu_expr_conditions(route->expr), &condition))
+		return cu_posting_add(&group->rest, route, true);
+	change.alone = is_alone(condition);
+	condition_change(&change, condition);
+	if (change.rc < 0) {
+		/* Half of its keys is no subscription: those that were entered go again. */
+		struct change undo = { .group = group, .route = route, .alone = change.alone, .limit = change.done };
 
-			if (undo.limit)
-				condition_change(&undo, condition);
-			change.key = undo.key;
+		if (undo.limit)
+			condition_change(&undo, condition);
+	} else if (is_one_key(group, condition)) {
+		*ret_key = (struct cu_route_key){ true, condition->column, hash_of_key(&group->entry) };
+	}
+	return change.rc;
+}
+
+static int add_by_key(struct cu_router_group *group, cu_route *route, const struct cu_route_key *key)
+{
+	struct change change = { .group = group, .route = route, .add = true, .alone = true, .limit = SIZE_MAX };
+
+	if (!column_of(group, key->column) || !column_of(group, key->column)->type)
+		return CU_EINVAL;
+	key_change_stored(&change, key);
+	return change.rc;
+}
+
+static int parse(const struct cu_router_group *group, const char *where, cu_expr **ret_expr)
+{
+	struct cu_expr_error err = { .message = CU_BUF_INIT };
+	int rc = cu_expr_new(group->scope, where, strlen(where), NULL, 0, ret_expr, &err);
+
+	cu_buf_fini(&err.message);
+	return rc;
+}
+
+int cu_group_add(struct cu_router_group *group, cu_route *route, struct cu_route_key *route_key)
+{
+	bool stored = route_key->known;
+	int rc = 0;
+
+	if (!route->where) {
+		rc = cu_posting_add(&group->every, route, true);
+	} else if (stored) {
+		rc = add_by_key(group, route, route_key);
+	} else {
+		if (!route->expr)
+			rc = parse(group, route->where, &route->expr);
+		if (rc == 0)
+			rc = add_by_condition(group, route, route_key);
+	}
+	if (rc < 0)
+		return rc;
+	route->sleeps = route_key->known;
+	if (route->sleeps)
+		cu_expr_unref(&route->expr);
+	group->routes++;
+	return 0;
+}
+
+/* A sleeper, without the memory to parse its clause again: everywhere. */
+static bool remove_everywhere(struct cu_router_group *group, cu_route *route)
+{
+	bool found = false;
+
+	for (size_t i = group->indexes_len; i-- > 0;) {
+		struct cu_column_index *index = &group->indexes[i];
+		struct cu_posting *posting;
+
+		for (size_t k = 0; (posting = cu_index_next(&index->postings, &k));) {
+			while (posting->len && cu_postings_remove(&index->postings, posting->hash, route, false)) {
+				index->entries--;
+				found = true;
+				/* The table has changed: from its beginning again. */
+				k = 0;
+				break;
+			}
+		}
+		if (index->entries == 0) {
+			index_fini(index);
+			*index = group->indexes[--group->indexes_len];
 		}
 	}
-	cu_buf_fini(&change.key);
-	if (change.rc == 0)
-		group->routes++;
-	return change.rc;
+	return found;
 }
 
 bool cu_group_remove(struct cu_router_group *group, cu_route *route)
 {
-	struct change change = { .group = group, .route = route, .limit = SIZE_MAX, .key = CU_BUF_INIT };
+	struct change change = { .group = group, .route = route, .limit = SIZE_MAX };
 	const struct cu_condition *condition;
+	cu_expr *expr = NULL;
 	bool found;
 
 	if (!route->where) {
 		found = cu_posting_remove(&group->every, route, true);
-	} else if (!choose(cu_expr_conditions(route->where), &condition)) {
+	} else if (route->sleeps && parse(group, route->where, &expr) < 0) {
+		found = remove_everywhere(group, route);
+	} else if (!choose(cu_expr_conditions(route->sleeps ? expr : route->expr), &condition)) {
 		found = cu_posting_remove(&group->rest, route, true);
 	} else {
 		change.alone = is_alone(condition);
 		condition_change(&change, condition);
 		found = change.rc == 0 && change.done > 0;
 	}
-	cu_buf_fini(&change.key);
+	cu_expr_unref(&expr);
+	if (found && !route->sleeps)
+		cu_expr_unref(&route->expr);
 	group->routes -= found;
 	return found;
 }

@@ -35,19 +35,21 @@ struct cu_router_group {
 	struct cu_router_group *next; /* of the same table */
 	void *key;
 	cu_expr_scope *scope;
+	cu_expr_templates *templates;
 	struct cu_column_index *indexes;
 	size_t indexes_len;
 	struct cu_posting every; /* without a clause */
 	struct cu_posting rest;  /* whose clauses no index serves */
 	size_t routes;
+	cu_buf entry; /* the key being entered or removed: as large as the largest, so removing needs no memory */
 	/* of the change being looked at */
 	struct cu_expr_row old_row, new_row;
 };
 
 int cu_group_new(void *key, cu_expr_scope *scope, struct cu_router_group **ret_group);
 void cu_group_free(struct cu_router_group **group);
-/* CU_ENOMEM: nothing has changed. */
-int cu_group_add(struct cu_router_group *group, cu_route *route);
+/* As cu_router_add(). On error nothing has changed. */
+int cu_group_add(struct cu_router_group *group, cu_route *route, struct cu_route_key *route_key);
 bool cu_group_remove(struct cu_router_group *group, cu_route *route);
 
 /* Calls found() for each route that an index finds for this row, those of `rest` and `every` not included; a route may

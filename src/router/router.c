@@ -1,6 +1,7 @@
 /* router.c: tables, their groups, and the matches of one change. */
 #include "router/router.h"
 
+#include "base/limits.h"
 #include "base/map.h"
 #include "router/group.h"
 
@@ -15,6 +16,10 @@ struct cu_router {
 	struct cu_router_match *matches;
 	size_t matches_len, matches_cap;
 	cu_buf key;
+
+	/* under either lock's holder: the collector adds, a removal (write lock) takes out */
+	cu_route **hot; /* sleepers whose clauses are loaded */
+	uint32_t hot_len, hot_cap;
 };
 
 cu_router *cu_router_new(void)
@@ -42,6 +47,9 @@ void cu_router_free(cu_router **ref)
 		}
 	}
 	cu_map_fini(&router->tables);
+	for (uint32_t i = 0; i < router->hot_len; i++)
+		cu_expr_unref(&router->hot[i]->expr);
+	free(router->hot);
 	free(router->matches);
 	cu_buf_fini(&router->key);
 	pthread_rwlock_destroy(&router->lock);
@@ -71,7 +79,8 @@ static void group_unlink(cu_router *router, uint32_t table_oid, struct cu_router
 	cu_group_free(&group);
 }
 
-int cu_router_add(cu_router *router, uint32_t table_oid, void *key, cu_expr_scope *scope, cu_route *route)
+int cu_router_add(cu_router *router, uint32_t table_oid, void *key, cu_expr_scope *scope, cu_route *route,
+		  struct cu_route_key *route_key)
 {
 	struct cu_router_group *group;
 	int rc = 0;
@@ -85,13 +94,26 @@ int cu_router_add(cu_router *router, uint32_t table_oid, void *key, cu_expr_scop
 		group->next = cu_map_get(&router->tables, table_oid);
 		cu_map_put(&router->tables, table_oid, group);
 	}
-	rc = cu_group_add(group, route);
+	rc = cu_group_add(group, route, route_key);
 	route->listed = rc == 0;
 	if (group->routes == 0)
 		group_unlink(router, table_oid, group);
 out:
 	pthread_rwlock_unlock(&router->lock);
 	return rc;
+}
+
+/* A sleeper's clause is not loaded any more. */
+static void cool(cu_router *router, cu_route *route)
+{
+	cu_route *last;
+
+	if (!route->sleeps || !route->expr)
+		return;
+	cu_expr_unref(&route->expr);
+	last = router->hot[--router->hot_len];
+	router->hot[route->hot] = last;
+	last->hot = route->hot;
 }
 
 int cu_router_remove(cu_router *router, uint32_t table_oid, void *key, cu_route *route)
@@ -101,7 +123,11 @@ int cu_router_remove(cu_router *router, uint32_t table_oid, void *key, cu_route 
 
 	pthread_rwlock_wrlock(&router->lock);
 	group = group_find(router, table_oid, key);
-	removed = route->listed && group && cu_group_remove(group, route);
+	removed = route->listed && group;
+	if (removed) {
+		cool(router, route);
+		removed = cu_group_remove(group, route);
+	}
 	if (removed)
 		route->listed = false;
 	if (removed && group->routes == 0)
@@ -160,9 +186,52 @@ static struct cu_router_match *match_of(cu_router *router, cu_route *route)
 	return matches;
 }
 
+/* Those that were not used since the last sweep go to sleep; if all were, half of them. */
+static void sweep(cu_router *router)
+{
+	uint32_t before = router->hot_len;
+
+	for (uint32_t i = router->hot_len; i-- > 0;) {
+		if (router->hot[i]->used)
+			router->hot[i]->used = false;
+		else
+			cool(router, router->hot[i]);
+	}
+	while (router->hot_len > before / 2)
+		cool(router, router->hot[router->hot_len - 1]);
+}
+
+/* Loads a sleeper's clause. CU_EINVAL: it cannot be read. */
+static int warm(cu_router *router, struct cu_router_group *group, cu_route *route)
+{
+	int rc;
+
+	route->used = true;
+	if (route->expr)
+		return 0;
+	if (router->hot_len == CU_ROUTER_HOT_MAX)
+		sweep(router);
+	if (router->hot_len == router->hot_cap) {
+		uint32_t cap = router->hot_cap ? router->hot_cap * 2 : 64;
+		cu_route **hot = cu_try_realloc(router->hot, cap * sizeof(*hot));
+
+		if (!hot)
+			return CU_ENOMEM;
+		router->hot = hot;
+		router->hot_cap = cap;
+	}
+	rc = cu_expr_templates_load(group->templates, route->where, strlen(route->where), &route->expr);
+	if (rc < 0)
+		return rc;
+	route->hot = router->hot_len;
+	router->hot[router->hot_len++] = route;
+	return 0;
+}
+
 /* One row of the change. */
 struct matching {
 	cu_router *router;
+	struct cu_router_group *group;
 	struct cu_expr_row *row;
 	bool is_new;
 };
@@ -186,6 +255,7 @@ static int match_candidate(void *ctx, cu_route *route)
 	struct cu_value_error error;
 	struct cu_router_match *match;
 	enum cu_truth truth;
+	int rc;
 
 	/* It came by another of its keys already. */
 	if (route->match < matching->router->matches_len && matching->router->matches[route->match].route == route) {
@@ -193,7 +263,12 @@ static int match_candidate(void *ctx, cu_route *route)
 		if (match->failed || (matching->is_new ? match->new_in : match->old_in))
 			return 0;
 	}
-	truth = cu_expr_eval(route->where, matching->row, &error);
+	rc = route->sleeps ? warm(matching->router, matching->group, route) : 0;
+	if (rc == CU_ENOMEM)
+		return rc;
+	truth = rc == 0 ? cu_expr_eval(route->expr, matching->row, &error) : CU_FAILED;
+	if (rc < 0)
+		cu_value_fail(&error, "XX001", "the stored where clause cannot be read");
 	if (truth == CU_FALSE || truth == CU_UNKNOWN)
 		return 0;
 	match = match_of(matching->router, route);
@@ -213,7 +288,7 @@ static int match_candidate(void *ctx, cu_route *route)
 static int match_row(cu_router *router, struct cu_router_group *group, struct cu_expr_row *row,
 		     const struct cu_pg_value *values, bool is_new)
 {
-	struct matching matching = { router, row, is_new };
+	struct matching matching = { router, group, row, is_new };
 	cu_route *const *list = cu_posting_list(&group->every);
 	int rc = 0;
 

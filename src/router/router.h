@@ -16,14 +16,27 @@
 
 typedef struct cu_router cu_router;
 
-/* Embedded in whoever subscribes; zeroed, but for where, before cu_router_add(). */
+/* Embedded in whoever subscribes; zeroed, but for where and expr, before cu_router_add(). */
 typedef struct cu_route {
-	cu_expr *where; /* NULL: every row. The subscriber's reference, unchanged while subscribed */
+	const char *where; /* canonical SQL; NULL: every row. Unchanged while subscribed */
+	/* The clause as it was parsed, or NULL: the subscriber's reference until it is added, the router's from then on. A
+	 * clause that one hash key decides is kept as text and loaded when a row has that key: most of a million shapes sleep. */
+	cu_expr *expr;
 	/* router only */
 	uint32_t at;    /* place in its posting, when it stands in one only */
 	uint32_t match; /* place in the matches of the change being looked at */
+	uint32_t hot;   /* place among those that are loaded */
 	bool listed;    /* it is subscribed; for whoever holds the read lock */
+	bool sleeps;    /* its clause is loaded when needed */
+	bool used;      /* … and was since the last sweep */
 } cu_route;
+
+/* The one key that decides a clause: stored with a shape, so that a restart need not parse it. */
+struct cu_route_key {
+	bool known;
+	uint16_t column;
+	uint64_t hash;
+};
 
 struct cu_router_group; /* the routes of one table that see it through the same definition */
 
@@ -31,8 +44,11 @@ cu_router *cu_router_new(void);
 void cu_router_free(cu_router **router);
 
 /* Subscribes to the table (or the partitioned root) with this oid, as part of the group `key` (opaque, compared). scope:
- * of the group's columns; borrowed for as long as the group has routes; the same in every call with this key. CU_ENOMEM. */
-int cu_router_add(cu_router *router, uint32_t table_oid, void *key, cu_expr_scope *scope, cu_route *route);
+ * of the group's columns; borrowed for as long as the group has routes; the same in every call with this key. route_key:
+ * in: what an earlier add gave for this clause, or !known; out: what is to be stored. CU_EINVAL: the clause cannot be
+ * read; CU_ENOMEM. */
+int cu_router_add(cu_router *router, uint32_t table_oid, void *key, cu_expr_scope *scope, cu_route *route,
+		  struct cu_route_key *route_key);
 /* CU_ENOTFOUND when it is not subscribed. After it returned, no later look-up sees the route. */
 int cu_router_remove(cu_router *router, uint32_t table_oid, void *key, cu_route *route);
 

@@ -131,8 +131,9 @@ static void row_make(struct row *row)
 
 struct subject {
 	cu_route route;
+	cu_expr *expr;
 	bool in;
-	cu_buf text;
+	cu_buf text, sql;
 };
 
 static void assert_change(cu_router *router, void *key, struct subject *subjects, size_t len,
@@ -160,9 +161,9 @@ static void assert_change(cu_router *router, void *key, struct subject *subjects
 			if (!rows[r])
 				continue;
 			truth[r] = CU_TRUE;
-			if (subject->route.where) {
+			if (subject->expr) {
 				cu_expr_row_set(evaluated, rows[r]->values);
-				truth[r] = cu_expr_eval(subject->route.where, evaluated, NULL);
+				truth[r] = cu_expr_eval(subject->expr, evaluated, NULL);
 			}
 		}
 		for (size_t m = 0; m < matches_len && !match; m++)
@@ -201,16 +202,30 @@ static void a_change_touches_whom_the_evaluator_says(void **state)
 			if (subject->in && below(3) == 0) {
 				assert_int_equal(cu_router_remove(router, 1, &key, &subject->route), 0);
 				assert_int_equal(cu_router_remove(router, 1, &key, &subject->route), CU_ENOTFOUND);
-				cu_expr_unref(&subject->route.where);
+				cu_expr_unref(&subject->expr);
 				cu_buf_fini(&subject->text);
+				cu_buf_fini(&subject->sql);
 				subject->in = false;
 			} else if (!subject->in && below(2)) {
+				struct cu_route_key stored = { 0 };
+
 				subject->route = (cu_route){ .where = NULL };
 				if (below(10)) {
 					put_clause(&subject->text, 2);
-					subject->route.where = clause(scope, cu_buf_str(&subject->text));
+					subject->expr = clause(scope, cu_buf_str(&subject->text));
+					assert_int_equal(cu_expr_put_sql(subject->expr, &subject->sql), 0);
+					subject->route.where = cu_buf_str(&subject->sql);
+					/* Parsed already, or not. */
+					subject->route.expr = below(2) ? cu_expr_ref(subject->expr) : NULL;
 				}
-				assert_int_equal(cu_router_add(router, 1, &key, scope, &subject->route), 0);
+				assert_int_equal(cu_router_add(router, 1, &key, scope, &subject->route, &stored), 0);
+				if (stored.known && below(2)) {
+					/* As after a restart: by its key alone. */
+					assert_int_equal(cu_router_remove(router, 1, &key, &subject->route), 0);
+					assert_null(subject->route.expr);
+					assert_int_equal(
+						cu_router_add(router, 1, &key, scope, &subject->route, &stored), 0);
+				}
 				subject->in = true;
 			}
 		}
@@ -227,8 +242,9 @@ static void a_change_touches_whom_the_evaluator_says(void **state)
 	for (unsigned i = 0; i < SUBJECTS; i++) {
 		if (subjects[i].in)
 			assert_int_equal(cu_router_remove(router, 1, &key, &subjects[i].route), 0);
-		cu_expr_unref(&subjects[i].route.where);
+		cu_expr_unref(&subjects[i].expr);
 		cu_buf_fini(&subjects[i].text);
+		cu_buf_fini(&subjects[i].sql);
 	}
 	assert_null(cu_router_groups(router, 1)); /* nothing is left behind */
 	cu_expr_row_fini(&evaluated);
@@ -241,15 +257,16 @@ static void groups_of_a_table_are_apart(void **state)
 	cu_expr_scope *scope = scope_new();
 	cu_router *router = cu_router_new();
 	cu_route routes[3] = { 0 };
+	struct cu_route_key none = { 0 };
 	int keys[2];
 	struct cu_router_group *group;
 	unsigned groups = 0;
 
 	(void)state;
 	assert_null(cu_router_groups(router, 1));
-	assert_int_equal(cu_router_add(router, 1, &keys[0], scope, &routes[0]), 0);
-	assert_int_equal(cu_router_add(router, 1, &keys[1], scope, &routes[1]), 0);
-	assert_int_equal(cu_router_add(router, 2, &keys[0], scope, &routes[2]), 0);
+	assert_int_equal(cu_router_add(router, 1, &keys[0], scope, &routes[0], &none), 0);
+	assert_int_equal(cu_router_add(router, 1, &keys[1], scope, &routes[1], &none), 0);
+	assert_int_equal(cu_router_add(router, 2, &keys[0], scope, &routes[2], &none), 0);
 	for (group = cu_router_groups(router, 1); group; group = cu_router_group_next(group))
 		groups++;
 	assert_int_equal(groups, 2);
@@ -274,24 +291,32 @@ static void a_route_that_memory_fails_leaves_nothing_behind(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < CU_ARRAY_LEN(texts); i++) {
-		cu_route route = { .where = clause(scope, texts[i]) }, other = { .where = clause(scope, texts[i]) };
+		cu_expr *expr = clause(scope, texts[i]);
+		cu_buf sql = CU_BUF_INIT;
 		int rc = CU_ENOMEM;
 
+		assert_int_equal(cu_expr_put_sql(expr, &sql), 0);
 		for (unsigned n = 1; rc == CU_ENOMEM; n++) {
 			cu_router *router = cu_router_new();
+			cu_route route = { .where = cu_buf_str(&sql) }, other = { .where = cu_buf_str(&sql) };
+			struct cu_route_key stored = { 0 }, again = { 0 };
 
-			assert_int_equal(cu_router_add(router, 1, &key, scope, &other), 0);
+			assert_int_equal(cu_router_add(router, 1, &key, scope, &other, &again), 0);
 			cu_fault_alloc_at(n);
-			rc = cu_router_add(router, 1, &key, scope, &route);
+			rc = cu_router_add(router, 1, &key, scope, &route, &stored);
 			cu_fault_alloc_at(0);
 			assert_true(rc == 0 || rc == CU_ENOMEM);
+			/* Removing cannot fail, with or without memory. */
+			cu_fault_alloc_at(i % 2);
 			assert_int_equal(cu_router_remove(router, 1, &key, &route), rc == 0 ? 0 : CU_ENOTFOUND);
+			cu_fault_alloc_at(0);
+			cu_expr_unref(&route.expr);
 			assert_int_equal(cu_router_remove(router, 1, &key, &other), 0);
 			assert_null(cu_router_groups(router, 1));
 			cu_router_free(&router);
 		}
-		cu_expr_unref(&route.where);
-		cu_expr_unref(&other.where);
+		cu_buf_fini(&sql);
+		cu_expr_unref(&expr);
 	}
 	cu_expr_scope_unref(&scope);
 }

@@ -303,7 +303,7 @@ bool cu_definition_matches(const cu_definition *def, const char *schema, const c
 	return distinct == found;
 }
 
-void cu_definition_put_query(const cu_definition *def, const cu_expr *where, cu_buf *out)
+void cu_definition_put_query(const cu_definition *def, const char *where, cu_buf *out)
 {
 	bool keyless = !cu_item_layout_has_pk(def->layout);
 
@@ -324,7 +324,7 @@ void cu_definition_put_query(const cu_definition *def, const cu_expr *where, cu_
 	cu_pg_put_relation(out, def->schema, def->name);
 	if (where) {
 		cu_buf_puts(out, " WHERE ");
-		cu_expr_put_sql(where, out);
+		cu_buf_puts(out, where);
 	}
 	if (def->changes_only)
 		cu_buf_puts(out, " LIMIT 0");

@@ -81,9 +81,9 @@ void cu_definition_unref(cu_definition **def);
 bool cu_definition_matches(const cu_definition *def, const char *schema, const char *name,
 			   const struct cu_definition_request *request);
 
-/* The snapshot's query: one value per column of the definition, in order; NULL for those that no item shows. where: NULL for
- * every row. */
-void cu_definition_put_query(const cu_definition *def, const cu_expr *where, cu_buf *out);
+/* The snapshot's query: one value per column of the definition, in order; NULL for those that no item shows. where: canonical
+ * SQL, NULL for every row. */
+void cu_definition_put_query(const cu_definition *def, const char *where, cu_buf *out);
 
 int cu_definition_put_json(const cu_definition *def, cu_buf *out);
 /* CU_ECORRUPT: not what put_json wrote. */

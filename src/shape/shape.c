@@ -18,17 +18,20 @@ void cu_shape_unlock(const cu_shape *shape)
 	pthread_mutex_unlock(&stripes[shape->id % STRIPES]);
 }
 
-cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def, cu_expr *where)
+cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def, const char *where, size_t where_len)
 {
 	size_t size = strlen(handle) + 1;
-	cu_shape *shape = cu_xzalloc(sizeof *shape + size);
+	cu_shape *shape = cu_xzalloc(offsetof(cu_shape, handle) + size + (where ? where_len + 1 : 0));
 
 	shape->magic = CU_SHAPE_MAGIC;
 	atomic_init(&shape->refs, 1);
 	shape->id = id;
 	shape->def = def;
-	shape->route.where = where;
 	memcpy(shape->handle, handle, size);
+	if (where) {
+		memcpy(shape->handle + size, where, where_len);
+		shape->route.where = shape->handle + size;
+	}
 	return shape;
 }
 
@@ -50,16 +53,15 @@ void cu_shape_unref(cu_shape **ref)
 	if (atomic_fetch_sub_explicit(&shape->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	shape->magic = 0;
-	if (shape->range)
-		cu_snapshot_range_fini(shape->range);
-	free(shape->range);
 	if (shape->tail)
 		cu_tail_fini(shape->tail);
 	free(shape->tail);
-	if (shape->failure)
-		free(shape->failure->message);
-	free(shape->failure);
-	cu_expr_unref(&shape->route.where);
+	if (shape->birth) {
+		cu_snapshot_range_fini(&shape->birth->range);
+		free(shape->birth->failure.message);
+	}
+	free(shape->birth);
+	cu_expr_unref(&shape->route.expr);
 	cu_definition_unref(&shape->def);
 	free(shape);
 }
@@ -81,18 +83,46 @@ const cu_tail *cu_shape_tail(const cu_shape *shape)
 	return shape->tail ? shape->tail : &empty;
 }
 
-void cu_shape_set_failure(cu_shape *shape, const struct cu_shape_failure *failure)
+static struct cu_shape_birth *birth_of(cu_shape *shape)
 {
-	CU_ASSERT(!shape->failure);
-	shape->failure = cu_xmemdup(failure, sizeof *failure);
+	if (!shape->birth)
+		shape->birth = cu_xzalloc(sizeof *shape->birth);
+	return shape->birth;
+}
+
+void cu_shape_set_range(cu_shape *shape, cu_snapshot_range *range)
+{
+	struct cu_shape_birth *birth = birth_of(shape);
+
+	cu_snapshot_range_fini(&birth->range);
+	birth->range = *range;
+	*range = (cu_snapshot_range){ 0 };
+	if (!birth->range.lsn && !birth->failure.status) {
+		cu_snapshot_range_fini(&birth->range);
+		free(birth);
+		shape->birth = NULL;
+	}
+}
+
+void cu_shape_set_failure(cu_shape *shape, struct cu_shape_failure *failure)
+{
+	struct cu_shape_birth *birth = birth_of(shape);
+
+	if (birth->failure.status)
+		free(failure->message);
+	else
+		birth->failure = *failure;
+	*failure = (struct cu_shape_failure){ 0 };
 }
 
 bool cu_shape_holds(const cu_shape *shape, uint32_t xid, uint64_t tx)
 {
+	const cu_snapshot_range *range;
 	bool holds;
 
 	cu_shape_lock(shape);
-	holds = shape->range && cu_snapshot_range_holds(shape->range, xid, tx);
+	range = cu_shape_range(shape);
+	holds = range && cu_snapshot_range_holds(range, xid, tx);
 	cu_shape_unlock(shape);
 	return holds;
 }

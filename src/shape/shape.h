@@ -8,7 +8,7 @@
  * in flight holds its own. The struct is visible to the modules that work on it; what may touch which field is said
  * at the group.
  *
- * Memory: there may be a million of them, and most are never touched: 128 bytes with the handle. What only a few need at a
+ * Memory: there may be a million of them, and most are never touched: some 200 bytes with handle and where clause. What only a few need at a
  * time (a tail, a snapshot's range, a failure) is beside it and NULL otherwise; locks are shared by stripes.
  *
  * Lock order: shape set → shape. Nothing is called with a shape's lock held, no two shapes' locks are held at once.
@@ -36,6 +36,13 @@ struct cu_shape_failure {
 	char *message; /* owned */
 };
 
+/* What matters only as long as a shape is young, or could not be made. */
+struct cu_shape_birth {
+	/* lsn 0 while it is not known, and again when no transaction that it holds can come any more. */
+	cu_snapshot_range range;
+	struct cu_shape_failure failure; /* status 0: none; written before the state, never changes */
+};
+
 #define CU_SHAPE_MAGIC 0x5ba9e001u
 
 typedef struct cu_shape {
@@ -45,18 +52,15 @@ typedef struct cu_shape {
 	/* set once */
 	uint64_t id; /* names it on disk and in fan-out records; never reused */
 	cu_definition *def;
-	uint64_t key_hash; /* of what makes it this shape: the shape set's */
-	cu_route route;    /* the router's, but for route.where: the where clause, NULL: none; a reference */
+	cu_route route; /* the router's, but for route.where: the where clause in canonical SQL, NULL: none */
 
 	/* any thread, under cu_shape_lock() */
-	cu_tail *tail; /* NULL while there is nothing in it */
-	/* NULL while it is not known, and again when no transaction that it holds can come any more. */
-	cu_snapshot_range *range;
-	struct cu_shape_failure *failure; /* NULL: none; written before the state, never changes */
-	uint32_t chunks_len;              /* of the snapshot: complete ones, ready to be read */
-	uint8_t state;                    /* enum cu_shape_state */
-	bool durable;                     /* its record is committed: the handle may be given out */
-	bool snapshot_complete;           /* no further chunk will come */
+	cu_tail *tail;                /* NULL while there is nothing in it */
+	struct cu_shape_birth *birth; /* NULL for most of its life */
+	uint32_t chunks_len;          /* of the snapshot: complete ones, ready to be read */
+	uint8_t state;                /* enum cu_shape_state */
+	bool durable;                 /* its record is committed: the handle may be given out */
+	bool snapshot_complete;       /* no further chunk will come */
 
 	/* collector thread only */
 	bool touched;   /* has items in the open transaction */
@@ -72,11 +76,11 @@ typedef struct cu_shape {
 	 * this shape's; 0: none yet */
 	_Atomic uint64_t where_seen;
 
-	char handle[]; /* set once */
+	char handle[]; /* set once; behind it the where clause */
 } cu_shape;
 
-/* Takes the definition and the where clause (NULL: none). handle is copied. refs = 1. */
-cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def, cu_expr *where);
+/* Takes the definition. handle and where (canonical SQL, NULL: none) are copied. refs = 1. */
+cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def, const char *where, size_t where_len);
 static inline cu_shape *cu_shape_of_route(cu_route *route)
 {
 	return CU_CONTAINER_OF(route, cu_shape, route);
@@ -91,8 +95,20 @@ void cu_shape_unlock(const cu_shape *shape);
 int cu_shape_append(cu_shape *shape, const struct cu_tail_run *run);
 /* Under the lock: the tail to read from, be it empty. */
 const cu_tail *cu_shape_tail(const cu_shape *shape);
-/* Under the lock. Takes *failure. */
-void cu_shape_set_failure(cu_shape *shape, const struct cu_shape_failure *failure);
+/* Under the lock: the snapshot's range, NULL: not known, or not needed any more. */
+static inline const cu_snapshot_range *cu_shape_range(const cu_shape *shape)
+{
+	return shape->birth && shape->birth->range.lsn ? &shape->birth->range : NULL;
+}
+/* Under the lock. Takes *range; what was there goes. Its lsn 0: it is not needed any more. */
+void cu_shape_set_range(cu_shape *shape, cu_snapshot_range *range);
+/* Under the lock, and without it once the shape is gone. NULL: none. */
+static inline const struct cu_shape_failure *cu_shape_failure(const cu_shape *shape)
+{
+	return shape->birth && shape->birth->failure.status ? &shape->birth->failure : NULL;
+}
+/* Under the lock. Takes *failure; the first one counts. */
+void cu_shape_set_failure(cu_shape *shape, struct cu_shape_failure *failure);
 
 /* Does the shape's snapshot already hold what this transaction did? false while the snapshot is not known. Takes the
  * lock. */

@@ -1,6 +1,7 @@
 /* shape_set.c: four indexes under one lock. */
 #include "shape/shape_set.h"
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/index.h"
 #include "base/log.h"
@@ -21,6 +22,7 @@ struct cu_shape_set {
 	cu_index by_key; /* by definition and where clause; not those being removed */
 	cu_index by_id;
 	cu_map restored; /* id → definition; at start-up only, with a reference each */
+	cu_arena births; /* of restored shapes: most are not needed for longer, and would leave holes */
 	uint64_t last_definition_id;
 	uint64_t last_handle_us; /* handles never repeat, whatever the clock does */
 	cu_shape **ranged;       /* live ones that have a snapshot range; a reference each */
@@ -47,9 +49,17 @@ static uint64_t handle_hash_of(const void *object)
 	return handle_hash(((const cu_shape *)object)->handle);
 }
 
+/* where: canonical SQL, NULL: none. */
+static uint64_t key_hash(const cu_definition *def, const char *where)
+{
+	return def->key_hash ^ (where ? XXH3_64bits(where, strlen(where)) : 0);
+}
+
 static uint64_t key_hash_of(const void *object)
 {
-	return ((const cu_shape *)object)->key_hash;
+	const cu_shape *shape = object;
+
+	return key_hash(shape->def, shape->route.where);
 }
 
 static uint64_t id_hash_of(const void *object)
@@ -79,25 +89,17 @@ static void shape_key_init(struct shape_key *key, const cu_definition *def, cons
 	*key = (struct shape_key){ .def = def, .where = CU_BUF_INIT };
 	if (where)
 		cu_expr_put_sql(where, &key->where);
-	key->hash = def->key_hash ^ (where ? XXH3_64bits(key->where.data, key->where.len) : 0);
+	key->hash = key_hash(def, where ? cu_buf_str(&key->where) : NULL);
 }
 
 static bool shape_is_of(const void *object, const void *arg)
 {
 	const struct shape_key *key = arg;
 	const cu_shape *shape = object;
-	cu_buf where = CU_BUF_INIT;
-	bool equal;
 
-	if (shape->key_hash != key->hash || shape->def != key->def || !shape->route.where != !key->where.len)
+	if (shape->def != key->def || !shape->route.where != !key->where.len)
 		return false;
-	if (!shape->route.where)
-		return true;
-	cu_expr_put_sql(shape->route.where, &where);
-	equal = !cu_buf_failed(&where) && !cu_buf_failed(&key->where) && where.len == key->where.len &&
-		memcmp(where.data, key->where.data, where.len) == 0;
-	cu_buf_fini(&where);
-	return equal;
+	return !shape->route.where || strcmp(shape->route.where, key->where.data) == 0;
 }
 
 static bool id_is(const void *object, const void *key)
@@ -127,6 +129,22 @@ static void forget_restored(cu_shape_set *set)
 	cu_map_fini(&set->restored);
 }
 
+/* From the arena to where each belongs. */
+static void settle_births(cu_shape_set *set, uint64_t lsn)
+{
+	for (size_t i = 0; i < set->ranged_len; i++) {
+		cu_shape *shape = set->ranged[i];
+
+		if (shape->birth->range.lsn > lsn) {
+			shape->birth = cu_xmemdup(shape->birth, sizeof *shape->birth);
+		} else {
+			cu_snapshot_range_fini(&shape->birth->range);
+			shape->birth = NULL;
+		}
+	}
+	cu_arena_fini(&set->births);
+}
+
 void cu_shape_set_free(cu_shape_set **ref)
 {
 	cu_shape_set *set = *ref;
@@ -135,6 +153,8 @@ void cu_shape_set_free(cu_shape_set **ref)
 	if (!set)
 		return;
 	*ref = NULL;
+	if (set->births.blocks)
+		settle_births(set, UINT64_MAX); /* the start failed */
 	forget_restored(set);
 	for (size_t i = 0; i < set->ranged_len; i++)
 		cu_shape_unref(&set->ranged[i]);
@@ -150,10 +170,12 @@ void cu_shape_set_free(cu_shape_set **ref)
 	free(set);
 }
 
-void cu_shape_set_use_store(cu_shape_set *set, cu_store *store)
+void cu_shape_set_end_restore(cu_shape_set *set, cu_store *store, uint64_t lsn)
 {
 	cu_definition *def;
 
+	settle_births(set, lsn);
+	cu_shape_set_drop_ranges(set, lsn);
 	set->opts.store = store;
 	for (size_t i = 0; (def = cu_map_next(&set->restored, &i));) {
 		if (def->shapes == 0)
@@ -301,7 +323,7 @@ cu_shape *cu_shape_set_find(cu_shape_set *set, const cu_definition *def, const c
 
 	shape_key_init(&key, def, where);
 	pthread_mutex_lock(&set->lock);
-	shape = cu_index_find(&set->by_key, key.hash, shape_is_of, &key);
+	shape = cu_buf_failed(&key.where) ? NULL : cu_index_find(&set->by_key, key.hash, shape_is_of, &key);
 	if (shape)
 		cu_shape_ref(shape);
 	pthread_mutex_unlock(&set->lock);
@@ -427,37 +449,10 @@ static int restore_range(const struct cu_snapshot_info *info, cu_snapshot_range 
 	return rc;
 }
 
-static int restore_where(cu_definition *def, const struct cu_shape_row *row, cu_expr **ret_where)
-{
-	struct cu_expr_error err = { .message = CU_BUF_INIT };
-	int rc;
-
-	if (!row->where)
-		return 0;
-	rc = cu_expr_new(def->scope, row->where, row->where_len, NULL, 0, ret_where, &err);
-	if (rc == CU_EINVAL) {
-		cu_warn("a stored where clause cannot be read", CU_KV("handle", row->handle),
-			CU_KV("error", cu_buf_str(&err.message)));
-		rc = CU_ECORRUPT;
-	}
-	cu_buf_fini(&err.message);
-	return rc;
-}
-
-/* Its row is looked at when the store is there: cu_shape_set_use_store(). */
-static void leave_at_start(cu_shape_set *set, cu_definition **def)
-{
-	pthread_mutex_lock(&set->lock);
-	leave(set, *def);
-	pthread_mutex_unlock(&set->lock);
-	cu_definition_unref(def);
-}
-
 int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 {
 	cu_snapshot_range range = { 0 };
 	cu_definition *def;
-	cu_expr *where = NULL;
 	cu_shape *shape;
 	int rc = restore_range(&row->snapshot, &range);
 
@@ -471,21 +466,19 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 		def->shapes++;
 	}
 	pthread_mutex_unlock(&set->lock);
-	rc = def ? restore_where(def, row, &where) : CU_ECORRUPT;
-	if (rc < 0) {
+	if (!def) {
 		cu_snapshot_range_fini(&range);
-		if (def)
-			leave_at_start(set, &def);
-		return rc;
+		return CU_ECORRUPT;
 	}
-	shape = cu_shape_new(row->id, row->handle, def, where);
-	shape->key_hash = def->key_hash ^ (where ? XXH3_64bits(row->where, row->where_len) : 0);
-	shape->range = cu_xmemdup(&range, sizeof range);
+	shape = cu_shape_new(row->id, row->handle, def, row->where, row->where_len);
 	shape->durable = true;
 	shape->snapshot_complete = true;
 	shape->state = CU_SHAPE_LIVE;
 	shape->chunks_len = row->snapshot.chunks_len;
 	pthread_mutex_lock(&set->lock);
+	shape->birth = cu_arena_alloc(&set->births, sizeof *shape->birth);
+	CU_ASSERT(shape->birth); /* as cu_xmalloc() would */
+	*shape->birth = (struct cu_shape_birth){ .range = range };
 	set->last_handle_us = CU_MAX(set->last_handle_us, handle_us(shape->handle));
 	insert(set, shape);
 	pthread_mutex_unlock(&set->lock);
@@ -508,18 +501,15 @@ void cu_shape_set_keep_range(cu_shape_set *set, cu_shape *shape)
 /* True: the shape has no range any more. */
 static bool drop_range(cu_shape *shape, uint64_t lsn)
 {
-	cu_snapshot_range *range = NULL;
+	cu_snapshot_range none = { 0 };
+	bool drop;
 
 	cu_shape_lock(shape);
-	if (shape->range && shape->range->lsn <= lsn) {
-		range = shape->range;
-		shape->range = NULL;
-	}
+	drop = !cu_shape_range(shape) || cu_shape_range(shape)->lsn <= lsn;
+	if (drop && shape->birth)
+		cu_shape_set_range(shape, &none);
 	cu_shape_unlock(shape);
-	if (range)
-		cu_snapshot_range_fini(range);
-	free(range);
-	return range != NULL;
+	return drop;
 }
 
 void cu_shape_set_drop_ranges(cu_shape_set *set, uint64_t lsn)
@@ -594,9 +584,8 @@ static void stored(void *ctx, int rc)
 		cu_error("a new shape could not be stored; its readers get 503", CU_KV("handle", shape->handle),
 			 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
 		cu_shape_lock(shape);
-		if (!shape->failure)
-			cu_shape_set_failure(
-				shape, &(struct cu_shape_failure){ 503, cu_xstrdup("The shape could not be stored") });
+		cu_shape_set_failure(shape,
+				     &(struct cu_shape_failure){ 503, cu_xstrdup("The shape could not be stored") });
 		cu_shape_unlock(shape);
 		pending->set->opts.forget(pending->set->opts.ctx, shape);
 		removed(pending->set, shape);
@@ -605,15 +594,16 @@ static void stored(void *ctx, int rc)
 }
 
 /* Takes definition and clause. */
-static cu_shape *shape_for(cu_shape_set *set, cu_definition *def, cu_expr *where, uint64_t key_hash)
+static cu_shape *shape_for(cu_shape_set *set, const struct shape_key *key, cu_definition *def, cu_expr *where)
 {
 	cu_shape *shape;
 	char handle[48];
 
 	set->last_handle_us = CU_MAX(set->last_handle_us + 1, cu_wall_us());
-	snprintf(handle, sizeof handle, "%" PRIu64 "-%" PRIu64, key_hash & 0x7ffffff, set->last_handle_us);
-	shape = cu_shape_new(cu_metadata_next_shape_id(cu_store_metadata(set->opts.store)), handle, def, where);
-	shape->key_hash = key_hash;
+	snprintf(handle, sizeof handle, "%" PRIu64 "-%" PRIu64, key->hash & 0x7ffffff, set->last_handle_us);
+	shape = cu_shape_new(cu_metadata_next_shape_id(cu_store_metadata(set->opts.store)), handle, def,
+			     where ? key->where.data : NULL, key->where.len);
+	shape->route.expr = where;
 	return shape;
 }
 
@@ -658,7 +648,7 @@ static int store_shape(cu_shape_set *set, cu_shape *shape, const cu_buf *where)
 		.created_us = cu_wall_us(),
 	};
 	struct pending *pending = pending_new(set, shape);
-	int rc = cu_buf_failed(where) ? CU_ENOMEM : store_definition(set, shape->def);
+	int rc = store_definition(set, shape->def);
 
 	if (rc == 0)
 		rc = cu_metadata_put_shape(cu_store_metadata(set->opts.store), &row, stored, pending);
@@ -675,11 +665,17 @@ cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def, cu_e
 	int rc;
 
 	shape_key_init(&key, def, where);
+	if (cu_buf_failed(&key.where)) {
+		cu_expr_unref(&where);
+		cu_shape_set_leave_definition(set, &def);
+		shape = NULL;
+		goto out;
+	}
 	pthread_mutex_lock(&set->lock);
 	shape = cu_index_find(&set->by_key, key.hash, shape_is_of, &key);
 	fresh = !shape;
 	if (fresh) {
-		shape = shape_for(set, def, where, key.hash);
+		shape = shape_for(set, &key, def, where);
 		insert(set, shape);
 	} else {
 		cu_shape_ref(shape);

@@ -16,7 +16,7 @@
 typedef struct cu_shape_set cu_shape_set;
 
 struct cu_shape_set_opts {
-	cu_store *store;      /* borrowed; may be set later with cu_shape_set_use_store() */
+	cu_store *store;      /* borrowed; may be set later with cu_shape_set_end_restore() */
 	uint64_t chunk_bytes; /* size at which an answer ends */
 	/* A new shape: take its snapshot. Borrowed; keep a reference. */
 	void (*create)(void *ctx, cu_shape *shape);
@@ -29,12 +29,13 @@ struct cu_shape_set_opts {
 
 cu_shape_set *cu_shape_set_new(const struct cu_shape_set_opts *opts);
 void cu_shape_set_free(cu_shape_set **set); /* drops its references; nothing may be under way */
-/* After the restoring. Definitions that no shape has are removed from the store. */
-void cu_shape_set_use_store(cu_shape_set *set, cu_store *store);
+/* The end of the restoring, and of a replay after it; the store is used from now on (borrowed). lsn: nothing before it will
+ * come again. Definitions that no shape has are removed from the store. */
+void cu_shape_set_end_restore(cu_shape_set *set, cu_store *store, uint64_t lsn);
 uint64_t cu_shape_set_chunk_bytes(const cu_shape_set *set);
 size_t cu_shape_set_len(cu_shape_set *set);
 
-/* Start-up: definitions first, then the shapes that have them, as metadata gives them, then cu_shape_set_use_store().
+/* Start-up: definitions first, then the shapes that have them, as metadata gives them, then cu_shape_set_end_restore().
  * CU_ECORRUPT: a definition, a snapshot cannot be read or is not there; the caller removes the shape by id. */
 int cu_shape_set_restore_definition(cu_shape_set *set, uint64_t id, const void *body, size_t len);
 int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row);
@@ -47,7 +48,7 @@ cu_shape *cu_shape_set_by_id(cu_shape_set *set, uint64_t id);
 cu_definition *cu_shape_set_enter_definition(cu_shape_set *set, cu_definition *def);
 void cu_shape_set_leave_definition(cu_shape_set *set, cu_definition **def);
 /* The shape of this definition (entered) and where clause (NULL: none); made, stored and given to `create` when there is
- * none. Takes both. Returns a reference. */
+ * none. Takes both. Returns a reference; NULL: no memory for the clause. */
 cu_shape *cu_shape_set_get_or_create(cu_shape_set *set, cu_definition *def, cu_expr *where);
 /* The definition that matches what a request names, without the catalog: entered, or NULL. */
 cu_definition *cu_shape_set_match(cu_shape_set *set, const char *schema, const char *name,

@@ -36,19 +36,16 @@ bool cu_snapshot_copy_wanted(const struct cu_snapshot_copy *copy)
 
 void cu_snapshot_copy_begin(struct cu_snapshot_copy *copy, const cu_snapshot_range *range)
 {
-	cu_snapshot_range *mine = cu_xmemdup(range, sizeof *range), *before;
+	cu_snapshot_range mine = *range;
 	cu_shape *shape = copy->shape;
 
-	mine->xip = cu_xmemdup(range->xip, range->xip_len * sizeof *range->xip);
+	mine.xip = cu_xmemdup(range->xip, range->xip_len * sizeof *range->xip);
 	cu_shape_lock(shape);
-	before = shape->range; /* of a transaction in which its turn did not come */
-	shape->range = mine;
 	if (shape->tail)
-		cu_tail_filter(shape->tail, mine, cu_shape_set_chunk_bytes(copy->env->shapes));
+		cu_tail_filter(shape->tail, &mine, cu_shape_set_chunk_bytes(copy->env->shapes));
+	/* Replaces that of a transaction in which its turn did not come. */
+	cu_shape_set_range(shape, &mine);
 	cu_shape_unlock(shape);
-	if (before)
-		cu_snapshot_range_fini(before);
-	free(before);
 }
 
 /* Only what a refetch can find out: a reader that is sent back for anything else comes back for ever. */
@@ -149,7 +146,7 @@ int cu_snapshot_copy_run(struct cu_snapshot_copy *copy, PGconn *conn)
 		return rc;
 	/* The last item of all says which transactions the snapshot holds. */
 	cu_buf_clear(&copy->item);
-	cu_snapshot_range_put_message(copy->shape->range, &copy->item);
+	cu_snapshot_range_put_message(&copy->shape->birth->range, &copy->item);
 	rc = cu_buf_failed(&copy->item) ? CU_ENOMEM
 					: cu_chunk_writer_add_item(copy->writer, copy->item.data, copy->item.len);
 	return rc < 0 ? rc : chunk_end(copy, true);
@@ -184,7 +181,7 @@ static void complete_stored(void *ctx, int rc)
 
 int cu_snapshot_copy_complete(struct cu_snapshot_copy *copy)
 {
-	const cu_snapshot_range *range = copy->shape->range; /* kept as long as the shape is being created */
+	const cu_snapshot_range *range = &copy->shape->birth->range; /* kept as long as the shape is being created */
 	struct completion *completion;
 	struct cu_snapshot_info info = {
 		.xmin = range->xmin,
@@ -192,6 +189,9 @@ int cu_snapshot_copy_complete(struct cu_snapshot_copy *copy)
 		.lsn = range->lsn,
 		.chunks = copy->chunks,
 		.chunks_len = copy->chunks_len,
+		.has_route_key = copy->route_key.known,
+		.route_column = copy->route_key.column,
+		.route_hash = copy->route_key.hash,
 	};
 	cu_buf xip = CU_BUF_INIT;
 	int rc = 0;

@@ -19,6 +19,7 @@ struct cu_snapshot_copy {
 	cu_chunk_writer *writer;
 	struct cu_chunk_info *chunks;
 	uint32_t chunks_len;
+	struct cu_route_key route_key; /* of its where clause, for storage */
 };
 
 struct cu_snapshot_copy *cu_snapshot_copy_new(const struct cu_snapshot_env *env, cu_shape *shape);

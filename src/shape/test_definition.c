@@ -296,7 +296,7 @@ static void a_view_puts_permuted_columns_into_the_definitions_order(void **state
 	struct cu_relation_column permuted[] = { same[2], same[0], same[1] };
 	const struct cu_pg_value row[] = { HELP_TEXT("the note"), HELP_TEXT("1"), HELP_NULL };
 	struct cu_relation table = relation_of(same, 3), leaf = relation_of(permuted, 3);
-	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL);
+	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL, 0);
 	const cu_shape_view *view, *leaf_view;
 	struct cu_pg_value seen[3];
 	const char *why = NULL;
@@ -335,7 +335,7 @@ static void a_relation_that_does_not_fit_says_why(void **state)
 		struct cu_relation relation;
 		const char *why;
 	} cases[7];
-	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL);
+	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL, 0);
 
 	(void)state;
 	memcpy(renamed, base, sizeof renamed);
@@ -420,8 +420,8 @@ static void each_change_gets_its_decision_and_no_other_touch_is_written(void **s
 	struct cu_touch touches[2 * CU_ARRAY_LEN(decisions)] = { 0 };
 	struct cu_table table = help_table(HELP_OID);
 	struct cu_definition_request request = { .columns = id_note, .columns_len = 2 };
-	cu_shape *all = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL);
-	cu_shape *without = cu_shape_new(2, "1-2", defined(&table, &request), NULL);
+	cu_shape *all = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL, 0);
+	cu_shape *without = cu_shape_new(2, "1-2", defined(&table, &request), NULL, 0);
 
 	(void)state;
 	decide_all(all, 500, touches);
@@ -437,14 +437,16 @@ static void each_change_gets_its_decision_and_no_other_touch_is_written(void **s
 static void a_transaction_that_the_snapshot_holds_is_decided_nothing(void **state)
 {
 	struct cu_touch touches[2 * CU_ARRAY_LEN(decisions)] = { 0 };
-	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL);
+	cu_shape *shape = cu_shape_new(1, "1-1", help_definition(HELP_OID, false), NULL, 0);
+
+	cu_snapshot_range range = { 0 };
 
 	(void)state;
 	decide_all(shape, 104, touches); /* the range is not known yet */
 	assert_int_equal(touches[0].decision, CU_DECIDE_INSERT);
-	shape->range = cu_xzalloc(sizeof *shape->range);
-	assert_int_equal(cu_snapshot_range_parse("100:110:105", shape->range), 0);
-	shape->range->lsn = UINT64_MAX;
+	assert_int_equal(cu_snapshot_range_parse("100:110:105", &range), 0);
+	range.lsn = UINT64_MAX;
+	cu_shape_set_range(shape, &range);
 	decide_all(shape, 104, touches);
 	for (size_t i = 0; i < CU_ARRAY_LEN(decisions); i++)
 		assert_int_equal(touches[2 * i].decision, CU_DECIDE_NOTHING);

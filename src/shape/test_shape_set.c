@@ -76,7 +76,7 @@ static void open_world(struct world *w)
 
 	w->set = cu_shape_set_new(&opts);
 	assert_int_equal(cu_store_open(w->dir, NULL, &loader, &w->store), 0);
-	cu_shape_set_use_store(w->set, w->store);
+	cu_shape_set_end_restore(w->set, w->store, 0);
 }
 
 static void close_world(struct world *w)
@@ -227,8 +227,8 @@ static void removing_twice_is_removing_once(void **state)
 	cu_shape_set_remove(w->set, shape, "a test", NULL);
 	settle_removals(w);
 	assert_int_equal(w->forgotten, 1);
-	assert_int_equal(shape->failure->status, 400);
-	assert_string_equal(shape->failure->message, "the first reason");
+	assert_int_equal(cu_shape_failure(shape)->status, 400);
+	assert_string_equal(cu_shape_failure(shape)->message, "the first reason");
 	assert_int_equal(cu_shape_set_len(w->set), 0);
 	cu_shape_unref(&shape);
 	world_free(w);
@@ -324,16 +324,16 @@ static void stored_shapes_come_back_and_interrupted_ones_do_not(void **state)
 	assert_non_null(back);
 	assert_int_equal(back->id, id);
 	assert_int_equal(back->state, CU_SHAPE_LIVE);
-	assert_true(back->durable && back->snapshot_complete && back->range);
+	assert_true(back->durable && back->snapshot_complete && cu_shape_range(back));
 	assert_true(back->def->replica_full);
 	assert_int_equal(back->chunks_len, 2);
 	assert_true(cu_shape_holds(back, 104, 1) && !cu_shape_holds(back, 105, 1) && !cu_shape_holds(back, 110, 1));
-	assert_int_equal(back->range->lsn, 5000);
+	assert_int_equal(cu_shape_range(back)->lsn, 5000);
 	assert_false(cu_shape_holds(back, 104, 5000));
 	cu_shape_set_drop_ranges(w->set, 4999); /* a transaction that it holds may still come */
 	assert_true(cu_shape_holds(back, 104, 1));
 	cu_shape_set_drop_ranges(w->set, 5000);
-	assert_null(back->range);
+	assert_null(back->birth);
 	assert_false(cu_shape_holds(back, 104, 1));
 	complete = help_create(w->set, help_definition(1, true));
 	assert_ptr_equal(complete, back);

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -43,6 +44,13 @@ struct cu_stack {
 	cu_dropped *dropped;
 	cu_api *api;
 	_Atomic(cu_http_server *) http; /* NULL until it listens: nobody waits before */
+
+	/* while the store is opened */
+	struct restored {
+		cu_shape *shape; /* a reference */
+		struct cu_route_key route_key;
+	} * restored;
+	size_t restored_len, restored_cap;
 
 	_Atomic bool was_active;
 };
@@ -100,6 +108,18 @@ static int load_definition(void *ctx, uint64_t id, const void *body, size_t len)
 	return 0;
 }
 
+static void remember_restored(struct cu_stack *stack, const struct cu_shape_row *row)
+{
+	if (stack->restored_len == stack->restored_cap) {
+		stack->restored_cap = stack->restored_cap ? 2 * stack->restored_cap : 64;
+		stack->restored = cu_xrealloc(stack->restored, stack->restored_cap * sizeof *stack->restored);
+	}
+	stack->restored[stack->restored_len++] = (struct restored){
+		cu_shape_set_by_id(stack->shapes, row->id),
+		{ row->snapshot.has_route_key, row->snapshot.route_column, row->snapshot.route_hash },
+	};
+}
+
 static int load_shape(void *ctx, const struct cu_shape_row *row)
 {
 	struct cu_stack *stack = ctx;
@@ -107,8 +127,10 @@ static int load_shape(void *ctx, const struct cu_shape_row *row)
 
 	if (row->snapshot_complete)
 		rc = cu_shape_set_restore(stack->shapes, row);
-	if (rc == 0)
+	if (rc == 0) {
+		remember_restored(stack, row);
 		return 0;
+	}
 	cu_warn(rc == CU_EAGAIN ? "a stored shape's snapshot was interrupted; it is made anew when asked for"
 				: "a stored shape cannot be read; it is made anew when asked for",
 		CU_KV("handle", row->handle), CU_KV("error", cu_strerror(rc)));
@@ -117,12 +139,20 @@ static int load_shape(void *ctx, const struct cu_shape_row *row)
 	return 0;
 }
 
-static void listen_for(void *ctx, cu_shape *shape)
+/* The restored shapes listen. The list goes. */
+static void listen_for_restored(struct cu_stack *stack)
 {
-	struct cu_stack *stack = ctx;
+	for (size_t i = 0; i < stack->restored_len; i++) {
+		cu_shape *shape = stack->restored[i].shape;
 
-	if (cu_router_add(stack->router, shape->def->oid, shape->def, shape->def->scope, &shape->route) < 0)
-		cu_shape_set_remove(stack->shapes, shape, "out of memory while its where clause was routed", NULL);
+		if (cu_router_add(stack->router, shape->def->oid, shape->def, shape->def->scope, &shape->route,
+				  &stack->restored[i].route_key) < 0)
+			cu_shape_set_remove(stack->shapes, shape, "its stored where clause cannot be read", NULL);
+		cu_shape_unref(&stack->restored[i].shape);
+	}
+	free(stack->restored);
+	stack->restored = NULL;
+	stack->restored_len = 0;
 }
 
 static int open_store(struct cu_stack *stack)
@@ -143,11 +173,12 @@ static int open_store(struct cu_stack *stack)
 	cu_replay_fini(&replay);
 	if (rc < 0)
 		return rc;
-	cu_shape_set_use_store(stack->shapes, stack->store);
+	cu_shape_set_end_restore(stack->shapes, stack->store, stack->checkpoint.lsn);
 	for (size_t i = 0; i < stack->broken_len; i++)
 		cu_store_remove_shape(stack->store, stack->broken[i], NULL, NULL);
-	cu_shape_set_drop_ranges(stack->shapes, stack->checkpoint.lsn);
-	cu_shape_set_each(stack->shapes, listen_for, stack);
+	listen_for_restored(stack);
+	/* What only the start needed is given back to the system: a stack that holds many shapes stays as large as they are. */
+	malloc_trim(0);
 	cu_info("storage opened", CU_KV("directory", stack->opts.storage_dir),
 		CU_KV_U64("shapes", cu_shape_set_len(stack->shapes)), CU_KV_LSN("checkpoint", stack->checkpoint.lsn));
 	return 0;

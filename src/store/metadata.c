@@ -263,6 +263,9 @@ int cu_metadata_set_snapshot(cu_metadata *md, uint64_t shape_id, const struct cu
 	op->num[1] = info->xmin;
 	op->num[2] = info->xmax;
 	op->num[3] = info->lsn;
+	op->num[4] = info->route_column;
+	op->num[5] = info->route_hash;
+	op->has_route_key = info->has_route_key;
 	rc = op_set_text(op, info->xip ? info->xip : "");
 	if (rc < 0)
 		return rc;

@@ -26,6 +26,10 @@ struct cu_snapshot_info {
 	const char *xip; /* text as the caller formats it; never NULL when loaded */
 	uint32_t chunks_len;
 	const struct cu_chunk_info *chunks; /* chunk n = 0, 1 … */
+	/* The key by which changes find the shape, where its clause has just one; opaque here. */
+	bool has_route_key;
+	uint16_t route_column;
+	uint64_t route_hash;
 };
 
 struct cu_shape_row {

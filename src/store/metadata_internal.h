@@ -24,7 +24,8 @@ enum cu_metadata_kind {
 struct cu_metadata_op {
 	struct cu_metadata_op *next;
 	enum cu_metadata_kind kind;
-	uint64_t num[5];
+	uint64_t num[7];
+	bool has_route_key;
 	char *text; /* handle, xip, key */
 	void *blob;
 	size_t blob_len;

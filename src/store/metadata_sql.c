@@ -30,7 +30,8 @@ static const char *const stmt_sql[STMT_LEN] = {
 	[STMT_PUT_SHAPE] =
 		"INSERT INTO shape (id, created_us, definition_id, handle, where_clause) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[STMT_SET_SNAPSHOT] =
-		"UPDATE shape SET snapshot_complete = 1, xmin = ?2, xmax = ?3, snapshot_lsn = ?4, xip = ?5 WHERE id = ?1",
+		"UPDATE shape SET snapshot_complete = 1, xmin = ?2, xmax = ?3, snapshot_lsn = ?4, xip = ?5, "
+		"route_column = ?6, route_hash = ?7 WHERE id = ?1",
 	[STMT_CLEAR_CHUNKS] = "DELETE FROM chunk WHERE shape_id = ?1",
 	[STMT_PUT_CHUNK] = "INSERT INTO chunk (shape_id, n, bytes, items, crc) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[STMT_REMOVE_SHAPE] = "DELETE FROM shape WHERE id = ?1",
@@ -52,7 +53,8 @@ static const char schema_sql[] =
 	" id INTEGER PRIMARY KEY AUTOINCREMENT, handle TEXT NOT NULL UNIQUE,"
 	" definition_id INTEGER NOT NULL, where_clause TEXT, created_us INTEGER NOT NULL, snapshot_complete INTEGER NOT NULL DEFAULT 0,"
 	" xmin INTEGER NOT NULL DEFAULT 0, xmax INTEGER NOT NULL DEFAULT 0,"
-	" snapshot_lsn INTEGER NOT NULL DEFAULT 0, xip TEXT NOT NULL DEFAULT '') STRICT;"
+	" snapshot_lsn INTEGER NOT NULL DEFAULT 0, xip TEXT NOT NULL DEFAULT '',"
+	" route_column INTEGER, route_hash INTEGER) STRICT;"
 	"CREATE TABLE chunk ("
 	" shape_id INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL, items INTEGER NOT NULL,"
 	" crc INTEGER NOT NULL, PRIMARY KEY (shape_id, n)) STRICT, WITHOUT ROWID;"
@@ -267,6 +269,10 @@ static int run_set_snapshot(struct cu_metadata_db *db, const struct cu_metadata_
 	for (int i = 0; i < 4; i++)
 		bind_num(stmt, i + 1, op->num[i]);
 	sqlite3_bind_text(stmt, 5, op->text, -1, SQLITE_STATIC);
+	if (op->has_route_key) {
+		bind_num(stmt, 6, op->num[4]);
+		bind_num(stmt, 7, op->num[5]);
+	}
 	rc = stmt_run(db, stmt);
 	if (rc == 0 && sqlite3_changes(db->sqlite) == 0)
 		return CU_ENOTFOUND;
@@ -454,6 +460,9 @@ static int load_shape(struct cu_metadata_db *db, const struct cu_metadata_loader
 	row.snapshot.xmax = (uint64_t)sqlite3_column_int64(stmt, 7);
 	row.snapshot.lsn = (uint64_t)sqlite3_column_int64(stmt, 8);
 	row.snapshot.xip = (const char *)sqlite3_column_text(stmt, 9);
+	row.snapshot.has_route_key = sqlite3_column_type(stmt, 11) == SQLITE_INTEGER;
+	row.snapshot.route_column = (uint16_t)sqlite3_column_int64(stmt, 10);
+	row.snapshot.route_hash = (uint64_t)sqlite3_column_int64(stmt, 11);
 	if (!row.handle || !row.snapshot.xip)
 		return CU_ENOMEM;
 	rc = load_chunks(db, chunk_stmt, row.id, list);
@@ -472,8 +481,8 @@ static int load_shapes(struct cu_metadata_db *db, const struct cu_metadata_loade
 
 	rc = prepare(
 		db,
-		"SELECT id, handle, definition_id, where_clause, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, xip "
-		"FROM shape ORDER BY id",
+		"SELECT id, handle, definition_id, where_clause, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, xip, "
+		"route_column, route_hash FROM shape ORDER BY id",
 		&stmt);
 	if (rc == 0)
 		rc = prepare(db, "SELECT n, bytes, items, crc FROM chunk WHERE shape_id = ?1 ORDER BY n", &chunk_stmt);

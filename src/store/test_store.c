@@ -46,6 +46,8 @@ static int seen_shape(void *ctx, const struct cu_shape_row *row)
 	if (row->snapshot_complete)
 		cu_buf_printf(text, " %" PRIu64 " %" PRIu64 " %" PRIu64 " (%s)", row->snapshot.xmin, row->snapshot.xmax,
 			      row->snapshot.lsn, row->snapshot.xip);
+	if (row->snapshot.has_route_key)
+		cu_buf_printf(text, " key %u %" PRIu64, row->snapshot.route_column, row->snapshot.route_hash);
 	for (uint32_t n = 0; n < row->snapshot.chunks_len; n++)
 		cu_buf_printf(text, " %" PRIu64 "/%" PRIu64 "/%x", row->snapshot.chunks[n].bytes,
 			      row->snapshot.chunks[n].items, row->snapshot.chunks[n].crc);
@@ -190,7 +192,9 @@ static void a_given_up_chunk_leaves_no_file(void **state)
 static void what_is_stored_is_loaded_after_a_restart(void **state)
 {
 	struct cu_chunk_info infos[] = { { UINT64_MAX, 3, UINT32_MAX }, { 20, 2, 7 } };
-	struct cu_snapshot_info snapshot = { 10, UINT64_MAX, UINT64_MAX - 1, "11,12", 2, infos };
+	struct cu_snapshot_info snapshot = {
+		10, UINT64_MAX, UINT64_MAX - 1, "11,12", 2, infos, true, 3, UINT64_MAX - 3
+	};
 	struct cu_shape_row one = {
 		.id = 1, .handle = "1-1", .definition_id = UINT64_MAX, .where = "k = 1", .where_len = 5, .created_us = 9
 	};
@@ -237,6 +241,7 @@ static void what_is_stored_is_loaded_after_a_restart(void **state)
 		"cp 18446744073709551603 18446744073709551595 18446744073709551612 4294967295;"
 		"def 4000000000 relation;"
 		"shape 1 1-1 18446744073709551615 k = 1 9 complete 10 18446744073709551615 18446744073709551614 (11,12) "
+		"key 3 18446744073709551612 "
 		"18446744073709551615/3/ffffffff 20/2/7;"
 		"shape 2 2-2 7  0 incomplete;");
 	assert_int_equal(seen.fanouts, 1);

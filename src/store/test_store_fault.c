@@ -332,7 +332,9 @@ static int shape_snapshot(cu_store *store, uint64_t id, struct cu_chunk_info *re
 static int shape_step(cu_store *store, unsigned i, struct told *told)
 {
 	struct cu_shape_row row = { .id = i + 1, .definition_id = 1, .where = "definition", .where_len = 10 };
-	struct cu_snapshot_info snapshot = { 1, 2, 3, "", 1, &told->info[i] };
+	struct cu_snapshot_info snapshot = {
+		.xmin = 1, .xmax = 2, .lsn = 3, .xip = "", .chunks_len = 1, .chunks = &told->info[i]
+	};
 	char handle[16];
 	struct done done;
 	int rc;
