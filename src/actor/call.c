@@ -7,7 +7,8 @@
  * A large call is cut into shares of 64. The caller takes them from the front; when it sees that they will keep it busy
  * for a while, workers with nothing else to do are told of the group and take them from the back. Both count in shares_taken, so they meet in the middle. Taking a share
  * claims no actor: whoever needs one of them in the meantime (a behaviour that makes a call itself) runs it. A helper
- * may lose its processor at any moment, so the caller at its end also looks through the shares taken last.
+ * may lose its processor at any moment, so it works with a copy of its share's ids, and the caller at its end also looks
+ * through the shares taken last: it waits for nobody but those who are running one of its actors.
  *
  * What costs time in a large call is fetching actors from memory, so they are asked for a few ahead.
  */
@@ -15,9 +16,6 @@
 
 #include "base/clock.h"
 
-#ifndef SHARE /* the simulation has smaller calls */
-#define SHARE 64u
-#endif
 #define AHEAD_ACTORS 12u
 #define AHEAD_STATES 6u
 
@@ -25,26 +23,9 @@ _Static_assert(sizeof(struct call_node) <= sizeof(((struct cu_actor_call *)0)->p
 
 static _Thread_local char thread_marker; /* its address tells threads apart */
 
-/* The share that this worker is helping with: its finished calls are counted here and told at its end. */
-static _Thread_local struct {
-	struct call_group *group;
-	size_t done;
-	size_t failed;
-} helping;
-
 static struct call_node *call_node(struct cu_actor_call *call)
 {
 	return (struct call_node *)(void *)call->priv;
-}
-
-static void others_done(struct call_group *group, size_t count, size_t failed)
-{
-	pthread_mutex_lock(&group->mtx);
-	group->others_done += count;
-	group->others_failed += failed;
-	if (group->others_done == group->others_awaited)
-		pthread_cond_signal(&group->cond);
-	pthread_mutex_unlock(&group->mtx);
 }
 
 /* The last touch of a call and its group by whoever finishes it: afterwards both may be gone from its stack. */
@@ -63,12 +44,16 @@ void cu_call_finish(struct call_node *node, const struct cu_exit_reason *why_not
 	if (group->owner == &thread_marker) {
 		group->own_done++;
 		group->own_failed += why_not != NULL;
-	} else if (group == helping.group) {
-		helping.done++;
-		helping.failed += why_not != NULL;
-	} else {
-		others_done(group, 1, why_not != NULL);
+		return;
 	}
+	if (why_not)
+		atomic_fetch_add_explicit(&group->others_failed, 1, memory_order_relaxed);
+	if (atomic_fetch_sub_explicit(&group->left, 1, memory_order_acq_rel) != 1)
+		return;
+	pthread_mutex_lock(&group->mtx);
+	group->over = true;
+	pthread_cond_signal(&group->cond);
+	pthread_mutex_unlock(&group->mtx);
 }
 
 static void call_prepare(struct cu_actor_call *call, struct call_group *group)
@@ -161,7 +146,7 @@ static void calls_run(cu_actor_system *sys, struct cu_actor_call *calls, size_t 
 
 static size_t shares_count(const struct call_group *group)
 {
-	return (group->count + SHARE - 1) / SHARE;
+	return (group->count + CU_CALL_SHARE - 1) / CU_CALL_SHARE;
 }
 
 static bool share_take(struct call_group *group)
@@ -171,24 +156,41 @@ static bool share_take(struct call_group *group)
 
 static void share_run(struct call_group *group, size_t share)
 {
-	size_t from = share * SHARE;
+	size_t from = share * CU_CALL_SHARE;
 
-	calls_run(group->sys, group->calls + from, CU_MIN(group->count - from, (size_t)SHARE));
+	calls_run(group->sys, group->calls + from, CU_MIN(group->count - from, (size_t)CU_CALL_SHARE));
 }
 
-bool cu_call_help(struct call_group *group)
+bool cu_call_share_take(struct call_group *group, struct call_share *ret_share)
 {
+	struct cu_actor_call *calls;
+	size_t from;
+	size_t i;
+
 	if (!share_take(group))
 		return false;
-	helping.group = group;
-	helping.done = 0;
-	helping.failed = 0;
-	share_run(group,
-		  shares_count(group) - 1 - atomic_fetch_add_explicit(&group->shares_helped, 1, memory_order_relaxed));
-	helping.group = NULL;
-	if (helping.done)
-		others_done(group, helping.done, helping.failed);
+	from = (shares_count(group) - ++group->shares_helped) * CU_CALL_SHARE;
+	calls = group->calls + from;
+	ret_share->count = CU_MIN(group->count - from, (size_t)CU_CALL_SHARE);
+	for (i = 0; i < ret_share->count; i++) {
+		ret_share->ids[i] = calls[i].id;
+		ret_share->states[i] = call_node(&calls[i])->state;
+	}
 	return true;
+}
+
+void cu_call_share_run(cu_actor_system *sys, const struct call_share *share)
+{
+	size_t i;
+
+	for (i = 0; i < share->count; i++) {
+		if (i + AHEAD_ACTORS < share->count)
+			actor_prefetch(sys, share->ids[i + AHEAD_ACTORS]);
+		if (i + AHEAD_STATES < share->count)
+			__builtin_prefetch(share->states[i + AHEAD_STATES], 1);
+		if (share->ids[i] != CU_ACTOR_NONE)
+			cu_actor_try_run(sys, id_slot(share->ids[i]), (uint32_t)(share->ids[i] >> 32), false);
+	}
 }
 
 /* Waking workers costs the caller some microseconds, and it takes them tens more to arrive: only for what would keep
@@ -221,11 +223,15 @@ static void group_run(struct call_group *group)
 	cu_run_queue_withdraw(group->sys, group);
 }
 
+/* Until the others have finished what the caller has not. */
 static void group_wait(struct call_group *group)
 {
+	size_t own = group->own_done + 1;
+
+	if (atomic_fetch_sub_explicit(&group->left, own, memory_order_acq_rel) == own)
+		return;
 	pthread_mutex_lock(&group->mtx);
-	group->others_awaited = group->count - group->own_done;
-	while (group->others_done < group->others_awaited)
+	while (!group->over)
 		pthread_cond_wait(&group->cond, &group->mtx);
 	pthread_mutex_unlock(&group->mtx);
 }
@@ -242,6 +248,7 @@ size_t cu_actor_call_many(cu_actor_system *sys, struct cu_actor_call *calls, siz
 	};
 	size_t i;
 
+	atomic_init(&group.left, count + 1);
 	if (count == 1) {
 		call_one(sys, calls, &group);
 	} else {
@@ -250,7 +257,7 @@ size_t cu_actor_call_many(cu_actor_system *sys, struct cu_actor_call *calls, siz
 				actor_prefetch(sys, calls[i + AHEAD_ACTORS].id);
 			call_send(sys, &calls[i], &group);
 		}
-		if (sys->workers && count > SHARE)
+		if (sys->workers && count > CU_CALL_SHARE)
 			group_run(&group);
 		else
 			calls_run(sys, calls, count);
@@ -261,5 +268,6 @@ size_t cu_actor_call_many(cu_actor_system *sys, struct cu_actor_call *calls, siz
 		pthread_cond_destroy(&group.cond);
 		pthread_mutex_destroy(&group.mtx);
 	}
-	return group.own_failed + group.others_failed;
+	CU_ASSERT(!group.offered); /* its memory is this stack */
+	return group.own_failed + atomic_load_explicit(&group.others_failed, memory_order_relaxed);
 }

@@ -20,6 +20,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#ifndef CU_CALL_SHARE /* the simulation has smaller calls */
+#define CU_CALL_SHARE 64u
+#endif
 #define LOTS 64u            /* where threads wait for a slot's lock; a group of slots has each of them once */
 #define WHEEL_BUCKETS 4096u /* with 100 ms ticks one turn is 410 s; later deadlines are looked at once a turn */
 #define RUN_LAST UINT32_MAX
@@ -270,22 +273,31 @@ struct call_group {
 
 	/* large calls only: how many shares of the calls have been taken, by anybody and by helpers */
 	atomic_size_t shares_taken;
-	atomic_size_t shares_helped;
+	size_t shares_helped; /* under the run queue's lock */
 
 	/* under the run queue's lock */
 	struct call_group *next, *prev;
-	unsigned helpers; /* workers inside */
-	pthread_cond_t left;
+	bool offered;
 
-	/* under mtx */
+	/* Calls that are not finished, and one for the caller: it takes away what it has done itself at its end. Whoever
+	 * then makes it 0 says so under mtx; nobody else touches the group after counting down. */
+	atomic_size_t left;
+	atomic_size_t others_failed;
 	pthread_mutex_t mtx;
 	pthread_cond_t cond;
-	size_t others_done;
-	size_t others_failed;
-	size_t others_awaited; /* 0 until the caller waits */
+	bool over; /* under mtx */
+};
+
+/* Part of a large call, copied: whoever runs it does not need the caller to be there still. */
+struct call_share {
+	size_t count;
+	cu_actor_id ids[CU_CALL_SHARE];
+	const void *states[CU_CALL_SHARE];
 };
 void cu_call_finish(struct call_node *call, const struct cu_exit_reason *why_not);
-bool cu_call_help(struct call_group *group); /* runs one share; false: none is left */
+/* run queue locked: takes a share; false: none is left */
+bool cu_call_share_take(struct call_group *group, struct call_share *ret_share);
+void cu_call_share_run(cu_actor_system *sys, const struct call_share *share);
 
 /* monitor.c */
 void cu_monitors_fire(cu_actor_system *sys, struct monitor *list, const struct cu_exit_reason *reason);
@@ -293,7 +305,7 @@ void cu_monitors_fire(cu_actor_system *sys, struct monitor *list, const struct c
 /* run_queue.c */
 void cu_run_queue_push(cu_actor_system *sys, uint32_t slot); /* any lock but the wheel's may be held */
 bool cu_run_queue_others_wait(cu_actor_system *sys);
-/* Workers without anything else to do take part in the call until it is withdrawn, which waits for those inside. */
+/* Workers without anything else to do take shares of the call until it is withdrawn. */
 void cu_run_queue_offer(cu_actor_system *sys, struct call_group *group);
 void cu_run_queue_withdraw(cu_actor_system *sys, struct call_group *group);
 void *cu_run_queue_worker(void *arg);

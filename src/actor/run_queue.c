@@ -46,8 +46,8 @@ void cu_run_queue_push(cu_actor_system *sys, uint32_t slot)
 
 void cu_run_queue_offer(cu_actor_system *sys, struct call_group *group)
 {
-	pthread_cond_init(&group->left, NULL);
 	pthread_mutex_lock(&sys->run_mtx);
+	group->offered = true;
 	group->next = sys->helped;
 	if (sys->helped)
 		sys->helped->prev = group;
@@ -57,44 +57,39 @@ void cu_run_queue_offer(cu_actor_system *sys, struct call_group *group)
 	pthread_mutex_unlock(&sys->run_mtx);
 }
 
-static void helped_remove(cu_actor_system *sys, struct call_group *group)
+static void withdraw_locked(cu_actor_system *sys, struct call_group *group)
 {
+	if (!group->offered)
+		return;
+	group->offered = false;
 	if (group->next)
 		group->next->prev = group->prev;
 	if (group->prev)
 		group->prev->next = group->next;
-	else if (sys->helped == group)
+	else
 		sys->helped = group->next;
-	group->next = group->prev = NULL;
 }
 
 void cu_run_queue_withdraw(cu_actor_system *sys, struct call_group *group)
 {
 	pthread_mutex_lock(&sys->run_mtx);
-	helped_remove(sys, group);
-	while (group->helpers && !CU_MUTANT(WITHDRAW_LEAVES_HELPERS))
-		pthread_cond_wait(&group->left, &sys->run_mtx);
-	CU_ASSERT(!group->helpers); /* its memory is the caller's stack */
+	if (!CU_MUTANT(WITHDRAW_LEAVES_GROUP))
+		withdraw_locked(sys, group);
 	pthread_mutex_unlock(&sys->run_mtx);
-	pthread_cond_destroy(&group->left);
 }
 
 /* One share of a large call, if there is one; the lock is let go meanwhile. */
 static bool help_locked(cu_actor_system *sys)
 {
-	struct call_group *group = sys->helped;
-	bool more;
+	struct call_share share;
 
-	if (!group)
+	while (sys->helped && !cu_call_share_take(sys->helped, &share))
+		withdraw_locked(sys, sys->helped);
+	if (!sys->helped)
 		return false;
-	group->helpers++;
 	pthread_mutex_unlock(&sys->run_mtx);
-	more = cu_call_help(group);
+	cu_call_share_run(sys, &share);
 	pthread_mutex_lock(&sys->run_mtx);
-	if (!more)
-		helped_remove(sys, group);
-	if (--group->helpers == 0)
-		pthread_cond_signal(&group->left);
 	return true;
 }
 

@@ -17,7 +17,7 @@ enum cu_mutant {
 	CU_MUTANT_KILL_IGNORES_OWNER,      /* actor.c: ends an actor that somebody is running */
 	CU_MUTANT_UNLOCK_WAKES_NOBODY,     /* internal.h: lets go of a slot's lock without a look at who waits */
 	CU_MUTANT_WIPE_FORGETS_GENERATION, /* slots.c: wiped slots begin with the first generation again */
-	CU_MUTANT_WITHDRAW_LEAVES_HELPERS, /* run_queue.c: a large call returns with workers inside */
+	CU_MUTANT_WITHDRAW_LEAVES_GROUP,   /* run_queue.c: a large call returns and is still offered to workers */
 	CU_MUTANT_RETRY_REMOVES_ANY,       /* publish.c: the retry removes whatever entry is there */
 	CU_MUTANT_NOPROC_IS_A_CRASH,       /* publish.c: suspended just before the event counts as crashed */
 	CU_MUTANT_NO_GRACE_PERIOD,         /* table.c: frees while readers may look */

@@ -50,7 +50,7 @@ int cu_sim_munmap(void *ptr, size_t size);
 #define CU_ACTOR_RUN_MAX 2u
 #undef CU_ACTOR_HELP_NS
 #define CU_ACTOR_HELP_NS 0u
-#define SHARE 1u
+#define CU_CALL_SHARE 1u
 #define LOOKS_MAX 2u
 #define WARM_EMPTY_MAX 0
 #define TABLE_RETIRED_MAX 3u

@@ -518,7 +518,7 @@ static void the_explorer_finds_faults_put_in_on_purpose(void **state)
 		{ "kills under the owner's hands", CU_MUTANT_KILL_IGNORES_OWNER },
 		{ "lets go of a lock without waking", CU_MUTANT_UNLOCK_WAKES_NOBODY },
 		{ "a wiped slot gives an old id again", CU_MUTANT_WIPE_FORGETS_GENERATION },
-		{ "a call returns with helpers inside", CU_MUTANT_WITHDRAW_LEAVES_HELPERS },
+		{ "a call returns and is still offered to workers", CU_MUTANT_WITHDRAW_LEAVES_GROUP },
 	};
 	unsigned i;
 
