@@ -47,8 +47,6 @@ void cu_router_free(cu_router **ref)
 		}
 	}
 	cu_map_fini(&router->tables);
-	for (uint32_t i = 0; i < router->hot_len; i++)
-		cu_expr_unref(&router->hot[i]->expr);
 	free(router->hot);
 	free(router->matches);
 	cu_buf_fini(&router->key);

@@ -41,6 +41,7 @@ struct cu_route_key {
 struct cu_router_group; /* the routes of one table that see it through the same definition */
 
 cu_router *cu_router_new(void);
+/* Routes that are still subscribed keep their expr: it is the subscriber's again. */
 void cu_router_free(cu_router **router);
 
 /* Subscribes to the table (or the partitioned root) with this oid, as part of the group `key` (opaque, compared). scope:
