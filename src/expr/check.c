@@ -208,7 +208,8 @@ static struct cu_node *text_const(struct cu_check *check, uint32_t type, const c
 	return cu_node_const(check, type, -1, value, at);
 }
 
-/* A number that the lexer did not take for an int4: bigint where it fits, else numeric. */
+/* A number that the lexer did not take for an int4: bigint where it fits, else numeric. What is an int4 only with its sign
+ * (-2147483648) is one all the same. */
 static struct cu_node *float_const(struct cu_check *check, const char *text, int at)
 {
 	struct cu_value_error verr = { 0 };
@@ -218,7 +219,8 @@ static struct cu_node *float_const(struct cu_check *check, const char *text, int
 	if (strspn(text, "-0123456789") == strlen(text)) {
 		rc = cu_value_in(cu_type_builtin(CU_INT8OID), -1, text, strlen(text), check->arena, &value, &verr);
 		if (rc == 0)
-			return cu_node_const(check, CU_INT8OID, -1, value, at);
+			return cu_node_const(check, value.integer == INT32_MIN ? CU_INT4OID : CU_INT8OID, -1, value,
+					     at);
 	}
 	rc = cu_value_in(cu_type_builtin(CU_NUMERICOID), -1, text, strlen(text), check->arena, &value, &verr);
 	if (rc < 0)
@@ -320,9 +322,9 @@ static struct cu_node *null_test(struct cu_check *check, struct cu_node *arg, bo
 
 	if (node == NULL)
 		return NULL;
-	if (arg->param != 0 && arg->type == CU_UNKNOWNOID)
-		return cu_check_fail(check, "42P18", arg->at, "could not determine data type of parameter $%u",
-				     arg->param);
+	/* Its type is not needed here; but if another use tells it, Postgres wants to know it here as well. */
+	if (arg->param != 0 && arg->type == CU_UNKNOWNOID && check->untyped == NULL)
+		check->untyped = arg;
 	node->sub = is_not;
 	node->args[0] = arg;
 	if (arg->at >= 0 && arg->at < at)
@@ -349,7 +351,10 @@ static struct cu_node *check_null_test(struct cu_check *check, const PgQuery__Nu
 		if (node->args[i] == NULL)
 			return NULL;
 	}
-	return node == NULL || node->args_len == 1 ? (node ? node->args[0] : NULL) : cu_node_done(check, node);
+	if (node == NULL)
+		return NULL;
+	node->sub = 1; /* of one row */
+	return cu_node_done(check, node);
 }
 
 static struct cu_node *check_boolean_test(struct cu_check *check, const PgQuery__BooleanTest *raw)

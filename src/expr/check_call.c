@@ -88,8 +88,9 @@ static struct cu_node *call_as_cast(struct cu_check *check, struct call_name nam
 	if (type == 0)
 		return NULL;
 	info = cu_type_info(check, type);
-	path = arg->type == CU_UNKNOWNOID ? CU_PATH_IO
-					  : cu_coercion_path(check, type, arg->type, CU_COERCE_EXPLICIT, &proc);
+	path = arg->type == CU_UNKNOWNOID && arg->kind == CU_NODE_CONST && arg->param == 0
+		       ? CU_PATH_IO
+		       : cu_coercion_path(check, type, arg->type, CU_COERCE_EXPLICIT, &proc);
 	if ((path != CU_PATH_RELABEL && path != CU_PATH_IO) || info.typtype == 'p')
 		return NULL;
 	if (info.type == NULL)
@@ -133,6 +134,12 @@ static const struct cu_candidate *call_find(struct cu_check *check, struct call_
 			return NULL;
 	}
 	winner = cu_candidate_select(check, inputs, args_len, candidates, len, &matches);
+	for (size_t i = 0; winner == NULL && len == 0 && i < procs_len; i++) {
+		if (uses_citext(&procs[i]) && !check->scope->has_citext)
+			return cu_check_fail(check, "0A000", at,
+					     "function %s is not supported here: no column of this table is of type citext",
+					     name.name);
+	}
 	return winner != NULL ? winner : call_missing(check, name, args, args_len, matches, at);
 }
 
@@ -215,6 +222,19 @@ static bool check_kind(struct cu_check *check, const PgQuery__FuncCall *raw, con
 	return false;
 }
 
+/* What a cast to a type with a modifier calls. */
+static bool is_length_coercion(const char *prosrc)
+{
+	static const char *const names[] = { "varchar",    "numeric",      "timestamp_scale", "timestamptz_scale",
+					     "time_scale", "timetz_scale", "interval_scale" };
+
+	for (size_t i = 0; i < CU_ARRAY_LEN(names); i++) {
+		if (strcmp(names[i], prosrc) == 0)
+			return true;
+	}
+	return false;
+}
+
 static struct cu_node *make_call(struct cu_check *check, const PgQuery__FuncCall *raw, struct call_name name,
 				 struct cu_node *const *given, unsigned args_len)
 {
@@ -233,6 +253,11 @@ static struct cu_node *make_call(struct cu_check *check, const PgQuery__FuncCall
 	proc = found->proc;
 	if (!check_kind(check, raw, proc))
 		return NULL;
+	/* Postgres' planner leaves such calls out by rules of its own. */
+	if (is_length_coercion(cu_catalog_string(proc->prosrc)))
+		return cu_check_fail(check, "0A000", at,
+				     "function %s with a type modifier is not supported in where clauses: write a cast",
+				     name.name);
 	if (proc->retset)
 		return cu_check_fail(check, "0A000", at, "set-returning functions are not allowed in WHERE");
 	if (!spread && proc->variadic == CU_ANYOID)

@@ -150,9 +150,19 @@ bool cu_check_type_name(struct cu_check *check, const PgQuery__TypeName *raw, ui
 	}
 	type = cu_scope_type_named(check->scope, schema, name);
 	if (type == 0) {
-		cu_check_fail(check, "42704", raw->location,
+		cu_check_fail(check, "0A000", raw->location,
 			      "type \"%s%s%s\" does not exist, or no column of this table has it", schema ? schema : "",
 			      schema ? "." : "", name);
+		return false;
+	}
+	info = cu_type_info(check, type);
+	if (info.type == NULL && info.typtype != 'p') {
+		cu_check_fail(check, "0A000", raw->location, "type %s is not supported in where clauses", info.format);
+		return false;
+	}
+	info = cu_type_info(check, type);
+	if (info.type == NULL || info.typtype == 'p') {
+		cu_check_fail(check, "0A000", raw->location, "type %s is not supported in where clauses", info.format);
 		return false;
 	}
 	*ret_typmod = -1;
@@ -258,7 +268,7 @@ struct cu_node *cu_check_collate(struct cu_check *check, const PgQuery__CollateC
 	node->args[0] = arg;
 	node->collation = collation_named(check, schema, name);
 	if (node->collation == NULL)
-		return cu_check_fail(check, "42704", raw->location,
+		return cu_check_fail(check, "0A000", raw->location,
 				     "collation \"%s\" for encoding \"UTF8\" does not exist, or no column of this "
 				     "table has it",
 				     name);

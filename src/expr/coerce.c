@@ -16,6 +16,13 @@ const char *cu_type_format(const struct cu_check *check, uint32_t oid)
 	return format == NULL ? "???" : format;
 }
 
+uint32_t cu_type_base(const struct cu_check *check, uint32_t oid)
+{
+	uint32_t base = oid > UINT16_MAX ? cu_type_info(check, oid).base : 0;
+
+	return base != 0 ? base : oid;
+}
+
 static bool is_vector(uint32_t oid)
 {
 	return oid == CU_INT2VECTOROID || oid == CU_OIDVECTOROID;
@@ -28,6 +35,7 @@ enum cu_path cu_coercion_path(const struct cu_check *check, uint32_t target, uin
 	struct cu_tinfo from, to;
 
 	*ret_proc = NULL;
+	source = cu_type_base(check, source);
 	if (target == source)
 		return CU_PATH_RELABEL;
 	if (target <= UINT16_MAX && source <= UINT16_MAX)
@@ -81,13 +89,24 @@ bool cu_can_coerce(const struct cu_check *check, unsigned len, const uint32_t *i
 	return !generic || cu_generic_consistent(check, len, inputs, targets);
 }
 
+/* Parameters get their values when the clause has been checked, in the order of their numbers: until then it is NULL. */
+static void param_failed(struct cu_check *check, const struct cu_node *node, int rc, const struct cu_value_error *verr)
+{
+	if (check->bad_param != 0 && check->bad_param <= node->param)
+		return;
+	check->bad_param = node->param;
+	check->bad_param_at = node->at;
+	check->bad_param_rc = rc;
+	check->bad_param_err = *verr;
+}
+
 /* A literal, or a parameter, gets its type. */
 static struct cu_node *literal_typed(struct cu_check *check, struct cu_node *node, uint32_t target, int32_t typmod)
 {
 	struct cu_tinfo to = cu_type_info(check, target);
 	struct cu_value_error verr = { 0 };
 	struct cu_datum value = CU_DATUM_NULL;
-	int rc;
+	int rc = 0;
 
 	if (node->param != 0) {
 		uint32_t *deduced = &check->param_types[node->param - 1];
@@ -104,8 +123,17 @@ static struct cu_node *literal_typed(struct cu_check *check, struct cu_node *nod
 				     cu_type_format(check, target));
 	if (!node->value.is_null) {
 		rc = cu_value_in(to.type, typmod, node->value.bytes, node->value.len, check->arena, &value, &verr);
-		if (rc < 0)
+		if (rc == CU_EINVAL && node->param != 0) {
+			/* Postgres sees a parameter's value only after the whole clause was found good. */
+			if (check->param_failed == 0 || node->param < check->param_failed) {
+				check->param_failed = node->param;
+				check->param_failed_at = node->at;
+				check->param_error = verr;
+			}
+			value = CU_DATUM_NULL;
+		} else if (rc < 0) {
 			return cu_check_value_error(check, rc, node->at, &verr);
+		}
 	}
 	return cu_node_const(check, target, typmod, value, node->at);
 }
@@ -249,7 +277,7 @@ struct cu_node *cu_coerce_to(struct cu_check *check, struct cu_node *node, uint3
 
 uint32_t cu_common_type(struct cu_check *check, struct cu_node *const *nodes, unsigned len, const char *context)
 {
-	struct cu_tinfo best = cu_type_info(check, nodes[0]->type);
+	struct cu_tinfo best = cu_type_info(check, cu_type_base(check, nodes[0]->type));
 	bool same = nodes[0]->type != CU_UNKNOWNOID;
 
 	for (unsigned i = 1; i < len && same; i++)
@@ -257,7 +285,7 @@ uint32_t cu_common_type(struct cu_check *check, struct cu_node *const *nodes, un
 	if (same)
 		return nodes[0]->type;
 	for (unsigned i = 1; i < len; i++) {
-		struct cu_tinfo next = cu_type_info(check, nodes[i]->type);
+		struct cu_tinfo next = cu_type_info(check, cu_type_base(check, nodes[i]->type));
 
 		if (next.oid == CU_UNKNOWNOID || next.oid == best.oid)
 			continue;

@@ -376,6 +376,12 @@ static int run_steps(const struct frame *f, uint32_t from, uint32_t to)
 			if (!src->is_null)
 				at = step->jump - 1;
 			break;
+		case CU_STEP_JUMP_NULL:
+			if (src->is_null) {
+				*dst = CU_DATUM_NULL;
+				at = step->jump - 1;
+			}
+			break;
 		case CU_STEP_DECIDE:
 			if (src->is_null || src->boolean) {
 				*dst = src->is_null ? CU_DATUM_NULL : (struct cu_datum){ .boolean = step->sub != 0 };

@@ -149,6 +149,23 @@ out:
 	return rc;
 }
 
+/* Every parameter has a type, and its text is a value of it. In Postgres' order of complaints. */
+static bool params_settled(struct cu_check *check)
+{
+	const struct cu_node *untyped = check->untyped;
+
+	if (untyped != NULL && check->param_types[untyped->param - 1] != CU_UNKNOWNOID)
+		return cu_check_fail(check, "42P08", untyped->at, "could not determine data type of parameter $%u",
+				     untyped->param);
+	for (size_t i = 0; i < check->params_len; i++) {
+		if (check->param_types[i] == CU_UNKNOWNOID && check->param_used[i])
+			return cu_check_fail(check, "42P18", -1, "could not determine data type of parameter $%zu",
+					     i + 1);
+	}
+	return check->bad_param == 0 ||
+	       cu_check_value_error(check, check->bad_param_rc, check->bad_param_at, &check->bad_param_err);
+}
+
 static int expr_check(struct cu_check *check, const struct cu_parsed *parsed, struct cu_expr *expr,
 		      struct cu_const_marks *marks)
 {
@@ -159,12 +176,7 @@ static int expr_check(struct cu_check *check, const struct cu_parsed *parsed, st
 	node = cu_check_boolean(check, node, "WHERE");
 	if (node == NULL)
 		return check->rc;
-	for (size_t i = 0; i < check->params_len; i++) {
-		if (check->param_types[i] == CU_UNKNOWNOID && check->param_used[i])
-			return cu_expr_fail(check->err, "42P18", 0, "could not determine data type of parameter $%zu",
-					    i + 1);
-	}
-	if (!cu_collate(check, node))
+	if (!cu_collate(check, node) || !params_settled(check))
 		return check->rc;
 	node = cu_fold(check, node);
 	if (node == NULL)

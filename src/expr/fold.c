@@ -178,6 +178,22 @@ static struct cu_node *fold_io(struct cu_check *check, struct cu_node *node)
 	return evaluated(check, node);
 }
 
+/* ROW(a, b) IS NULL. Of a row that is a constant the planner leaves the test to the rows, though its answer is known; for
+ * what is then not computed beforehand there is no other way to write it. */
+static bool fold_row_test(struct cu_check *check, struct cu_node *node)
+{
+	bool constant = true;
+
+	for (unsigned i = 0; i < node->args_len; i++) {
+		if (!fold_args(check, node->args[i], 0))
+			return false;
+		constant &= all_const(node->args[i], 1);
+	}
+	if (constant)
+		cu_check_fail(check, "0A000", node->at, "IS NULL of a row of constants is not supported");
+	return !constant;
+}
+
 static struct cu_node *fold_bool(struct cu_check *check, struct cu_node *node)
 {
 	bool deciding = node->kind == CU_NODE_OR, seen_null = false;
@@ -185,7 +201,7 @@ static struct cu_node *fold_bool(struct cu_check *check, struct cu_node *node)
 	struct cu_node *result;
 	unsigned len = 0, total = 0;
 
-	if (kept == NULL)
+	if (kept == NULL || (node->kind == CU_NODE_AND && node->sub && !fold_row_test(check, node)))
 		return NULL;
 	/* Arguments behind a deciding one are not even looked at. */
 	for (unsigned i = 0; i < node->args_len; i++) {
@@ -270,8 +286,13 @@ static struct cu_node *fold_case(struct cu_check *check, struct cu_node *node)
 	}
 	/* A constant arg is in every test by now, unless its collation keeps it from there. */
 	if (first && as_const(node->args[0]) != NULL && is_plain(check, node->args[0])) {
+		struct cu_node *folded;
+
 		node->sub = 0;
-		return with_args(check, node, result->args + 1, n - 1);
+		folded = with_args(check, node, result->args + 1, n - 1);
+		if (node->args_len != n - 1)
+			node->sub = 1; /* it has stayed as it was */
+		return folded;
 	}
 	return with_args(check, node, result->args, n);
 }
@@ -334,17 +355,14 @@ static struct cu_node *fold_map(struct cu_check *check, struct cu_node *node)
 	return evaluated(check, node);
 }
 
-/* The pairs stay pairs; what they compare is folded. */
+/* The pairs stay pairs; what they compare is folded, they themselves are not: the planner does not either. */
 static struct cu_node *fold_rowcmp(struct cu_check *check, struct cu_node *node)
 {
-	bool constant = true;
-
 	for (unsigned i = 0; i < node->args_len; i++) {
 		if (!fold_args(check, node->args[i], 0))
 			return NULL;
-		constant &= all_const(node->args[i], node->args[i]->args_len) && is_immutable(node->args[i]);
 	}
-	return constant ? evaluated(check, node) : node;
+	return node;
 }
 
 static struct cu_node *fold_collate(struct cu_check *check, struct cu_node *node)

@@ -278,6 +278,8 @@ static int parser_error(struct cu_expr_error *err, const char *text, size_t len,
 	}
 	if (strstr(message, "memory exhausted") != NULL)
 		state = "54001";
+	if (strncmp(message, "precision for type float", 24) == 0)
+		state = "22023";
 	return cu_expr_fail(err, state, position, "%s", message);
 }
 

@@ -350,23 +350,36 @@ static bool compile_array(struct builder *b, struct cu_node *node, uint32_t dst)
 static bool compile_subscript(struct builder *b, struct cu_node *node, uint32_t dst)
 {
 	uint32_t first = reserve(b, node->args_len);
+	bool is_slice = node->kind == CU_NODE_SLICE;
 	struct cu_call_site *site;
 	struct cu_step *step;
+	uint32_t null_test;
 	uint16_t index;
 
-	for (unsigned i = 0; i < node->args_len; i++) {
+	if (!compile(b, node->args[0], first))
+		return false;
+	null_test = b->steps_len;
+	if (emit(b, CU_STEP_JUMP_NULL, dst, first) == NULL)
+		return false;
+	/* Of slices the upper bounds come before the lower ones. */
+	for (unsigned i = 1; i < node->args_len; i++) {
+		if ((!is_slice || i % 2 == 0) && node->args[i] != NULL && !compile(b, node->args[i], first + i))
+			return false;
+	}
+	for (unsigned i = 1; is_slice && i < node->args_len; i += 2) {
 		if (node->args[i] != NULL && !compile(b, node->args[i], first + i))
 			return false;
 	}
 	b->top = first;
 	site = site_new(b, node, NULL, 0, &index);
-	step = site == NULL ? NULL : emit(b, node->kind == CU_NODE_SLICE ? CU_STEP_SLICE : CU_STEP_ELEMENT, dst, first);
+	step = site == NULL ? NULL : emit(b, is_slice ? CU_STEP_SLICE : CU_STEP_ELEMENT, dst, first);
 	if (step == NULL)
 		return false;
-	for (unsigned i = 1; node->kind == CU_NODE_SLICE && i < node->args_len; i++)
+	for (unsigned i = 1; is_slice && i < node->args_len; i++)
 		site->mask |= (uint16_t)((node->args[i] != NULL) << (i - 1));
-	step->n = node->kind == CU_NODE_SLICE ? (node->args_len - 1) / 2 : node->args_len - 1;
+	step->n = is_slice ? (node->args_len - 1) / 2 : node->args_len - 1;
 	step->call = index;
+	b->steps[null_test].jump = b->steps_len;
 	return true;
 }
 

@@ -25,6 +25,7 @@ enum cu_step_op {
 	CU_STEP_JUMP,
 	CU_STEP_JUMP_UNLESS,   /* src is not true */
 	CU_STEP_JUMP_NOT_NULL, /* src */
+	CU_STEP_JUMP_NULL,     /* src NULL: dst = NULL, jump */
 	CU_STEP_DECIDE,        /* src NULL: dst = NULL, jump; src true: dst = sub, jump */
 	CU_STEP_MINMAX,        /* dst = the lesser (sub) or greater of dst and src, NULLs passed over */
 	CU_STEP_DISTINCT,

@@ -24,6 +24,7 @@ struct cu_tinfo {
 	char typtype; /* 'b', 'e', 'p', 'r', 'm' */
 	char category;
 	bool preferred;
+	uint32_t base; /* of a domain over an enum, else 0; other domains are taken for their base types at once */
 	uint32_t elem;     /* of a true array, else 0 */
 	uint32_t array;    /* 0: none */
 	uint8_t collation; /* 0 none, 1 the database's, 2 "C" */
@@ -119,6 +120,7 @@ struct cu_node {
 	uint32_t number;        /* of CONST, once compiled: its number in the program + 1 */
 	uint32_t slot_reg;      /* compiling: where the value of its slots is */
 	struct cu_node *folded; /* by fold.c, which may meet a node twice */
+	const struct cu_node *known; /* its value, where a constant cannot take its place (fold.c) */
 	bool collated;
 	uint32_t param; /* of CONST of type unknown: it is $param, to be typed by its use */
 	const struct cu_node *ref;
@@ -132,8 +134,15 @@ struct cu_check {
 	size_t text_len;
 	const struct cu_expr_param *params;
 	size_t params_len;
-	uint32_t *param_types;              /* as far as deduced; CU_UNKNOWNOID: not yet */
-	uint8_t *param_used;                /* one for each */
+	uint32_t *param_types;         /* as far as deduced; CU_UNKNOWNOID: not yet */
+	uint32_t param_failed; /* the first parameter whose text cannot be read as its type; 0: none */
+	int param_failed_at;
+	struct cu_value_error param_error;
+	uint8_t *param_used;           /* one for each */
+	const struct cu_node *untyped; /* the first parameter whose use does not tell its type */
+	uint32_t bad_param;            /* the first, by number, whose value its type does not read; 0: none */
+	int bad_param_at, bad_param_rc;
+	struct cu_value_error bad_param_err;
 	struct cu_node *const *inline_args; /* inside the body of a function of language sql: what $n is */
 	size_t inline_args_len;
 	int inline_at; /* where the call of that function is: errors inside its body are told there */
@@ -181,6 +190,7 @@ enum cu_coercion { CU_COERCE_IMPLICIT, CU_COERCE_ASSIGNMENT, CU_COERCE_EXPLICIT 
 enum cu_path { CU_PATH_NONE, CU_PATH_CALL, CU_PATH_RELABEL, CU_PATH_MAP, CU_PATH_IO };
 
 struct cu_tinfo cu_type_info(const struct cu_check *check, uint32_t oid);
+uint32_t cu_type_base(const struct cu_check *check, uint32_t oid);
 const char *cu_type_format(const struct cu_check *check, uint32_t oid);
 enum cu_path cu_coercion_path(const struct cu_check *check, uint32_t target, uint32_t source, enum cu_coercion context,
 			      const struct cu_catalog_proc **ret_proc);

@@ -1,10 +1,11 @@
 /* where_diff.c: the program.
  *
- *	where_diff [--seed N] [--cases N] [--seconds N] [--processes N] [--block N] [--generate-only] [--soft] [--verbose]
+ *	where_diff [--seed N] [--cases N] [--seconds N] [--processes N] [--block N] [--clause SQL] [--generate-only] [--soft]
+ *		[--verbose]
  *
  * Blocks of cases are dealt to processes, which share one private Postgres and nothing else; what they counted comes
- * back in shared memory. The exit code is 1 when anything differed. --block asks one block again; with --soft, messages
- * and positions are reported like values.
+ * back in shared memory. The exit code is 1 when anything differed. --block asks one block again, or the --clause in its
+ * table; with --soft, messages and positions are reported like values.
  */
 #include "where.h"
 
@@ -30,6 +31,7 @@ struct options {
 	long block;
 	unsigned processes;
 	bool generate_only, soft, verbose;
+	const char *clause;
 };
 
 struct reason {
@@ -251,6 +253,17 @@ static void judge_alone(struct world *world, struct tally *tally, struct wcase *
 	}
 }
 
+/* One clause that was given, in the block's world. */
+static void run_clause(struct world *world, cu_arena *arena, long block)
+{
+	struct wcase c;
+
+	w_case_run(world, w_node(arena, W_LEAF, CU_BOOLOID, options.clause, 0), -1, &c);
+	for (c.row = 0; c.row < world->rows_len; c.row++)
+		print_case(world, &c, c.finding ? c.finding : c.soft, block);
+	w_case_fini(&c);
+}
+
 static void run_block(PGconn *conn, const struct wfunctions *functions, struct tally *tally, long block)
 {
 	struct world *world = cu_xzalloc(sizeof *world);
@@ -258,7 +271,9 @@ static void run_block(PGconn *conn, const struct wfunctions *functions, struct t
 	cu_arena arena = CU_ARENA_INIT;
 
 	w_world_init(world, conn, functions, options.seed * 1000003 + (uint64_t)block);
-	for (unsigned done = 0; done < BLOCK_CASES; done += W_BATCH) {
+	if (options.clause)
+		run_clause(world, &arena, block);
+	for (unsigned done = 0; !options.clause && done < BLOCK_CASES; done += W_BATCH) {
 		unsigned len = CU_MIN(W_BATCH, BLOCK_CASES - done);
 
 		generate_batch(world, tally, &arena, cases, len, block);
@@ -448,8 +463,8 @@ static void options_read(int argc, char **argv)
 	static const struct option known[] = { { "seed", 1, NULL, 's' },    { "cases", 1, NULL, 'c' },
 					       { "seconds", 1, NULL, 't' }, { "processes", 1, NULL, 'p' },
 					       { "block", 1, NULL, 'b' },   { "generate-only", 0, NULL, 'g' },
-					       { "soft", 0, NULL, 'm' },    { "verbose", 0, NULL, 'v' },
-					       { NULL, 0, NULL, 0 } };
+					       { "soft", 0, NULL, 'm' },    { "clause", 1, NULL, 'w' },
+					       { "verbose", 0, NULL, 'v' }, { NULL, 0, NULL, 0 } };
 	int c;
 
 	options.seed = (uint64_t)time(NULL) * 1000 + (uint64_t)getpid() % 1000;
@@ -461,6 +476,7 @@ static void options_read(int argc, char **argv)
 		case 'p': options.processes = (unsigned)CU_MIN(strtoul(optarg, NULL, 10), PROCESSES_MAX); break;
 		case 'b': options.block = strtol(optarg, NULL, 10); break;
 		case 'g': options.generate_only = true; break;
+		case 'w': options.clause = optarg; break;
 		case 'm': options.soft = true; break;
 		case 'v': options.verbose = true; break;
 		default: exit(2);
