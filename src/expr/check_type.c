@@ -156,11 +156,6 @@ bool cu_check_type_name(struct cu_check *check, const PgQuery__TypeName *raw, ui
 		return false;
 	}
 	info = cu_type_info(check, type);
-	if (info.type == NULL && info.typtype != 'p') {
-		cu_check_fail(check, "0A000", raw->location, "type %s is not supported in where clauses", info.format);
-		return false;
-	}
-	info = cu_type_info(check, type);
 	if (info.type == NULL || info.typtype == 'p') {
 		cu_check_fail(check, "0A000", raw->location, "type %s is not supported in where clauses", info.format);
 		return false;

@@ -123,17 +123,17 @@ static struct cu_node *literal_typed(struct cu_check *check, struct cu_node *nod
 				     cu_type_format(check, target));
 	if (!node->value.is_null) {
 		rc = cu_value_in(to.type, typmod, node->value.bytes, node->value.len, check->arena, &value, &verr);
-		if (rc == CU_EINVAL && node->param != 0) {
-			/* Postgres sees a parameter's value only after the whole clause was found good. */
-			if (check->param_failed == 0 || node->param < check->param_failed) {
-				check->param_failed = node->param;
-				check->param_failed_at = node->at;
-				check->param_error = verr;
-			}
-			value = CU_DATUM_NULL;
-		} else if (rc < 0) {
+		if (rc < 0 && node->param == 0)
 			return cu_check_value_error(check, rc, node->at, &verr);
-		}
+		if (rc < 0)
+			param_failed(check, node, rc, &verr);
+	}
+	if (node->param != 0) {
+		/* Whoever else holds this use of the parameter sees it typed, as in Postgres. */
+		node->type = target;
+		node->typmod = typmod;
+		node->value = rc < 0 ? CU_DATUM_NULL : value;
+		return node;
 	}
 	return cu_node_const(check, target, typmod, value, node->at);
 }

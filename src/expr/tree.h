@@ -24,7 +24,7 @@ struct cu_tinfo {
 	char typtype; /* 'b', 'e', 'p', 'r', 'm' */
 	char category;
 	bool preferred;
-	uint32_t base; /* of a domain over an enum, else 0; other domains are taken for their base types at once */
+	uint32_t base;     /* of a domain over an enum, else 0; other domains are taken for their base types at once */
 	uint32_t elem;     /* of a true array, else 0 */
 	uint32_t array;    /* 0: none */
 	uint8_t collation; /* 0 none, 1 the database's, 2 "C" */
@@ -116,10 +116,10 @@ struct cu_node {
 	const char *op;                       /* operator's name, CALL, ANY, DISTINCT, NULLIF */
 	struct cu_node **args;
 	unsigned args_len;
-	struct cu_datum value;  /* of CONST */
-	uint32_t number;        /* of CONST, once compiled: its number in the program + 1 */
-	uint32_t slot_reg;      /* compiling: where the value of its slots is */
-	struct cu_node *folded; /* by fold.c, which may meet a node twice */
+	struct cu_datum value;       /* of CONST */
+	uint32_t number;             /* of CONST, once compiled: its number in the program + 1 */
+	uint32_t slot_reg;           /* compiling: where the value of its slots is */
+	struct cu_node *folded;      /* by fold.c, which may meet a node twice */
 	const struct cu_node *known; /* its value, where a constant cannot take its place (fold.c) */
 	bool collated;
 	uint32_t param; /* of CONST of type unknown: it is $param, to be typed by its use */
@@ -135,9 +135,6 @@ struct cu_check {
 	const struct cu_expr_param *params;
 	size_t params_len;
 	uint32_t *param_types;         /* as far as deduced; CU_UNKNOWNOID: not yet */
-	uint32_t param_failed; /* the first parameter whose text cannot be read as its type; 0: none */
-	int param_failed_at;
-	struct cu_value_error param_error;
 	uint8_t *param_used;           /* one for each */
 	const struct cu_node *untyped; /* the first parameter whose use does not tell its type */
 	uint32_t bad_param;            /* the first, by number, whose value its type does not read; 0: none */
