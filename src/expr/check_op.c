@@ -362,6 +362,26 @@ static struct cu_node *in_array(struct cu_check *check, struct op_name op, bool 
 	return array == NULL ? NULL : make_any(check, op, is_not, left, array, at);
 }
 
+/* Each item of a list gets a left side of its own, whose parameters are still to be typed: Postgres copies it. */
+static struct cu_node *left_copy(struct cu_check *check, struct cu_node *left)
+{
+	struct cu_node *copy;
+
+	if (left->kind != CU_NODE_ROW && (left->param == 0 || left->type != CU_UNKNOWNOID))
+		return left;
+	copy = cu_node_new(check, (enum cu_node_kind)left->kind, left->type, left->at, left->args_len);
+	if (copy == NULL)
+		return NULL;
+	copy->param = left->param;
+	copy->value = left->value;
+	for (unsigned i = 0; i < left->args_len; i++) {
+		copy->args[i] = left_copy(check, left->args[i]);
+		if (copy->args[i] == NULL)
+			return NULL;
+	}
+	return cu_node_done(check, copy);
+}
+
 static struct cu_node *check_in(struct cu_check *check, const PgQuery__AExpr *raw)
 {
 	struct op_name op = op_name(raw);
@@ -410,7 +430,8 @@ static struct cu_node *check_in(struct cu_check *check, const PgQuery__AExpr *ra
 	if (any != NULL)
 		result->args[n++] = any;
 	for (unsigned i = 0; i < others_len; i++) {
-		struct cu_node *one = make_any_op(check, op, left, others[i], raw->location);
+		struct cu_node *own = left_copy(check, left);
+		struct cu_node *one = own == NULL ? NULL : make_any_op(check, op, own, others[i], raw->location);
 
 		result->args[n] = one == NULL ? NULL : cu_check_boolean(check, one, "IN");
 		if (result->args[n++] == NULL)
