@@ -335,6 +335,8 @@ struct cu_node *cu_check_indirection(struct cu_check *check, const PgQuery__AInd
 	}
 	if (base->type == CU_JSONBOID)
 		return check_jsonb_subscripts(check, base, raw->indirection, (unsigned)raw->n_indirection);
+	if (info.oid == CU_NAMEOID)
+		return cu_check_fail(check, "0A000", base->at, "subscripts of type name are not supported");
 	if (info.elem == 0)
 		return cu_check_fail(check, "42804", base->at,
 				     "cannot subscript type %s because it does not support subscripting", info.format);

@@ -214,7 +214,7 @@ static bool check_need(struct cu_check *check, const struct cu_node *node, enum 
 	if (node->conflict && need != NEED_LIKE && strncmp(prosrc, "citext", 6) != 0) {
 		if (need != NEED_CASE || node->proc == NULL)
 			why = "string comparison";
-		else if (node->op == NULL)
+		else if (strstr(prosrc, "like") == NULL && strstr(prosrc, "regex") == NULL)
 			why = prosrc[0] == 'l'   ? "lower() function"
 			      : prosrc[0] == 'u' ? "upper() function"
 						 : "initcap() function";

@@ -58,6 +58,10 @@ static void put_type(struct deparse *d, uint32_t oid, int32_t typmod)
 		cu_buf_puts(d->out, "[]");
 		return;
 	}
+	if (info.base != 0) {
+		put_type(d, info.base, typmod);
+		return;
+	}
 	if (cu_catalog_type(oid) == NULL || oid == CU_CITEXTOID || oid == CU_CITEXTARRAYOID) {
 		cu_buf_puts(d->out, info.type->name);
 	} else if (oid == CU_INTERVALOID && typmod >= 0) {
@@ -126,40 +130,51 @@ static void put_const(struct deparse *d, const struct cu_node *node)
 	}
 }
 
-/* The schema of an extension's operators is that of its type, where that needs to be named. */
-static const struct cu_type *extension_type(struct deparse *d, const struct cu_node *node)
+/* citext's own functions and operators stand in citext's schema, the others in pg_catalog. */
+static bool is_extension(const struct cu_node *node)
 {
-	for (unsigned i = 0; i < node->args_len; i++) {
-		struct cu_tinfo info = cu_type_info(&d->check, node->args[i]->type);
-		const struct cu_type *type = info.elem != 0 ? info.type->elem : info.type;
+	const uint16_t *args = cu_catalog_args(node->proc);
 
-		if (type != NULL && type->citext && strncmp(cu_catalog_string(node->proc->prosrc), "text", 4) != 0)
-			return type;
-		if (type != NULL && type->citext && cu_catalog_args(node->proc)[0] == CU_CITEXTOID)
-			return type;
+	for (unsigned i = 0; i < node->proc->args_len; i++) {
+		if (args[i] == CU_CITEXTOID || args[i] == CU_CITEXTARRAYOID)
+			return true;
 	}
-	return NULL;
+	return node->proc->ret == CU_CITEXTOID;
 }
 
-static void put_op(struct deparse *d, const struct cu_node *node, const char *name)
+/* The schema part of citext's name, with its dot; nothing where the name is found without. */
+static void put_extension_schema(struct deparse *d)
 {
-	const struct cu_type *type = extension_type(d, node);
+	struct cu_tinfo citext = cu_type_info(&d->check, CU_CITEXTOID);
 	const char *dot = NULL;
 	bool quoted = false;
 
-	if (type == NULL) {
-		cu_buf_printf(d->out, "OPERATOR(pg_catalog.%s)", name);
-		return;
-	}
-	for (const char *p = type->name; *p; p++) {
+	for (const char *p = citext.type->name; *p; p++) {
 		quoted ^= *p == '"';
 		if (*p == '.' && !quoted)
 			dot = p;
 	}
-	if (dot == NULL)
-		cu_buf_puts(d->out, name);
+	if (dot != NULL)
+		cu_buf_append(d->out, citext.type->name, (size_t)(dot - citext.type->name) + 1);
+}
+
+static void put_op(struct deparse *d, const struct cu_node *node, const char *name)
+{
+	size_t before = d->out->len, at;
+
+	cu_buf_puts(d->out, "OPERATOR(");
+	at = d->out->len;
+	if (is_extension(node))
+		put_extension_schema(d);
 	else
-		cu_buf_printf(d->out, "OPERATOR(%.*s.%s)", (int)(dot - type->name), type->name, name);
+		cu_buf_puts(d->out, "pg_catalog.");
+	if (d->out->len > at) {
+		cu_buf_printf(d->out, "%s)", name);
+		return;
+	}
+	/* Without a schema it is a bare operator: OPERATOR(=) is no syntax. */
+	d->out->len = before;
+	cu_buf_puts(d->out, name);
 }
 
 static void put_list(struct deparse *d, struct cu_node *const *args, unsigned len, const char *between)
@@ -197,7 +212,9 @@ static void put_call(struct deparse *d, const struct cu_node *node)
 		cu_buf_putc(d->out, ')');
 		return;
 	}
-	if (extension_type(d, node) == NULL)
+	if (is_extension(node))
+		put_extension_schema(d);
+	else
 		cu_buf_puts(d->out, "pg_catalog.");
 	put_member(d->out, cu_catalog_string(node->proc->name));
 	cu_buf_putc(d->out, '(');
@@ -231,6 +248,20 @@ static void put_function(struct deparse *d, const struct cu_node *node, const ch
 	cu_buf_putc(d->out, '(');
 	put_list(d, node->args, node->args_len, ", ");
 	cu_buf_putc(d->out, ')');
+}
+
+static void put_column(struct deparse *d, const struct cu_node *node)
+{
+	const struct cu_expr_column *column = &d->check.scope->columns[node->column];
+	/* A domain that we took for its base type must be that to Postgres. */
+	bool cast = column->is_domain && cu_type_info(&d->check, node->type).base == 0;
+
+	cu_buf_puts(d->out, cast ? "(" : "");
+	put_identifier(d->out, column->name);
+	if (cast) {
+		cu_buf_puts(d->out, ")::");
+		put_type(d, node->type, -1);
+	}
 }
 
 static void put_case(struct deparse *d, const struct cu_node *node)
@@ -302,7 +333,15 @@ static void put_rowcmp(struct deparse *d, const struct cu_node *node)
 		}
 		cu_buf_puts(d->out, side ? "))" : ") ");
 		if (side == 0) {
-			put_op(d, node->args[node->args_len - 1], node->op);
+			bool extension = false;
+
+			/* Only without a schema can one operator be citext's for one pair and Postgres' for another. */
+			for (unsigned i = 0; i < node->args_len; i++)
+				extension |= is_extension(node->args[i]);
+			if (extension)
+				cu_buf_puts(d->out, node->op);
+			else
+				put_op(d, node->args[node->args_len - 1], node->op);
 			cu_buf_putc(d->out, ' ');
 		}
 	}
@@ -336,7 +375,7 @@ static void put(struct deparse *d, const struct cu_node *node)
 	if (d->rc < 0)
 		return;
 	switch (node->kind) {
-	case CU_NODE_COLUMN: put_identifier(d->out, d->check.scope->columns[node->column].name); break;
+	case CU_NODE_COLUMN: put_column(d, node); break;
 	case CU_NODE_CONST: put_const(d, node); break;
 	case CU_NODE_CALL: put_call(d, node); break;
 	case CU_NODE_RELABEL:

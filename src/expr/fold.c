@@ -14,6 +14,8 @@ static const struct cu_node *as_const(const struct cu_node *node)
 {
 	while (node != NULL && node->kind == CU_NODE_COLLATE)
 		node = node->args[0];
+	if (node != NULL && node->known != NULL)
+		return node->known;
 	return node != NULL && node->kind == CU_NODE_CONST ? node : NULL;
 }
 
@@ -56,6 +58,7 @@ static struct cu_node *replaced(struct cu_check *check, struct cu_node *node, st
 	constant->strength = constant->collation != NULL ? CU_STRENGTH_IMPLICIT : CU_STRENGTH_NONE;
 	constant->collated = true;
 	constant->folded = constant;
+	node->known = constant;
 	return in_place_of(check, node, constant);
 }
 
@@ -139,6 +142,13 @@ static struct cu_node *fold_call(struct cu_check *check, struct cu_node *node)
 
 		if (arg != NULL && arg->value.is_null)
 			return replaced(check, node, CU_DATUM_NULL);
+	}
+	/* If either is NULL they are not equal. */
+	for (unsigned i = 0; node->kind == CU_NODE_NULLIF && i < 2; i++) {
+		const struct cu_node *arg = as_const(node->args[i]);
+
+		if (arg != NULL && arg->value.is_null)
+			return in_place_of(check, node, node->args[0]);
 	}
 	if (!is_immutable(node) || !all_const(node, node->args_len))
 		return node;
@@ -383,7 +393,8 @@ static struct cu_node *fold_node(struct cu_check *check, struct cu_node *node)
 	switch (node->kind) {
 	case CU_NODE_COLUMN:
 	case CU_NODE_CONST: return node;
-	case CU_NODE_CALL: return fold_call(check, node);
+	case CU_NODE_CALL:
+	case CU_NODE_NULLIF: return fold_call(check, node);
 	case CU_NODE_IO: return fold_io(check, node);
 	case CU_NODE_AND:
 	case CU_NODE_OR: return fold_bool(check, node);

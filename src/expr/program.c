@@ -104,6 +104,9 @@ static struct cu_call_site *site_new(struct builder *b, const struct cu_node *no
 	if (node->proc != NULL) {
 		site->function = cu_function_find(cu_catalog_string(node->proc->prosrc));
 		site->strict = node->proc->strict;
+		/* citext folds case under the database's collation, whatever came together. */
+		if (site->collation == NULL && strncmp(cu_catalog_string(node->proc->prosrc), "citext", 6) == 0)
+			site->collation = b->check->scope->default_collation;
 	}
 	for (unsigned i = 0; i < args_len; i++) {
 		const struct cu_type *type = type_of(b, args[i]);
@@ -422,6 +425,10 @@ static bool compile_unary(struct builder *b, struct cu_node *node, uint32_t dst,
 static bool compile(struct builder *b, struct cu_node *node, uint32_t dst)
 {
 	struct cu_step *step;
+
+	/* Its value is known, though a constant cannot stand for it in the SQL (fold.c). */
+	if (node->known != NULL)
+		return compile_const(b, (struct cu_node *)node->known, dst);
 
 	switch (node->kind) {
 	case CU_NODE_COLUMN:

@@ -83,13 +83,15 @@ uint32_t cu_scope_type_named(const struct cu_expr_scope *scope, const char *sche
 			return builtin->oid;
 	}
 	for (size_t i = 0; i < scope->types_len; i++) {
-		if (scope->types[i].elem == 0 && cu_sql_name_is(scope->types[i].type->name, schema, name))
+		if (scope->types[i].elem == 0 && scope->types[i].base == 0 &&
+		    cu_sql_name_is(scope->types[i].type->name, schema, name))
 			return scope->types[i].oid;
 	}
 	return 0;
 }
 
-/* Oids of array types that no catalog gave: above all real ones that a column can have. */
+/* Oids of types that no catalog gave: above all real ones that a column can have. */
+#define MADE_DOMAIN_OID 0xe0000000u
 #define MADE_ARRAY_OID 0xf0000000u
 
 static void own_type_add(struct cu_expr_scope *scope, struct cu_tinfo info)
@@ -163,6 +165,21 @@ static uint32_t column_type(struct cu_expr_scope *scope, const struct cu_type *t
 	return elem == NULL ? 0 : elem->array;
 }
 
+/* anyenum takes enums but no domains over them; for other domains the base type does as well. */
+static uint32_t domain_add(struct cu_expr_scope *scope, uint32_t column)
+{
+	struct cu_tinfo info = *own_type(scope, scope->column_types[column]);
+
+	info.base = info.oid;
+	info.oid = MADE_DOMAIN_OID + column;
+	info.typtype = 'd';
+	info.array = 0;
+	if (scope->columns[column].type_name != NULL)
+		info.name = info.format = scope->columns[column].type_name;
+	own_type_add(scope, info);
+	return info.oid;
+}
+
 cu_expr_scope *cu_expr_scope_new(const char *table_name, const struct cu_expr_column *columns, size_t columns_len,
 				 const struct cu_collation *default_collation, void *owner,
 				 void (*release)(void *owner))
@@ -185,13 +202,15 @@ cu_expr_scope *cu_expr_scope_new(const char *table_name, const struct cu_expr_co
 	scope->columns_len = columns_len;
 	scope->columns = cu_xzalloc((columns_len + 1) * sizeof *scope->columns);
 	scope->column_types = cu_xzalloc((columns_len + 1) * sizeof *scope->column_types);
-	scope->types = cu_xzalloc((columns_len * 2 + 1) * sizeof *scope->types);
+	scope->types = cu_xzalloc((columns_len * 3 + 1) * sizeof *scope->types);
 	scope->arrays = cu_xzalloc((columns_len + 1) * sizeof *scope->arrays);
 	for (size_t i = 0; i < columns_len; i++) {
 		scope->columns[i] = columns[i];
 		scope->columns[i].name = cu_xstrdup(columns[i].name);
 		scope->columns[i].type_name = columns[i].type_name ? cu_xstrdup(columns[i].type_name) : NULL;
 		scope->column_types[i] = column_type(scope, columns[i].type, &made);
+		if (columns[i].is_domain && scope->column_types[i] != 0 && columns[i].type->repr == CU_REPR_ENUM)
+			scope->column_types[i] = domain_add(scope, (uint32_t)i);
 	}
 	return scope;
 }
