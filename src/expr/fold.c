@@ -177,15 +177,12 @@ static struct cu_node *fold_io(struct cu_check *check, struct cu_node *node)
 {
 	if (!fold_args(check, node, 0))
 		return NULL;
+	node->stable |= !io_is_immutable(check, node->type) || !io_is_immutable(check, node->args[0]->type);
 	if (as_const(node->args[0]) == NULL)
 		return node;
 	if (as_const(node->args[0])->value.is_null)
 		return replaced(check, node, CU_DATUM_NULL);
-	if (!io_is_immutable(check, node->type) || !io_is_immutable(check, node->args[0]->type)) {
-		node->stable = true;
-		return node;
-	}
-	return evaluated(check, node);
+	return node->stable ? node : evaluated(check, node);
 }
 
 /* ROW(a, b) IS NULL. Of a row that is a constant the planner leaves the test to the rows, though its answer is known; for
@@ -204,51 +201,81 @@ static bool fold_row_test(struct cu_check *check, struct cu_node *node)
 	return !constant;
 }
 
+/* What is left of an AND or OR, and of those within it. */
+struct flat {
+	struct cu_node **list;
+	size_t len, cap;
+	bool seen_null, decided;
+};
+
+static bool flat_add(struct cu_check *check, struct flat *flat, struct cu_node *node)
+{
+	if (flat->len == flat->cap) {
+		size_t cap = flat->cap * 2 + 8;
+		struct cu_node **list = cu_check_alloc(check, cap * sizeof *list);
+
+		if (list == NULL)
+			return false;
+		if (flat->len > 0)
+			memcpy(list, flat->list, flat->len * sizeof *list);
+		flat->list = list;
+		flat->cap = cap;
+	}
+	flat->list[flat->len++] = node;
+	return true;
+}
+
+/* Flat, as the planner has it: a AND (b AND c) is a AND b AND c, whether it was written so or comes of folding.
+ * Arguments behind a deciding one are not even looked at. Recursion is bounded by the tree's levels. */
+static bool flatten(struct cu_check *check, struct cu_node *node, struct flat *flat)
+{
+	bool deciding = node->kind == CU_NODE_OR;
+
+	if (node->kind == CU_NODE_AND && node->sub && !fold_row_test(check, node))
+		return false;
+	for (unsigned i = 0; i < node->args_len && !flat->decided; i++) {
+		struct cu_node *arg = node->args[i];
+
+		if (arg->kind != node->kind)
+			arg = cu_fold(check, arg);
+		if (arg == NULL)
+			return false;
+		if (arg->kind == node->kind) {
+			if (!flatten(check, arg, flat))
+				return false;
+		} else if (arg->kind != CU_NODE_CONST) {
+			if (!flat_add(check, flat, arg))
+				return false;
+		} else if (arg->value.is_null) {
+			flat->seen_null = true;
+		} else {
+			flat->decided |= arg->value.boolean == deciding;
+		}
+	}
+	return true;
+}
+
 static struct cu_node *fold_bool(struct cu_check *check, struct cu_node *node)
 {
-	bool deciding = node->kind == CU_NODE_OR, seen_null = false;
-	struct cu_node **kept = cu_check_alloc(check, (node->args_len + 1) * sizeof *kept);
+	bool deciding = node->kind == CU_NODE_OR;
+	struct flat flat = { 0 };
 	struct cu_node *result;
-	unsigned len = 0, total = 0;
 
-	if (kept == NULL || (node->kind == CU_NODE_AND && node->sub && !fold_row_test(check, node)))
+	if (!flatten(check, node, &flat))
 		return NULL;
-	/* Arguments behind a deciding one are not even looked at. */
-	for (unsigned i = 0; i < node->args_len; i++) {
-		struct cu_node *arg = cu_fold(check, node->args[i]);
-
-		if (arg == NULL)
-			return NULL;
-		if (arg->kind == CU_NODE_CONST) {
-			if (arg->value.is_null)
-				seen_null = true;
-			else if (arg->value.boolean == deciding)
-				return bool_const(check, false, deciding, node->at);
-			continue;
-		}
-		kept[len++] = arg;
-		total += arg->kind == node->kind ? arg->args_len : 1;
-	}
-	if (len == 0)
-		return bool_const(check, seen_null, !deciding, node->at);
-	if (len == 1 && !seen_null)
-		return kept[0];
-	/* Flat, as the planner has it: a AND (b AND c) is a AND b AND c. */
-	result = cu_node_new(check, node->kind, CU_BOOLOID, node->at, total + seen_null);
+	if (flat.decided)
+		return bool_const(check, false, deciding, node->at);
+	if (flat.len == 0)
+		return bool_const(check, flat.seen_null, !deciding, node->at);
+	if (flat.len == 1 && !flat.seen_null)
+		return flat.list[0];
+	result = cu_node_new(check, node->kind, CU_BOOLOID, node->at, (unsigned)flat.len + flat.seen_null);
 	if (result == NULL)
 		return NULL;
-	total = 0;
-	for (unsigned i = 0; i < len; i++) {
-		if (kept[i]->kind == node->kind) {
-			memcpy(result->args + total, kept[i]->args, kept[i]->args_len * sizeof *kept);
-			total += kept[i]->args_len;
-		} else {
-			result->args[total++] = kept[i];
-		}
-	}
-	if (seen_null) {
-		result->args[total] = bool_const(check, true, false, node->at);
-		if (result->args[total] == NULL)
+	memcpy(result->args, flat.list, flat.len * sizeof *flat.list);
+	if (flat.seen_null) {
+		result->args[flat.len] = bool_const(check, true, false, node->at);
+		if (result->args[flat.len] == NULL)
 			return NULL;
 	}
 	return cu_node_done(check, result);
@@ -352,6 +379,16 @@ static struct cu_node *fold_plain(struct cu_check *check, struct cu_node *node)
 	return evaluated(check, node);
 }
 
+/* Of what happens to an array's element: fold_io() has told which casts are. */
+static bool is_stable(const struct cu_node *node)
+{
+	bool stable = node->stable;
+
+	for (unsigned i = 0; i < node->args_len && !stable; i++)
+		stable = node->args[i] != NULL && is_stable(node->args[i]);
+	return stable;
+}
+
 static struct cu_node *fold_map(struct cu_check *check, struct cu_node *node)
 {
 	node->args[0] = cu_fold(check, node->args[0]);
@@ -360,7 +397,7 @@ static struct cu_node *fold_map(struct cu_check *check, struct cu_node *node)
 	node->args[1] = cu_fold(check, node->args[1]);
 	if (node->args[1] == NULL)
 		return NULL;
-	if (as_const(node->args[0]) == NULL || node->args[1]->stable)
+	if (as_const(node->args[0]) == NULL || is_stable(node->args[1]))
 		return node;
 	return evaluated(check, node);
 }
@@ -415,6 +452,8 @@ struct cu_node *cu_fold(struct cu_check *check, struct cu_node *node)
 
 		if (folded == NULL)
 			return NULL;
+		for (unsigned i = 0; i < folded->args_len; i++)
+			folded->stable |= folded->args[i] != NULL && folded->args[i]->stable;
 		node->folded = folded;
 		folded->folded = folded;
 	}

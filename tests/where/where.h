@@ -11,6 +11,7 @@
  *	judge.c      the comparison
  *	shrink.c     a failing case made small
  *	where_diff.c the program: options, processes, report
+ *	where_found.c what it found, by name
  *
  * Everything of a block (one table, many clauses) follows from the seed and the block's number.
  */
@@ -130,6 +131,8 @@ struct world {
 	cu_arena arena; /* of the types and labels */
 };
 void w_world_init(struct world *world, PGconn *conn, const struct wfunctions *functions, uint64_t seed);
+/* The table items as it stands: id first, from 1. What conditions.c needs to know of enums and citext is not there. */
+void w_world_fixed(struct world *world, PGconn *conn);
 void w_world_fini(struct world *world);
 const struct wtype *w_type(const struct world *world, uint32_t oid); /* or NULL */
 const struct cu_type *w_engine_type(const struct world *world, uint32_t oid);

@@ -344,6 +344,39 @@ void w_world_init(struct world *world, PGconn *conn, const struct wfunctions *fu
 	make_scope(world);
 }
 
+static const char columns_sql[] =
+	"WITH RECURSIVE base AS (SELECT attnum, atttypid AS oid, t.typbasetype, t.typtype FROM pg_attribute a"
+	" JOIN pg_type t ON t.oid = atttypid WHERE attrelid = 'items'::regclass AND attnum > 0"
+	" UNION ALL SELECT attnum, t.oid, t.typbasetype, t.typtype FROM base JOIN pg_type t ON t.oid = base.typbasetype"
+	" WHERE base.typtype = 'd')"
+	" SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, a.atttypmod), b.oid"
+	" FROM base b JOIN pg_attribute a USING (attnum) WHERE a.attrelid = 'items'::regclass AND b.typtype <> 'd'"
+	" ORDER BY attnum";
+
+void w_world_fixed(struct world *world, PGconn *conn)
+{
+	PGresult *rows;
+
+	memset(world, 0, sizeof *world);
+	world->conn = conn;
+	world->database = PQdb(conn);
+	rows = rows_of(world, columns_sql);
+	world->columns_len = (unsigned)PQntuples(rows);
+	CU_ASSERT(world->columns_len <= W_COLUMNS_MAX);
+	for (unsigned i = 0; i < world->columns_len; i++)
+		world->columns[i] = (struct wcolumn){ .name = cu_xstrdup(PQgetvalue(rows, (int)i, 0)),
+						      .sql = cu_xstrdup(PQgetvalue(rows, (int)i, 1)),
+						      .declared = cu_xstrdup(PQgetvalue(rows, (int)i, 2)),
+						      .type = oid_at(rows, (int)i, 3) };
+	PQclear(rows);
+	add_builtins(world);
+	rows = rows_of(world, "SELECT count(*) FROM items");
+	world->rows_len = oid_at(rows, 0, 0);
+	PQclear(rows);
+	read_rows(world);
+	make_scope(world);
+}
+
 void w_world_fini(struct world *world)
 {
 	cu_expr_scope_unref(&world->scope);
