@@ -202,6 +202,13 @@ static enum need need_of(const char *prosrc)
 	return NEED_NOTHING;
 }
 
+/* citext's equality and pattern order look at bytes under the database's case; its other order at the collation too. */
+static bool is_citext_equality(const char *prosrc)
+{
+	return strcmp(prosrc, "citext_eq") == 0 || strcmp(prosrc, "citext_ne") == 0 ||
+	       strncmp(prosrc, "citext_pattern_", 15) == 0;
+}
+
 static bool check_need(struct cu_check *check, const struct cu_node *node, enum need need,
 		       const struct cu_collation *collation)
 {
@@ -211,7 +218,7 @@ static bool check_need(struct cu_check *check, const struct cu_node *node, enum 
 	if (need == NEED_NOTHING)
 		return true;
 	/* LIKE looks at bytes, citext at the default collation, whatever came together. */
-	if (node->conflict && need != NEED_LIKE && strncmp(prosrc, "citext", 6) != 0) {
+	if (node->conflict && need != NEED_LIKE && !is_citext_equality(prosrc)) {
 		if (need != NEED_CASE || node->proc == NULL)
 			why = "string comparison";
 		else if (strstr(prosrc, "like") == NULL && strstr(prosrc, "regex") == NULL)
@@ -272,8 +279,13 @@ static bool check_needs(struct cu_check *check, const struct cu_node *node)
 	}
 	if (collation == NULL && need == NEED_ORDER && uses_jsonb(check, node))
 		collation = check->scope->default_collation;
-	if (need == NEED_CASE && node->proc != NULL && strncmp(cu_catalog_string(node->proc->prosrc), "citext", 6) == 0)
+	if (need == NEED_CASE && node->proc != NULL &&
+	    strncmp(cu_catalog_string(node->proc->prosrc), "citext", 6) == 0) {
+		if (!is_citext_equality(cu_catalog_string(node->proc->prosrc)) &&
+		    !check_need(check, node, NEED_ORDER, collation))
+			return false;
 		collation = check->scope->default_collation;
+	}
 	return check_need(check, node, need, collation);
 }
 

@@ -84,14 +84,6 @@ static const struct cu_node *const_of(const struct cu_node *node)
 	return node->kind == CU_NODE_CONST ? node : NULL;
 }
 
-/* The column, under casts that change no byte. */
-static const struct cu_node *column_of(const struct cu_node *node)
-{
-	while (node->kind == CU_NODE_COLLATE || node->kind == CU_NODE_RELABEL)
-		node = node->args[0];
-	return node->kind == CU_NODE_COLUMN ? node : NULL;
-}
-
 static const struct cu_type *column_type(const struct collector *c, const struct cu_node *column)
 {
 	return c->check->scope->columns[column->column].type;
@@ -100,6 +92,20 @@ static const struct cu_type *column_type(const struct collector *c, const struct
 static bool is_plain_text(const struct cu_type *type)
 {
 	return type->repr == CU_REPR_TEXT && type->oid != CU_BPCHAROID && !type->citext;
+}
+
+/* The column, under casts that neither change a byte nor what it means: integer to oid changes the order. */
+static const struct cu_node *column_of(const struct collector *c, const struct cu_node *node)
+{
+	while (node->kind == CU_NODE_COLLATE || node->kind == CU_NODE_RELABEL) {
+		const struct cu_type *to = cu_type_info(c->check, node->type).type;
+		const struct cu_type *from = cu_type_info(c->check, node->args[0]->type).type;
+
+		if (to != from && !(is_plain_text(to) && is_plain_text(from)))
+			return NULL;
+		node = node->args[0];
+	}
+	return node->kind == CU_NODE_COLUMN ? node : NULL;
 }
 
 /* Whether a value of type `from` means the same as one of the column's type: the same representation, or an integer that fits. */
@@ -319,10 +325,10 @@ static bool collect_call(struct collector *c, struct list *list, const struct cu
 
 	if (node->args_len != 2)
 		return false;
-	column = column_of(node->args[0]);
+	column = column_of(c, node->args[0]);
 	constant = const_of(node->args[1]);
 	if (column == NULL || constant == NULL) {
-		column = column_of(node->args[1]);
+		column = column_of(c, node->args[1]);
 		constant = const_of(node->args[0]);
 		swapped = true;
 	}
@@ -365,14 +371,14 @@ static bool collect_call(struct collector *c, struct list *list, const struct cu
 
 static bool collect_any(struct collector *c, struct list *list, const struct cu_node *node)
 {
-	const struct cu_node *column = column_of(node->args[0]), *constant = const_of(node->args[1]);
+	const struct cu_node *column = column_of(c, node->args[0]), *constant = const_of(node->args[1]);
 
 	if (node->sub || strcmp(node->op, "=") != 0)
 		return false;
 	if (column != NULL && constant != NULL && !constant->value.is_null)
 		return add_equal(c, list, column, node->input, type_of(c, constant)->elem, constant->value.array->elems,
 				 constant->value.array->len);
-	column = column_of(node->args[1]);
+	column = column_of(c, node->args[1]);
 	constant = const_of(node->args[0]);
 	if (column != NULL && constant != NULL && !constant->value.is_null)
 		return add_elements(c, list, CU_COND_OVERLAPS, column, node->input, type_of(c, constant),
@@ -458,15 +464,15 @@ static bool collect_one(struct collector *c, struct list *list, const struct cu_
 	switch (node->kind) {
 	case CU_NODE_CONST: return !node->value.is_null && node->value.boolean;
 	case CU_NODE_COLUMN: return add_bool(c, list, node, true);
-	case CU_NODE_NOT: return add_bool(c, list, column_of(node->args[0]), false);
+	case CU_NODE_NOT: return add_bool(c, list, column_of(c, node->args[0]), false);
 	case CU_NODE_BOOLTEST:
 		switch (node->sub) {
-		case PG_QUERY__BOOL_TEST_TYPE__IS_TRUE: return add_bool(c, list, column_of(node->args[0]), true);
-		case PG_QUERY__BOOL_TEST_TYPE__IS_FALSE: return add_bool(c, list, column_of(node->args[0]), false);
-		case PG_QUERY__BOOL_TEST_TYPE__IS_UNKNOWN: return add_null(c, list, column_of(node->args[0]));
+		case PG_QUERY__BOOL_TEST_TYPE__IS_TRUE: return add_bool(c, list, column_of(c, node->args[0]), true);
+		case PG_QUERY__BOOL_TEST_TYPE__IS_FALSE: return add_bool(c, list, column_of(c, node->args[0]), false);
+		case PG_QUERY__BOOL_TEST_TYPE__IS_UNKNOWN: return add_null(c, list, column_of(c, node->args[0]));
 		default: return false;
 		}
-	case CU_NODE_NULLTEST: return node->sub == 0 && add_null(c, list, column_of(node->args[0]));
+	case CU_NODE_NULLTEST: return node->sub == 0 && add_null(c, list, column_of(c, node->args[0]));
 	case CU_NODE_DISTINCT: return node->sub == 1 && collect_call(c, list, node, ret_exact);
 	case CU_NODE_CALL: return collect_call(c, list, node, ret_exact);
 	case CU_NODE_ANY: return collect_any(c, list, node);
