@@ -100,7 +100,7 @@ static void add_shapes(cu_store *store, const struct original *original, unsigne
 		if (strlen(constant) != digits)
 			check(CU_EINVAL, "the constants get longer: choose one like 100000000");
 		memcpy(original->where + original->constant_at, constant, digits);
-		snprintf(handle, sizeof handle, "%lu-%llu", i * 7919 % 134217728, (unsigned long long)(now_us + i));
+		snprintf(handle, sizeof handle, "%lu-%llu", (unsigned long)(i * 7919 % 134217728), (unsigned long long)now_us + i);
 		write_chunk(store, row.id, original, data);
 		check(cu_metadata_put_shape(metadata, &row, NULL, NULL), "a shape's row");
 		check(cu_metadata_set_snapshot(metadata, row.id, &original->snapshot, NULL, NULL), "a shape's row");

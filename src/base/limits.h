@@ -84,9 +84,9 @@
 #define CU_WHERE_BYTES_MAX (1024u * 1024) /* text of a clause, and of its parameters together */
 #define CU_WHERE_NODES_MAX 65536u         /* nodes of its parse tree; constants of an IN list count as well */
 #define CU_WHERE_DEPTH_MAX 256u           /* levels of its parse tree */
-#define CU_ROUTER_HOT_MAX 16384u         /* where clauses that are loaded when needed: those not used lately go */
-#define CU_WHERE_TEMPLATES_MAX 1024u      /* kinds of clauses of a definition that load without parsing: others are parsed */
-#define CU_VALUE_DEPTH_MAX 256u           /* levels of a json value; Postgres allows more, such a row fails */
+#define CU_ROUTER_HOT_MAX 16384u          /* where clauses that are loaded when needed: those not used lately go */
+#define CU_WHERE_TEMPLATES_MAX 1024u /* kinds of clauses of a definition that load without parsing: others are parsed */
+#define CU_VALUE_DEPTH_MAX 256u      /* levels of a json value; Postgres allows more, such a row fails */
 #define CU_VALUE_RESULT_MAX \
 	(64u * 1024 *       \
 	 1024) /* bytes of a text that a function makes beyond its arguments; Postgres: 1 GiB; such a row fails */

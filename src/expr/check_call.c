@@ -136,9 +136,10 @@ static const struct cu_candidate *call_find(struct cu_check *check, struct call_
 	winner = cu_candidate_select(check, inputs, args_len, candidates, len, &matches);
 	for (size_t i = 0; winner == NULL && len == 0 && i < procs_len; i++) {
 		if (uses_citext(&procs[i]) && !check->scope->has_citext)
-			return cu_check_fail(check, "0A000", at,
-					     "function %s is not supported here: no column of this table is of type citext",
-					     name.name);
+			return cu_check_fail(
+				check, "0A000", at,
+				"function %s is not supported here: no column of this table is of type citext",
+				name.name);
 	}
 	return winner != NULL ? winner : call_missing(check, name, args, args_len, matches, at);
 }

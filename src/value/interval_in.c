@@ -174,7 +174,7 @@ static enum outcome read_number_token(const char **at, struct token *token)
 
 	token->text = start;
 	token->kind = TOKEN_NUMBER;
-	end += digits = strspn(end, "0123456789");
+	end += strspn(end, "0123456789");
 	if (*end == ':') {
 		token->kind = TOKEN_TIME;
 		end += strspn(end, "0123456789:.");

@@ -161,11 +161,13 @@ static bool exp_of(mpz_t x, const struct decimal *argument, double estimate, int
 
 static double to_double(const mpz_t x, int scale)
 {
-	char *digits = cu_xmalloc(mpz_sizeinbase(x, 10) + 32);
+	size_t size = mpz_sizeinbase(x, 10) + 32, len;
+	char *digits = cu_xmalloc(size);
 	double value;
 
 	mpz_get_str(digits, 10, x);
-	sprintf(digits + strlen(digits), "e%d", -scale);
+	len = strlen(digits);
+	snprintf(digits + len, size - len, "e%d", -scale);
 	value = strtod(digits, NULL);
 	free(digits);
 	return value;
@@ -520,7 +522,7 @@ static int finish_power(struct decimal *x, bool inverse, bool exact, int scale)
 		mpz_t one;
 
 		mpz_init_set_ui(one, 1);
-		cu_numeric_shift(one, (unsigned long)(scale + GUARD_DIGITS + x->scale));
+		cu_numeric_shift(one, (unsigned long)scale + GUARD_DIGITS + (unsigned long)x->scale);
 		mpz_tdiv_q(x->x, one, x->x);
 		mpz_clear(one);
 		x->scale = scale;
@@ -660,7 +662,7 @@ static int real_power(CALL, const struct cu_numeric *base, int sign)
 	ln_of(ln.x, base, ln.scale);
 	multiply(&ln, &b, ln.scale);
 	estimate = to_double(ln.x, ln.scale);
-	if (fabs(estimate) > EXP_ARGUMENT_MAX / 3 * 3.01) {
+	if (fabs(estimate) > EXP_ARGUMENT_MAX / 3.0 * 3.01) {
 		rc = estimate > 0 ? fail_overflow(call->err) : give_small(call, ret, 0, NUMERIC_DISPLAY_SCALE_MAX);
 	} else {
 		estimate *= LOG10_E;
