@@ -238,12 +238,16 @@ static void insert(cu_shape_set *set, cu_shape *shape)
 	cu_index_insert(&set->by_id, cu_shape_ref(shape));
 }
 
-/* True: it was the last shape with its definition. */
-static bool take_out(cu_shape_set *set, cu_shape *shape)
+/* False: it is out already. *ret_last: it was the last shape with its definition. */
+static bool take_out(cu_shape_set *set, cu_shape *shape, bool *ret_last)
 {
 	cu_index_remove(&set->by_key, shape);
 	cu_index_remove(&set->by_handle, shape);
-	return cu_index_remove(&set->by_id, shape) && leave(set, shape->def);
+	*ret_last = false;
+	if (!cu_index_remove(&set->by_id, shape))
+		return false;
+	*ret_last = leave(set, shape->def);
+	return true;
 }
 
 /* ---- looking up ---- */
@@ -552,14 +556,15 @@ static void pending_free(struct pending *pending)
 	free(pending);
 }
 
-/* The end of a shape: out of every index, and its readers are told. */
+/* The end of a shape: out of every index, and its readers are told. May come twice: its record could not be stored, and
+ * somebody had asked for its removal by then. */
 static void removed(cu_shape_set *set, cu_shape *shape)
 {
-	cu_shape *mine = shape;
+	cu_shape *mine;
 	bool last;
 
 	pthread_mutex_lock(&set->lock);
-	last = take_out(set, shape);
+	mine = take_out(set, shape, &last) ? shape : NULL; /* the set's reference */
 	pthread_mutex_unlock(&set->lock);
 	if (last)
 		forget_definition(set, shape->def);

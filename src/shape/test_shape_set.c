@@ -364,23 +364,55 @@ static void a_removed_shape_stays_removed_after_a_restart(void **state)
 	world_free(w);
 }
 
-/* Deletes of a shape's row fail until the setting "disk" is there. */
-static void break_deletes(struct world *w)
+/* This statement on a shape's row fails until the setting "disk" is there. */
+static void break_rows(struct world *w, const char *statement)
 {
 	char *path = cu_file_path("%s/metadata.sqlite3", w->dir);
 	sqlite3 *db = NULL;
+	cu_buf sql = CU_BUF_INIT;
 
+	cu_buf_printf(&sql,
+		      "CREATE TRIGGER broken BEFORE %s ON shape "
+		      "WHEN NOT EXISTS (SELECT 1 FROM setting WHERE key = 'disk') "
+		      "BEGIN SELECT RAISE(ABORT, 'the disk'); END",
+		      statement);
 	close_world(w);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db,
-				      "CREATE TRIGGER broken BEFORE DELETE ON shape "
-				      "WHEN NOT EXISTS (SELECT 1 FROM setting WHERE key = 'disk') "
-				      "BEGIN SELECT RAISE(ABORT, 'the disk'); END",
-				      NULL, NULL, NULL),
-			 SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, cu_buf_str(&sql), NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 	free(path);
+	cu_buf_fini(&sql);
 	open_world(w);
+}
+
+static void hold_writer(void *ctx, int rc)
+{
+	(void)rc;
+	sem_wait(ctx);
+}
+
+/* Both the record and the removal are on their way when the first fails: the shape goes once, not twice. */
+static void a_shape_that_is_removed_before_it_could_not_be_stored_goes_once(void **state)
+{
+	struct world *w = world_new();
+	cu_shape *shape;
+	sem_t hold;
+
+	(void)state;
+	break_rows(w, "INSERT");
+	sem_init(&hold, 0, 0);
+	assert_int_equal(cu_metadata_set(cu_store_metadata(w->store), "held", "", 0, hold_writer, &hold), 0);
+	shape = help_create(w->set, help_definition(1, true));
+	cu_shape_set_remove(w->set, shape, "a test", NULL);
+	sem_post(&hold);
+	cu_metadata_sync(cu_store_metadata(w->store));
+	settle_removals(w);
+	assert_int_equal(cu_shape_status(shape).state, CU_SHAPE_GONE);
+	assert_int_equal(atomic_load(&shape->refs), 1); /* ours */
+	cu_shape_unref(&shape);
+	assert_int_equal(cu_shape_set_len(w->set), 0);
+	world_free(w);
+	sem_destroy(&hold);
 }
 
 static void a_removal_that_could_not_be_stored_is_tried_again(void **state)
@@ -390,7 +422,7 @@ static void a_removal_that_could_not_be_stored_is_tried_again(void **state)
 	cu_shape *shape;
 
 	(void)state;
-	break_deletes(w);
+	break_rows(w, "DELETE");
 	shape = help_create(w->set, help_definition(1, true));
 	assert_int_equal(cu_metadata_set_snapshot(cu_store_metadata(w->store), shape->id, &snapshot, NULL, NULL), 0);
 	settle(w);
@@ -491,6 +523,7 @@ int main(void)
 		cmocka_unit_test(a_clock_set_back_makes_no_handle_twice),
 		cmocka_unit_test(stored_shapes_come_back_and_interrupted_ones_do_not),
 		cmocka_unit_test(a_removed_shape_stays_removed_after_a_restart),
+		cmocka_unit_test(a_shape_that_is_removed_before_it_could_not_be_stored_goes_once),
 		cmocka_unit_test(a_removal_that_could_not_be_stored_is_tried_again),
 		cmocka_unit_test(a_damaged_row_is_corrupt_and_adds_nothing),
 		cmocka_unit_test(the_oldest_position_is_that_of_the_oldest_run),
