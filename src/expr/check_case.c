@@ -137,13 +137,23 @@ struct cu_node *cu_check_minmax(struct cu_check *check, const PgQuery__MinMaxExp
 		return NULL;
 	node->sub = least;
 	info = cu_type_info(check, node->type);
-	if (info.oid == CU_JSONOID || info.elem == CU_JSONOID)
-		return cu_check_fail(check, "42883", -1, "could not identify a comparison function for type %s",
-				     info.format);
 	if (info.type == NULL)
 		return cu_check_fail(check, "0A000", raw->location, "type %s is not supported in where clauses",
 				     info.format);
 	return node;
+}
+
+/* To Postgres the array is then one of the domain, which no other array is comparable with. */
+static bool all_domain(const struct cu_check *check, const struct cu_node *node)
+{
+	for (unsigned i = 0; i < node->args_len; i++) {
+		const struct cu_node *arg = node->args[i];
+
+		if (cu_type_info(check, arg->type).base == 0 &&
+		    (arg->kind != CU_NODE_COLUMN || !check->scope->columns[arg->column].is_domain))
+			return false;
+	}
+	return true;
 }
 
 /* The types of an ARRAY[…] whose type was not given. */
@@ -157,6 +167,11 @@ static bool array_types(struct cu_check *check, const struct cu_node *node, uint
 	*each = cu_common_type(check, node->args, node->args_len, "ARRAY");
 	if (*each == 0)
 		return false;
+	if (all_domain(check, node)) {
+		cu_check_fail(check, "0A000", node->at,
+			      "an array of a domain's values is not supported: cast them to the type it is over");
+		return false;
+	}
 	if (node->sub) {
 		*array = *each;
 		*elem = cu_type_info(check, *array).elem;
@@ -239,7 +254,7 @@ static struct cu_node *check_bound(struct cu_check *check, const PgQuery__Node *
 static struct cu_node *check_array_subscripts(struct cu_check *check, struct cu_node *base, PgQuery__Node *const *list,
 					      unsigned len)
 {
-	struct cu_tinfo info = cu_type_info(check, base->type);
+	struct cu_tinfo info = cu_type_info(check, cu_type_base(check, base->type));
 	struct cu_node *node;
 	bool slice = false;
 	unsigned n = 1;
@@ -250,7 +265,7 @@ static struct cu_node *check_array_subscripts(struct cu_check *check, struct cu_
 		return cu_check_fail(check, "54000", -1,
 				     "number of array dimensions (%u) exceeds the maximum allowed (%d)", len,
 				     CU_ARRAY_NDIM_MAX);
-	node = cu_node_new(check, slice ? CU_NODE_SLICE : CU_NODE_ELEMENT, slice ? base->type : info.elem, base->at,
+	node = cu_node_new(check, slice ? CU_NODE_SLICE : CU_NODE_ELEMENT, slice ? info.oid : info.elem, base->at,
 			   slice ? 1 + len * 2 : 1 + len);
 	if (node == NULL)
 		return NULL;
@@ -322,7 +337,7 @@ struct cu_node *cu_check_indirection(struct cu_check *check, const PgQuery__AInd
 
 	if (base == NULL)
 		return NULL;
-	info = cu_type_info(check, base->type);
+	info = cu_type_info(check, cu_type_base(check, base->type));
 	for (size_t i = 0; i < raw->n_indirection; i++) {
 		const PgQuery__Node *item = raw->indirection[i];
 
@@ -333,7 +348,7 @@ struct cu_node *cu_check_indirection(struct cu_check *check, const PgQuery__AInd
 		if (item->node_case != PG_QUERY__NODE__NODE_A_INDICES)
 			return cu_check_fail(check, "0A000", base->at, "row expansion via \"*\" is not supported here");
 	}
-	if (base->type == CU_JSONBOID)
+	if (info.oid == CU_JSONBOID)
 		return check_jsonb_subscripts(check, base, raw->indirection, (unsigned)raw->n_indirection);
 	if (info.oid == CU_NAMEOID)
 		return cu_check_fail(check, "0A000", base->at, "subscripts of type name are not supported");

@@ -227,8 +227,9 @@ static bool check_need(struct cu_check *check, const struct cu_node *node, enum 
 						 : "initcap() function";
 		else
 			why = strstr(prosrc, "like") != NULL ? "ILIKE" : "regular expression";
-		cu_check_fail(check, "42P22", -1, "could not determine which collation to use for %s", why);
-		return false;
+		if (check->late.sqlstate[0] == 0)
+			cu_value_fail(&check->late, "42P22", "could not determine which collation to use for %s", why);
+		return true;
 	}
 	if (collation == NULL)
 		return true;
@@ -256,7 +257,7 @@ static bool check_need(struct cu_check *check, const struct cu_node *node, enum 
 static bool uses_jsonb(const struct cu_check *check, const struct cu_node *node)
 {
 	for (unsigned i = 0; i < node->args_len; i++) {
-		struct cu_tinfo info = cu_type_info(check, node->args[i]->type);
+		struct cu_tinfo info = cu_type_info(check, cu_type_base(check, node->args[i]->type));
 
 		if (info.oid == CU_JSONBOID || info.elem == CU_JSONBOID)
 			return true;
@@ -270,6 +271,13 @@ static bool check_needs(struct cu_check *check, const struct cu_node *node)
 	enum need need = NEED_NOTHING;
 
 	if (node->kind == CU_NODE_MINMAX) {
+		struct cu_tinfo info = cu_type_info(check, node->type);
+
+		if (info.oid == CU_JSONOID || info.elem == CU_JSONOID) {
+			cu_check_fail(check, "42883", -1, "could not identify a comparison function for type %s",
+				      info.format);
+			return false;
+		}
 		/* By the order of the type, where text is involved. */
 		need = collation != NULL || node->conflict || uses_jsonb(check, node) ? NEED_ORDER : NEED_NOTHING;
 		if (cu_type_info(check, node->type).type->citext)

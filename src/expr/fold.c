@@ -48,9 +48,23 @@ static struct cu_node *in_place_of(struct cu_check *check, struct cu_node *node,
 	return cu_node_done(check, collate);
 }
 
+/* Functions read an integer through the C type of its SQL type; a constant that was cast between such types is written out, and so
+ * must be what it is read as. */
+static struct cu_datum as_integer(uint32_t type, struct cu_datum value)
+{
+	if (value.is_null)
+		return value;
+	if (type == CU_INT4OID)
+		value.integer = (int32_t)value.integer;
+	else if (type == CU_OIDOID)
+		value.integer = (uint32_t)value.integer;
+	return value;
+}
+
 static struct cu_node *replaced(struct cu_check *check, struct cu_node *node, struct cu_datum value)
 {
-	struct cu_node *constant = cu_node_const(check, node->type, node->typmod, value, node->at);
+	struct cu_node *constant =
+		cu_node_const(check, node->type, node->typmod, as_integer(node->type, value), node->at);
 
 	if (constant == NULL)
 		return NULL;
