@@ -214,6 +214,8 @@ static void key_change(struct change *change, const struct cu_condition *conditi
 		return;
 	cu_buf_clear(&change->group->entry);
 	change->rc = cu_value_put_key(condition->type, condition->collation, value, &change->group->entry);
+	if (change->rc == 0 && cu_buf_failed(&change->group->entry))
+		change->rc = CU_ENOMEM;
 	if (change->rc == 0)
 		posting_change(change, index, hash_of_key(&change->group->entry));
 }
@@ -381,7 +383,8 @@ int cu_group_add(struct cu_router_group *group, cu_route *route, struct cu_route
 	return 0;
 }
 
-/* A sleeper, without the memory to parse its clause again: everywhere. */
+/* A sleeper whose clause cannot be parsed again, or has another key by now than the one that was stored: everywhere. A
+ * route that stayed would outlive its shape. */
 static bool remove_everywhere(struct cu_router_group *group, cu_route *route)
 {
 	bool found = false;
@@ -425,6 +428,8 @@ bool cu_group_remove(struct cu_router_group *group, cu_route *route)
 		condition_change(&change, condition);
 		found = change.rc == 0 && change.done > 0;
 	}
+	if (!found && expr)
+		found = remove_everywhere(group, route);
 	cu_expr_unref(&expr);
 	if (found && !route->sleeps)
 		cu_expr_unref(&route->expr);
@@ -453,6 +458,18 @@ static int posting_each(const struct finder *finder, const struct cu_posting *po
 	return rc;
 }
 
+static int find_all(const struct finder *finder, const struct cu_column_index *index)
+{
+	const struct cu_posting *posting;
+	int rc = 0;
+
+	if (index->kind == CU_INDEX_RANGE)
+		return cu_ranges_each(&index->ranges, finder->found, finder->ctx);
+	for (size_t i = 0; rc == 0 && (posting = cu_index_next(&index->postings, &i));)
+		rc = posting_each(finder, posting);
+	return rc;
+}
+
 static int find_key(const struct finder *finder, const struct cu_column_index *index, const struct cu_datum *value)
 {
 	int rc;
@@ -461,9 +478,12 @@ static int find_key(const struct finder *finder, const struct cu_column_index *i
 		return 0;
 	cu_buf_clear(finder->key);
 	rc = cu_value_put_key(index->type, index->collation, value, finder->key);
-	if (rc == 0)
-		rc = cu_buf_failed(finder->key) ? CU_ENOMEM : 0;
-	return rc < 0 ? rc : posting_each(finder, cu_postings_find(&index->postings, hash_of_key(finder->key)));
+	if (rc == CU_ENOMEM || cu_buf_failed(finder->key))
+		return CU_ENOMEM;
+	/* A value without a key could be anybody's. */
+	if (rc < 0)
+		return find_all(finder, index);
+	return posting_each(finder, cu_postings_find(&index->postings, hash_of_key(finder->key)));
 }
 
 static int find_prefix(const struct finder *finder, const struct cu_column_index *index, const struct cu_datum *value)
@@ -475,18 +495,6 @@ static int find_prefix(const struct finder *finder, const struct cu_column_index
 
 		rc = posting_each(finder, cu_postings_find(&index->postings, hash));
 	}
-	return rc;
-}
-
-static int find_all(const struct finder *finder, const struct cu_column_index *index)
-{
-	const struct cu_posting *posting;
-	int rc = 0;
-
-	if (index->kind == CU_INDEX_RANGE)
-		return cu_ranges_each(&index->ranges, finder->found, finder->ctx);
-	for (size_t i = 0; rc == 0 && (posting = cu_index_next(&index->postings, &i));)
-		rc = posting_each(finder, posting);
 	return rc;
 }
 

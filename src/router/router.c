@@ -84,6 +84,8 @@ int cu_router_add(cu_router *router, uint32_t table_oid, void *key, cu_expr_scop
 	int rc = 0;
 
 	pthread_rwlock_wrlock(&router->lock);
+	if (route->listed)
+		goto out;
 	group = group_find(router, table_oid, key);
 	if (!group) {
 		rc = cu_group_new(key, scope, &group);

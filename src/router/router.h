@@ -46,8 +46,8 @@ void cu_router_free(cu_router **router);
 
 /* Subscribes to the table (or the partitioned root) with this oid, as part of the group `key` (opaque, compared). scope:
  * of the group's columns; borrowed for as long as the group has routes; the same in every call with this key. route_key:
- * in: what an earlier add gave for this clause, or !known; out: what is to be stored. CU_EINVAL: the clause cannot be
- * read; CU_ENOMEM. */
+ * in: what an earlier add gave for this clause, or !known; out: what is to be stored. A route that is subscribed already stays
+ * so. CU_EINVAL: the clause cannot be read; CU_ENOMEM. */
 int cu_router_add(cu_router *router, uint32_t table_oid, void *key, cu_expr_scope *scope, cu_route *route,
 		  struct cu_route_key *route_key);
 /* CU_ENOTFOUND when it is not subscribed. After it returned, no later look-up sees the route. */

@@ -279,6 +279,48 @@ static void groups_of_a_table_are_apart(void **state)
 	cu_expr_scope_unref(&scope);
 }
 
+/* A snapshot that is given back subscribes its shape again. */
+static void subscribing_twice_is_subscribing_once(void **state)
+{
+	cu_expr_scope *scope = scope_new();
+	cu_router *router = cu_router_new();
+	cu_route every = { 0 }, one = { .where = "(k = 1)" };
+	struct cu_route_key none = { 0 }, stored = { 0 };
+	int key;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(cu_router_add(router, 1, &key, scope, &every, &none), 0);
+		assert_int_equal(cu_router_add(router, 1, &key, scope, &one, &stored), 0);
+		assert_true(stored.known);
+	}
+	assert_int_equal(cu_router_remove(router, 1, &key, &every), 0);
+	assert_int_equal(cu_router_remove(router, 1, &key, &one), 0);
+	assert_null(cu_router_groups(router, 1));
+	cu_router_free(&router);
+	cu_expr_scope_unref(&scope);
+}
+
+/* What was stored by another version: the route would outlive its shape. */
+static void a_route_under_a_key_that_is_not_its_clauses_is_removed(void **state)
+{
+	cu_expr_scope *scope = scope_new();
+	cu_router *router = cu_router_new();
+	cu_route route = { .where = "(k = 1)" }, other = { .where = "(k = 2)" };
+	struct cu_route_key wrong = { true, 0, 4711 }, stored = { 0 };
+	int key;
+
+	(void)state;
+	assert_int_equal(cu_router_add(router, 1, &key, scope, &other, &stored), 0);
+	assert_int_equal(cu_router_add(router, 1, &key, scope, &route, &wrong), 0);
+	assert_int_equal(cu_router_remove(router, 1, &key, &route), 0);
+	assert_false(route.listed);
+	assert_int_equal(cu_router_remove(router, 1, &key, &other), 0);
+	assert_null(cu_router_groups(router, 1));
+	cu_router_free(&router);
+	cu_expr_scope_unref(&scope);
+}
+
 /* The n-th allocation fails: the route is subscribed, or it is not, and the others are as they were. */
 static void a_route_that_memory_fails_leaves_nothing_behind(void **state)
 {
@@ -326,6 +368,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_change_touches_whom_the_evaluator_says),
 		cmocka_unit_test(groups_of_a_table_are_apart),
+		cmocka_unit_test(subscribing_twice_is_subscribing_once),
+		cmocka_unit_test(a_route_under_a_key_that_is_not_its_clauses_is_removed),
 		cmocka_unit_test(a_route_that_memory_fails_leaves_nothing_behind),
 	};
 

@@ -153,8 +153,8 @@ static int listen_for(struct batch *batch, struct cu_snapshot_copy *copy)
 	if (rc == 0)
 		rc = cu_publication_join(batch->env->publication, batch->conn, table, &copy->err);
 	cu_table_unref(&table);
-	/* It listens already when it was given back by another transaction. */
-	if (rc == 0 && !shape->route.listed)
+	/* It may listen already, when it was given back by another transaction. */
+	if (rc == 0)
 		rc = cu_router_add(batch->env->router, shape->def->oid, shape->def, shape->def->scope, &shape->route,
 				   &copy->route_key);
 	return rc;
