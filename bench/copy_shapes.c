@@ -2,7 +2,7 @@
  *
  * Usage: copy_shapes DIR COUNT CONSTANT. DIR is the storage of a server that has been stopped; one of its shapes has
  * CONSTANT (decimal) in its where clause. COUNT shapes are added whose constants are the following numbers, each with a
- * handle, a row of metadata and a snapshot file of its own. The constants must stay of one length, so that the stored
+ * handle, a row of metadata and a snapshot of its own. The constants must stay of one length, so that the stored
  * form of a clause, whatever it is, stays right.
  */
 #include "base/clock.h"
@@ -22,6 +22,7 @@ struct original {
 	char *handle;
 	struct cu_snapshot_info snapshot;
 	struct cu_chunk_info chunk;
+	char *data; /* of the one chunk; owned */
 };
 
 static void check(int rc, const char *what)
@@ -38,7 +39,8 @@ static int take_original(void *ctx, const struct cu_shape_row *row)
 	const char *at =
 		row->where ? memmem(row->where, row->where_len, original->constant, strlen(original->constant)) : NULL;
 
-	if (!at || !row->snapshot_complete || row->snapshot.chunks_len != 1 || original->id)
+	if (!at || !row->snapshot_complete || (!row->snapshot.is_small && row->snapshot.chunks_len != 1) ||
+	    original->id)
 		return 0;
 	original->id = row->id;
 	original->definition_id = row->definition_id;
@@ -48,43 +50,54 @@ static int take_original(void *ctx, const struct cu_shape_row *row)
 	original->handle = cu_xstrdup(row->handle);
 	original->snapshot = row->snapshot;
 	original->snapshot.xip = cu_xstrdup(row->snapshot.xip);
-	original->chunk = row->snapshot.chunks[0];
+	if (!row->snapshot.is_small)
+		original->chunk = row->snapshot.chunks[0];
 	original->snapshot.chunks = &original->chunk;
 	return 0;
 }
 
-/* The one chunk's bytes. Returns owned. */
-static char *read_chunk(cu_store *store, const struct original *original)
+static void read_chunk(cu_store *store, struct original *original)
 {
 	uint64_t bytes;
-	char *data;
 	int fd;
 
+	if (original->snapshot.is_small) {
+		cu_buf small = CU_BUF_INIT;
+
+		check(cu_metadata_get_small(cu_store_metadata(store), original->id, &small), "the shape's snapshot");
+		original->snapshot.small_len = small.len;
+		original->data = cu_buf_steal(&small, NULL);
+		original->snapshot.small = original->data;
+		return;
+	}
 	check(cu_chunk_open(cu_store_chunks(store), original->id, 0, &fd, &bytes), "the shape's snapshot");
-	data = cu_xmalloc(bytes + 1);
-	if (pread(fd, data, bytes, 0) != (ssize_t)bytes)
+	original->data = cu_xmalloc(bytes + 1);
+	if (pread(fd, original->data, bytes, 0) != (ssize_t)bytes)
 		check(CU_EIO, "the shape's snapshot");
 	close(fd);
-	return data;
 }
 
-static void write_chunk(cu_store *store, uint64_t id, const struct original *original, const char *data)
+static void write_chunk(cu_store *store, uint64_t id, const struct original *original)
 {
 	cu_chunk_writer *writer;
 	struct cu_chunk_info info;
 
+	if (original->snapshot.is_small)
+		return; /* it goes with the row */
+
 	check(cu_chunk_writer_new(cu_store_chunks(store), id, 0, &writer), "a snapshot's file");
-	check(cu_chunk_writer_append(writer, data, original->chunk.bytes, original->chunk.items), "a snapshot's file");
+	check(cu_chunk_writer_append(writer, original->data, original->chunk.bytes, original->chunk.items),
+	      "a snapshot's file");
 	check(cu_chunk_writer_finish(&writer, false, &info), "a snapshot's file");
 }
 
-static void add_shapes(cu_store *store, const struct original *original, unsigned long count)
+static void add_shapes(cu_store *store, struct original *original, unsigned long count)
 {
 	cu_metadata *metadata = cu_store_metadata(store);
-	char *data = read_chunk(store, original);
 	size_t digits = strlen(original->constant);
 	uint64_t now_us = cu_wall_us();
 
+	read_chunk(store, original);
 	for (unsigned long i = 1; i <= count; i++) {
 		char constant[24], handle[48];
 		struct cu_shape_row row = {
@@ -100,13 +113,13 @@ static void add_shapes(cu_store *store, const struct original *original, unsigne
 		if (strlen(constant) != digits)
 			check(CU_EINVAL, "the constants get longer: choose one like 100000000");
 		memcpy(original->where + original->constant_at, constant, digits);
-		snprintf(handle, sizeof handle, "%lu-%llu", (unsigned long)(i * 7919 % 134217728), (unsigned long long)now_us + i);
-		write_chunk(store, row.id, original, data);
+		snprintf(handle, sizeof handle, "%lu-%llu", (unsigned long)(i * 7919 % 134217728),
+			 (unsigned long long)now_us + i);
+		write_chunk(store, row.id, original);
 		check(cu_metadata_put_shape(metadata, &row, NULL, NULL), "a shape's row");
 		check(cu_metadata_set_snapshot(metadata, row.id, &original->snapshot, NULL, NULL), "a shape's row");
 	}
 	check(cu_metadata_sync(metadata), "the metadata");
-	free(data);
 }
 
 int main(int argc, char **argv)
@@ -122,10 +135,11 @@ int main(int argc, char **argv)
 	original.constant = argv[3];
 	check(cu_store_open(argv[1], NULL, &loader, &store), argv[1]);
 	if (!original.id)
-		check(CU_ENOTFOUND, "a shape with this constant and one snapshot file");
+		check(CU_ENOTFOUND, "a shape with this constant and a snapshot of one chunk");
 	add_shapes(store, &original, strtoul(argv[2], NULL, 10));
 	cu_store_free(&store);
 	free(original.where);
+	free(original.data);
 	free(original.handle);
 	free((char *)original.snapshot.xip);
 	return 0;

@@ -103,9 +103,11 @@ static void wait_on_gone(void *app)
 
 static void serve_gone(struct cu_reader *reader, cu_http_request *req)
 {
-	const struct cu_shape_failure *failure = cu_shape_failure(reader->shape);
+	const struct cu_shape_failure *failure;
 
-	/* The failure is written before the state and never changes afterwards. */
+	cu_shape_lock(reader->shape);
+	failure = cu_shape_failure(reader->shape);
+	cu_shape_unlock(reader->shape);
 	if (failure && failure->status != 409)
 		cu_answer_error(reader, req, failure->status, failure->message, failure->status == 503 ? 10 : 0);
 	else

@@ -41,6 +41,9 @@ struct cu_shape_birth {
 	/* lsn 0 while it is not known, and again when no transaction that it holds can come any more. */
 	cu_snapshot_range range;
 	struct cu_shape_failure failure; /* status 0: none; written before the state, never changes */
+	/* A small snapshot until metadata has it; owned. NULL: metadata has it, or the snapshot is in files. */
+	char *small;
+	size_t small_len;
 };
 
 #define CU_SHAPE_MAGIC 0x5ba9e001u
@@ -61,6 +64,7 @@ typedef struct cu_shape {
 	uint8_t state;                /* enum cu_shape_state */
 	bool durable;                 /* its record is committed: the handle may be given out */
 	bool snapshot_complete;       /* no further chunk will come */
+	bool snapshot_small;          /* its one chunk is not a file: cu_shape_put_small(), else in metadata */
 
 	/* collector thread only */
 	bool touched;   /* has items in the open transaction */
@@ -102,13 +106,20 @@ static inline const cu_snapshot_range *cu_shape_range(const cu_shape *shape)
 }
 /* Under the lock. Takes *range; what was there goes. Its lsn 0: it is not needed any more. */
 void cu_shape_set_range(cu_shape *shape, cu_snapshot_range *range);
-/* Under the lock, and without it once the shape is gone. NULL: none. */
+/* Under the lock. NULL: none. One that is there stays as it is until the shape is freed. */
 static inline const struct cu_shape_failure *cu_shape_failure(const cu_shape *shape)
 {
 	return shape->birth && shape->birth->failure.status ? &shape->birth->failure : NULL;
 }
 /* Under the lock. Takes *failure; the first one counts. */
 void cu_shape_set_failure(cu_shape *shape, struct cu_shape_failure *failure);
+
+/* Under the lock, while the shape is being created: its snapshot is complete and small. Takes bytes. */
+void cu_shape_set_small(cu_shape *shape, char *bytes, size_t len);
+/* Under the lock: metadata has the small snapshot. */
+void cu_shape_drop_small(cu_shape *shape);
+/* Appends the small snapshot if it is still in memory. False: it is not. Takes the lock. */
+bool cu_shape_put_small(const cu_shape *shape, cu_buf *out);
 
 /* Does the shape's snapshot already hold what this transaction did? false while the snapshot is not known. Takes the
  * lock. */
@@ -119,6 +130,7 @@ struct cu_shape_status {
 	enum cu_shape_state state;
 	bool durable;
 	bool snapshot_complete;
+	bool snapshot_small;
 	size_t chunks_len;
 	cu_offset latest; /* 0_inf when nothing has changed since the snapshot */
 };

@@ -155,6 +155,14 @@ static void listen_for_restored(struct cu_stack *stack)
 	stack->restored_len = 0;
 }
 
+/* When the start fails before they listen. */
+static void forget_restored(struct cu_stack *stack)
+{
+	for (size_t i = 0; i < stack->restored_len; i++)
+		cu_shape_unref(&stack->restored[i].shape);
+	free(stack->restored);
+}
+
 static int open_store(struct cu_stack *stack)
 {
 	struct cu_store_loader loader = {
@@ -543,6 +551,7 @@ void cu_stack_stop(cu_stack **ref)
 	cu_consumer_registry_free(&stack->registry);
 	cu_actor_system_free(&stack->actors);
 	cu_recent_xids_free(&stack->recent);
+	forget_restored(stack);
 	cu_shape_set_free(&stack->shapes);
 	cu_router_free(&stack->router);
 	cu_pg_config_free(&stack->config);
