@@ -350,6 +350,8 @@ CU_FN(make_interval)
 	__int128 time = (__int128)CU_ARG_INT(4) * USECS_PER_HOUR + CU_ARG_INT(5) * USECS_PER_MINUTE;
 	struct cu_interval r;
 
+	if (!isfinite(call->args[6].real))
+		return out_of_range(call->err);
 	if (months < INT32_MIN || months > INT32_MAX || days < INT32_MIN || days > INT32_MAX ||
 	    !(usecs >= -0x1p63 && usecs < 0x1p63))
 		return is_wrapped(call);
