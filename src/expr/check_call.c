@@ -183,8 +183,7 @@ static bool gather(struct cu_check *check, const struct cu_candidate *found, str
 	if (array == NULL)
 		return false;
 	if (type == 0) {
-		cu_check_fail(check, "42704", args[first]->at, "could not find array type for data type %s",
-			      cu_type_format(check, args[first]->type));
+		cu_check_no_array(check, args[first]->type, args[first]->at);
 		return false;
 	}
 	memcpy(array->args, args + first, len * sizeof *args);

@@ -143,19 +143,6 @@ struct cu_node *cu_check_minmax(struct cu_check *check, const PgQuery__MinMaxExp
 	return node;
 }
 
-/* To Postgres the array is then one of the domain, which no other array is comparable with. */
-static bool all_domain(const struct cu_check *check, const struct cu_node *node)
-{
-	for (unsigned i = 0; i < node->args_len; i++) {
-		const struct cu_node *arg = node->args[i];
-
-		if (cu_type_info(check, arg->type).base == 0 &&
-		    (arg->kind != CU_NODE_COLUMN || !check->scope->columns[arg->column].is_domain))
-			return false;
-	}
-	return true;
-}
-
 /* The types of an ARRAY[…] whose type was not given. */
 static bool array_types(struct cu_check *check, const struct cu_node *node, uint32_t *array, uint32_t *elem,
 			uint32_t *each)
@@ -167,11 +154,6 @@ static bool array_types(struct cu_check *check, const struct cu_node *node, uint
 	*each = cu_common_type(check, node->args, node->args_len, "ARRAY");
 	if (*each == 0)
 		return false;
-	if (all_domain(check, node)) {
-		cu_check_fail(check, "0A000", node->at,
-			      "an array of a domain's values is not supported: cast them to the type it is over");
-		return false;
-	}
 	if (node->sub) {
 		*array = *each;
 		*elem = cu_type_info(check, *array).elem;
@@ -183,8 +165,7 @@ static bool array_types(struct cu_check *check, const struct cu_node *node, uint
 	*elem = *each;
 	*array = cu_type_info(check, *elem).array;
 	if (*array == 0)
-		cu_check_fail(check, "42704", node->at, "could not find array type for data type %s",
-			      cu_type_format(check, *elem));
+		cu_check_no_array(check, *elem, node->at);
 	return *array != 0;
 }
 

@@ -58,9 +58,15 @@ static const struct cu_catalog_op *op_find(struct cu_check *check, const char *s
 	const struct cu_candidate *winner;
 	uint32_t *args;
 
-	for (size_t i = 0; i < len; i++) {
-		if (ops[i].left == l && ops[i].right == r && op_is_visible(check, &ops[i], schema))
-			return &ops[i];
+	for (unsigned again = 0; again < 2; again++) {
+		for (size_t i = 0; i < len; i++) {
+			if (ops[i].left == l && ops[i].right == r && op_is_visible(check, &ops[i], schema))
+				return &ops[i];
+		}
+		/* A literal beside a domain is first tried as its base type. */
+		if (left == 0 || (left != CU_UNKNOWNOID && right != CU_UNKNOWNOID) || cu_type_base(check, l) == l)
+			break;
+		l = r = cu_type_base(check, l);
 	}
 	candidates = cu_check_alloc(check, (len + 1) * sizeof *candidates);
 	args = cu_check_alloc(check, (len + 1) * 2 * sizeof *args);
@@ -286,7 +292,7 @@ static struct cu_node *make_any(struct cu_check *check, struct op_name op, bool 
 	if (node == NULL)
 		return NULL;
 	if (elem != CU_UNKNOWNOID) {
-		elem = cu_type_info(check, right->type).elem;
+		elem = cu_type_info(check, cu_type_base(check, right->type)).elem;
 		if (elem == 0)
 			return cu_check_fail(check, "42809", at, "op ANY/ALL (array) requires array on right side");
 	}
@@ -301,8 +307,7 @@ static struct cu_node *make_any(struct cu_check *check, struct op_name op, bool 
 		return cu_check_fail(check, "42809", at, "op ANY/ALL (array) requires operator to yield boolean");
 	array = cu_type_info(check, declared[1]).array;
 	if (array == 0)
-		return cu_check_fail(check, "42704", at, "could not find array type for data type %s",
-				     cu_type_format(check, declared[1]));
+		return cu_check_no_array(check, declared[1], at);
 	node->sub = is_all;
 	node->proc = cu_catalog_proc_at(found->proc);
 	node->op = cu_catalog_string(found->name);

@@ -23,6 +23,15 @@ uint32_t cu_type_base(const struct cu_check *check, uint32_t oid)
 	return base != 0 ? base : oid;
 }
 
+void *cu_check_no_array(struct cu_check *check, uint32_t oid, int at)
+{
+	if (cu_type_base(check, oid) != oid)
+		return cu_check_fail(check, "0A000", at, "arrays of domain %s are not supported in where clauses",
+				     cu_type_format(check, oid));
+	return cu_check_fail(check, "42704", at, "could not find array type for data type %s",
+			     cu_type_format(check, oid));
+}
+
 static bool is_vector(uint32_t oid)
 {
 	return oid == CU_INT2VECTOROID || oid == CU_OIDVECTOROID;
@@ -151,7 +160,8 @@ static struct cu_node *slot_new(struct cu_check *check, uint32_t type, const str
 static struct cu_node *map_new(struct cu_check *check, struct cu_node *array, uint32_t target, int32_t typmod,
 			       enum cu_coercion context, int at)
 {
-	uint32_t from = cu_type_info(check, array->type).elem, to = cu_type_info(check, target).elem;
+	uint32_t from = cu_type_info(check, cu_type_base(check, array->type)).elem;
+	uint32_t to = cu_type_info(check, target).elem;
 	struct cu_node *map = cu_node_new(check, CU_NODE_MAP, target, at, 2);
 	struct cu_node *elem;
 

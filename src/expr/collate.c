@@ -271,13 +271,6 @@ static bool check_needs(struct cu_check *check, const struct cu_node *node)
 	enum need need = NEED_NOTHING;
 
 	if (node->kind == CU_NODE_MINMAX) {
-		struct cu_tinfo info = cu_type_info(check, node->type);
-
-		if (info.oid == CU_JSONOID || info.elem == CU_JSONOID) {
-			cu_check_fail(check, "42883", -1, "could not identify a comparison function for type %s",
-				      info.format);
-			return false;
-		}
 		/* By the order of the type, where text is involved. */
 		need = collation != NULL || node->conflict || uses_jsonb(check, node) ? NEED_ORDER : NEED_NOTHING;
 		if (cu_type_info(check, node->type).type->citext)

@@ -250,20 +250,6 @@ static void put_function(struct deparse *d, const struct cu_node *node, const ch
 	cu_buf_putc(d->out, ')');
 }
 
-static void put_column(struct deparse *d, const struct cu_node *node)
-{
-	const struct cu_expr_column *column = &d->check.scope->columns[node->column];
-	/* A domain that we took for its base type must be that to Postgres. */
-	bool cast = column->is_domain && cu_type_info(&d->check, node->type).base == 0;
-
-	cu_buf_puts(d->out, cast ? "(" : "");
-	put_identifier(d->out, column->name);
-	if (cast) {
-		cu_buf_puts(d->out, ")::");
-		put_type(d, node->type, -1);
-	}
-}
-
 static void put_case(struct deparse *d, const struct cu_node *node)
 {
 	unsigned i = node->sub;
@@ -375,7 +361,7 @@ static void put(struct deparse *d, const struct cu_node *node)
 	if (d->rc < 0)
 		return;
 	switch (node->kind) {
-	case CU_NODE_COLUMN: put_column(d, node); break;
+	case CU_NODE_COLUMN: put_identifier(d->out, d->check.scope->columns[node->column].name); break;
 	case CU_NODE_CONST: put_const(d, node); break;
 	case CU_NODE_CALL: put_call(d, node); break;
 	case CU_NODE_RELABEL:

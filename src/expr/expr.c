@@ -166,6 +166,13 @@ static bool params_settled(struct cu_check *check)
 	       cu_check_value_error(check, check->bad_param_rc, check->bad_param_at, &check->bad_param_err);
 }
 
+static bool is_late(struct cu_check *check)
+{
+	if (check->late.sqlstate[0] != 0)
+		cu_check_value_error(check, CU_EINVAL, -1, &check->late);
+	return check->late.sqlstate[0] != 0;
+}
+
 static int expr_check(struct cu_check *check, const struct cu_parsed *parsed, struct cu_expr *expr,
 		      struct cu_const_marks *marks)
 {
@@ -176,9 +183,11 @@ static int expr_check(struct cu_check *check, const struct cu_parsed *parsed, st
 	node = cu_check_boolean(check, node, "WHERE");
 	if (node == NULL)
 		return check->rc;
-	if (!cu_collate(check, node) || !params_settled(check))
+	if (!cu_collate(check, node) || !params_settled(check) || is_late(check))
 		return check->rc;
 	node = cu_fold(check, node);
+	if (node != NULL && is_late(check))
+		node = NULL;
 	if (node == NULL)
 		return check->rc;
 	return expr_keep(check, node, expr, marks);

@@ -170,20 +170,20 @@ static struct cu_node *fold_call(struct cu_check *check, struct cu_node *node)
 }
 
 /* Casts through text are immutable where both types' text forms are; where settings have a say they stay. */
-static bool io_is_immutable(const struct cu_check *check, uint32_t oid)
+static bool io_is_immutable(const struct cu_check *check, uint32_t oid, bool is_out)
 {
 	struct cu_tinfo info = cu_type_info(check, oid);
 
 	switch (info.elem != 0 ? info.elem : oid) {
-	case CU_DATEOID:
 	case CU_TIMEOID:
-	case CU_TIMETZOID:
+	case CU_TIMETZOID: return is_out && info.elem == 0;
+	case CU_DATEOID:
 	case CU_TIMESTAMPOID:
 	case CU_TIMESTAMPTZOID:
 	case CU_INTERVALOID: return false;
 	default:
 		/* array_in, array_out and enum's functions are declared stable. */
-		return info.elem == 0 && info.typtype != 'e' && oid != CU_JSONOID;
+		return info.elem == 0 && info.typtype != 'e';
 	}
 }
 
@@ -191,7 +191,8 @@ static struct cu_node *fold_io(struct cu_check *check, struct cu_node *node)
 {
 	if (!fold_args(check, node, 0))
 		return NULL;
-	node->stable |= !io_is_immutable(check, node->type) || !io_is_immutable(check, node->args[0]->type);
+	node->stable |= !io_is_immutable(check, node->type, false) ||
+			!io_is_immutable(check, cu_type_base(check, node->args[0]->type), true);
 	if (as_const(node->args[0]) == NULL)
 		return node;
 	if (as_const(node->args[0])->value.is_null)

@@ -29,10 +29,16 @@ static bool is_range(uint32_t oid)
 /* select_common_type_from_oids(); 0: none. */
 static uint32_t common_of(const struct cu_check *check, const uint32_t *types, unsigned len)
 {
-	struct cu_tinfo best = cu_type_info(check, types[0]);
+	struct cu_tinfo best = cu_type_info(check, cu_type_base(check, types[0]));
+	unsigned same = 1;
 
+	/* Only what is all of one domain stays that. */
+	while (same < len && types[same] == types[0])
+		same++;
+	if (same == len)
+		return types[0];
 	for (unsigned i = 1; i < len; i++) {
-		struct cu_tinfo next = cu_type_info(check, types[i]);
+		struct cu_tinfo next = cu_type_info(check, cu_type_base(check, types[i]));
 
 		if (next.oid == best.oid)
 			continue;
@@ -83,6 +89,7 @@ static bool generic_collect(const struct cu_check *check, unsigned len, const ui
 			g->simple = true;
 			if (type == CU_UNKNOWNOID)
 				continue;
+			type = cu_type_base(check, type);
 			*ret_what = "arguments declared \"anyarray\" are not all alike";
 			if (g->array != 0 && g->array != type)
 				return false;
@@ -99,7 +106,7 @@ static bool generic_collect(const struct cu_check *check, unsigned len, const ui
 			g->compatibles = true;
 			if (type == CU_UNKNOWNOID)
 				continue;
-			type = cu_type_info(check, type).elem;
+			type = cu_type_info(check, cu_type_base(check, type)).elem;
 			*ret_what = "argument declared anycompatiblearray is not an array";
 			if (type == 0)
 				return false;
@@ -133,7 +140,7 @@ static bool generic_settle(const struct cu_check *check, struct generic *g, cons
 	}
 	elem = cu_type_info(check, g->elem);
 	*ret_what = "type matched to anynonarray is an array type";
-	if (g->nonarray && elem.elem != 0)
+	if (g->nonarray && cu_type_info(check, cu_type_base(check, g->elem)).elem != 0)
 		return false;
 	*ret_what = "type matched to anyenum is not an enum type";
 	if (g->is_enum && elem.typtype != 'e')
@@ -144,7 +151,7 @@ static bool generic_settle(const struct cu_check *check, struct generic *g, cons
 		if (g->common == 0)
 			return false;
 		*ret_what = "type matched to anycompatiblenonarray is an array type";
-		if (g->compatible_nonarray && cu_type_info(check, g->common).elem != 0)
+		if (g->compatible_nonarray && cu_type_info(check, cu_type_base(check, g->common)).elem != 0)
 			return false;
 	}
 	return true;
@@ -213,7 +220,6 @@ uint32_t cu_generic_enforce(struct cu_check *check, const uint32_t *actual, uint
 	for (unsigned i = 0; i < len; i++)
 		ret = declared[i] == 0 ? 0 : ret;
 	if (ret == 0)
-		cu_check_fail(check, "42704", at, "could not find array type for data type %s",
-			      cu_type_format(check, g.elem != 0 ? g.elem : g.common));
+		cu_check_no_array(check, g.elem != 0 ? g.elem : g.common, at);
 	return ret;
 }

@@ -289,9 +289,13 @@ static bool compile_coalesce(struct builder *b, struct cu_node *node, uint32_t d
 
 static bool compile_minmax(struct builder *b, struct cu_node *node, uint32_t dst)
 {
+	struct cu_tinfo info = cu_type_info(b->check, cu_type_base(b->check, node->type));
 	uint32_t reg = reserve(b, 1);
 	uint16_t index;
 
+	if (info.oid == CU_JSONOID || info.elem == CU_JSONOID)
+		return cu_check_fail(b->check, "42883", -1, "could not identify a comparison function for type %s",
+				     cu_type_format(b->check, node->type));
 	if (!compile(b, node->args[0], dst) || site_new(b, node, node->args, 1, &index) == NULL)
 		return false;
 	for (unsigned i = 1; i < node->args_len; i++) {

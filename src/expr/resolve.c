@@ -140,6 +140,7 @@ const struct cu_candidate *cu_candidate_select(const struct cu_check *check, con
 					       struct cu_candidate *candidates, size_t candidates_len,
 					       size_t *ret_matches)
 {
+	uint32_t bases[CU_FUNCTION_ARGS_MAX];
 	unsigned unknowns = 0;
 	size_t kept = 0;
 
@@ -150,8 +151,12 @@ const struct cu_candidate *cu_candidate_select(const struct cu_check *check, con
 	*ret_matches = kept;
 	if (kept <= 1)
 		return kept == 1 ? &candidates[0] : NULL;
-	for (unsigned i = 0; i < len; i++)
+	/* From here on domains count as their base types. */
+	for (unsigned i = 0; i < len; i++) {
 		unknowns += inputs[i] == CU_UNKNOWNOID;
+		bases[i] = cu_type_base(check, inputs[i]);
+	}
+	inputs = bases;
 	kept = keep_best(check, inputs, len, candidates, kept, score_exact);
 	if (kept == 1)
 		return &candidates[0];

@@ -165,17 +165,25 @@ static uint32_t column_type(struct cu_expr_scope *scope, const struct cu_type *t
 	return elem == NULL ? 0 : elem->array;
 }
 
-/* anyenum takes enums but no domains over them; for other domains the base type does as well. */
+/* A domain is a type of its own: no array, no enum, and what Postgres asks of its base type (cu_type_base) alone is
+ * answered by that. Columns of one domain have one type. */
 static uint32_t domain_add(struct cu_expr_scope *scope, uint32_t column)
 {
-	struct cu_tinfo info = *own_type(scope, scope->column_types[column]);
+	const char *name = scope->columns[column].type_name;
+	struct cu_tinfo info;
 
+	CU_ASSERT(cu_scope_type(scope, scope->column_types[column], &info));
+	for (size_t i = 0; i < scope->types_len; i++) {
+		if (name != NULL && scope->types[i].base == info.oid && strcmp(scope->types[i].format, name) == 0)
+			return scope->types[i].oid;
+	}
 	info.base = info.oid;
 	info.oid = MADE_DOMAIN_OID + column;
 	info.typtype = 'd';
-	info.array = 0;
-	if (scope->columns[column].type_name != NULL)
-		info.name = info.format = scope->columns[column].type_name;
+	info.preferred = false;
+	info.elem = info.array = 0;
+	if (name != NULL)
+		info.name = info.format = name;
 	own_type_add(scope, info);
 	return info.oid;
 }
@@ -209,7 +217,7 @@ cu_expr_scope *cu_expr_scope_new(const char *table_name, const struct cu_expr_co
 		scope->columns[i].name = cu_xstrdup(columns[i].name);
 		scope->columns[i].type_name = columns[i].type_name ? cu_xstrdup(columns[i].type_name) : NULL;
 		scope->column_types[i] = column_type(scope, columns[i].type, &made);
-		if (columns[i].is_domain && scope->column_types[i] != 0 && columns[i].type->repr == CU_REPR_ENUM)
+		if (columns[i].is_domain && scope->column_types[i] != 0)
 			scope->column_types[i] = domain_add(scope, (uint32_t)i);
 	}
 	return scope;

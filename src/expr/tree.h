@@ -24,7 +24,7 @@ struct cu_tinfo {
 	char typtype; /* 'b', 'e', 'p', 'r', 'm' */
 	char category;
 	bool preferred;
-	uint32_t base;     /* of a domain over an enum, else 0; other domains are taken for their base types at once */
+	uint32_t base;     /* of a domain, else 0 */
 	uint32_t elem;     /* of a true array, else 0 */
 	uint32_t array;    /* 0: none */
 	uint8_t collation; /* 0 none, 1 the database's, 2 "C" */
@@ -140,6 +140,7 @@ struct cu_check {
 	uint32_t bad_param;            /* the first, by number, whose value its type does not read; 0: none */
 	int bad_param_at, bad_param_rc;
 	struct cu_value_error bad_param_err;
+	struct cu_value_error late;         /* what Postgres finds out last, when the first row is asked for */
 	struct cu_node *const *inline_args; /* inside the body of a function of language sql: what $n is */
 	size_t inline_args_len;
 	int inline_at; /* where the call of that function is: errors inside its body are told there */
@@ -188,6 +189,8 @@ enum cu_path { CU_PATH_NONE, CU_PATH_CALL, CU_PATH_RELABEL, CU_PATH_MAP, CU_PATH
 
 struct cu_tinfo cu_type_info(const struct cu_check *check, uint32_t oid);
 uint32_t cu_type_base(const struct cu_check *check, uint32_t oid);
+/* An array of oid is needed, and there is none. Returns NULL. */
+void *cu_check_no_array(struct cu_check *check, uint32_t oid, int at);
 const char *cu_type_format(const struct cu_check *check, uint32_t oid);
 enum cu_path cu_coercion_path(const struct cu_check *check, uint32_t target, uint32_t source, enum cu_coercion context,
 			      const struct cu_catalog_proc **ret_proc);

@@ -62,13 +62,15 @@ static int read_bound(struct reader *r, int *ret_bound)
 	for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++) {
 		value = value * 10 + (*r->at - '0');
 		if (value > (int64_t)INT_MAX + 1)
-			return cu_value_fail(r->err, "22003", "array bound is out of integer range");
+			return cu_value_fail(r->err, "0A000",
+					     "array bound is out of integer range, where versions of Postgres differ");
 	}
 	if (r->at == digits)
 		return fail_malformed(r);
 	value = negative ? -value : value;
 	if (value > INT_MAX)
-		return cu_value_fail(r->err, "22003", "array bound is out of integer range");
+		return cu_value_fail(r->err, "0A000",
+				     "array bound is out of integer range, where versions of Postgres differ");
 	*ret_bound = (int)value;
 	return 0;
 }
