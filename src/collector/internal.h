@@ -57,6 +57,7 @@ struct cu_collector {
 	cu_fragment fragment;
 	struct cu_transaction tx;
 	bool router_locked;
+	uint64_t look; /* number of the transaction's part under one read lock: meanwhile no shape begins to listen */
 	struct cu_pg_value *view_buffer; /* the rows of a change in a definition's order */
 	size_t view_buffer_cap;
 	struct cu_doomed *doomed;

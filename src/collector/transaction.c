@@ -28,9 +28,11 @@ void cu_shape_list_fini(struct cu_shape_list *list)
 
 static void lock_router(struct cu_collector *c)
 {
-	if (!c->router_locked)
-		cu_router_read_lock(c->opts.router);
+	if (c->router_locked)
+		return;
+	cu_router_read_lock(c->opts.router);
 	c->router_locked = true;
+	c->look++;
 }
 
 void cu_collector_unlock_router(struct cu_collector *c)
@@ -66,12 +68,17 @@ static void doom_listener(void *ctx, cu_shape *shape)
 		cu_collector_doom(c, shape, dooming->why);
 }
 
-/* Dooms the shapes of a group that do not hold this transaction already. */
+/* Dooms the shapes of a group that do not hold this transaction already. Every change of a table that does not fit comes
+ * here, and looking for the shapes is a walk over all that there are: once per look is enough. */
 static void doom_group(struct cu_collector *c, const struct cu_router_group *group, const char *why)
 {
 	struct dooming dooming = { c, why };
+	cu_definition *def = cu_router_group_key(group);
 
-	cu_shape_set_each_of(c->opts.shapes, cu_router_group_key(group), doom_listener, &dooming);
+	if (def->doomed == c->look)
+		return;
+	def->doomed = c->look;
+	cu_shape_set_each_of(c->opts.shapes, def, doom_listener, &dooming);
 }
 
 /* Calls back for the groups of a relation: of the table itself and of its partitioned ancestors. */
@@ -97,6 +104,7 @@ static void on_begin(struct cu_collector *c, const struct cu_pgoutput_msg *msg)
 		.xid = msg->u.begin.xid,
 	};
 	lock_router(c);
+	c->look++; /* shapes that hold the transaction before may not hold this one */
 	if (!c->tx.skip)
 		cu_recent_xids_push(c->opts.recent, c->tx.xid);
 }

@@ -59,6 +59,7 @@ typedef struct cu_definition {
 	atomic_bool stored;
 	/* collector thread only: how each relation's columns map to the definition's */
 	struct cu_shape_view *views;
+	uint64_t doomed; /* the collector's look in which its shapes were doomed last */
 } cu_definition;
 
 /* What a request asks for. */
