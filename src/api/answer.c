@@ -245,7 +245,7 @@ void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind
 	cu_buf_fini(&head);
 }
 
-/* ---- a snapshot chunk: "[", the file, what comes behind it ---- */
+/* ---- a snapshot chunk: "[", the file or the small snapshot, what comes behind it ---- */
 
 struct chunk_source {
 	struct cu_http_source source;
@@ -284,7 +284,38 @@ static void chunk_close(struct cu_http_source *source)
 	free(chunk);
 }
 
-void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n)
+static void chunk_unreadable(struct cu_reader *reader, cu_http_request *req, int rc)
+{
+	if (rc == CU_ENOTFOUND || rc == CU_ECORRUPT) {
+		/* Removed this moment; or lost or damaged: then the shape must go, else the refetch comes back to it. */
+		cu_shape_set_remove(
+			reader->api->opts.shapes, reader->shape,
+			rc == CU_ENOTFOUND ? "a chunk of its snapshot is missing" : "its snapshot is damaged", NULL);
+		cu_answer_must_refetch(reader, req, NULL);
+	} else {
+		cu_answer_error(reader, req, 503, "The shape's snapshot cannot be read", 5);
+	}
+}
+
+/* A snapshot that has no file: from memory until metadata has it, which it has before memory lets go of it. */
+static void answer_small(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer)
+{
+	cu_buf text = CU_BUF_INIT;
+	int rc = 0;
+
+	cu_buf_putc(&text, '[');
+	if (!cu_shape_put_small(reader->shape, &text))
+		rc = cu_metadata_get_small(cu_store_metadata(reader->api->opts.store), reader->shape->id, &text);
+	cu_buf_putc(&text, ']');
+	if (rc == 0) {
+		respond_text(reader, req, answer, &text);
+		return;
+	}
+	cu_buf_fini(&text);
+	chunk_unreadable(reader, req, rc);
+}
+
+void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n, bool small)
 {
 	struct offset_texts texts;
 	struct cu_answer answer = answer_to(reader, req, cu_offset_of(0, n), &texts);
@@ -298,16 +329,13 @@ void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n)
 		respond(reader, req, &answer, NULL, NULL);
 		return;
 	}
-	rc = cu_chunk_open(cu_store_chunks(reader->api->opts.store), reader->shape->id, n, &fd, &bytes);
-	if (rc == CU_ENOTFOUND) {
-		/* Removed this moment; or the file is lost: then the shape must go, else the refetch comes back to it. */
-		cu_shape_set_remove(reader->api->opts.shapes, reader->shape, "a chunk of its snapshot is missing",
-				    NULL);
-		cu_answer_must_refetch(reader, req, NULL);
+	if (small) {
+		answer_small(reader, req, &answer);
 		return;
 	}
+	rc = cu_chunk_open(cu_store_chunks(reader->api->opts.store), reader->shape->id, n, &fd, &bytes);
 	if (rc < 0) {
-		cu_answer_error(reader, req, 503, "The shape's snapshot cannot be read", 5);
+		chunk_unreadable(reader, req, rc);
 		return;
 	}
 	chunk = cu_xzalloc(sizeof *chunk);

@@ -50,7 +50,8 @@ void cu_answer_error(struct cu_reader *reader, cu_http_request *req, int status,
 		     unsigned retry_after_s);
 void cu_answer_invalid(struct cu_reader *reader, cu_http_request *req, const cu_api_errors *errors);
 void cu_answer_must_refetch(struct cu_reader *reader, cu_http_request *req, const char *handle);
-void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n);
+/* Chunk n of the snapshot. small: it is the one of a small snapshot. */
+void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n, bool small);
 /* Items after `from` up to `end`, and up-to-date behind them when that is the log's end. */
 void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset from, cu_offset end, bool up_to_date);
 /* Up-to-date alone. no_changes: a live request that saw nothing, or offset=now. */

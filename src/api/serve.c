@@ -177,7 +177,7 @@ void cu_reader_serve(struct cu_reader *reader, cu_http_request *req)
 		return;
 	}
 	if (in_snapshot && n < status.chunks_len) {
-		cu_answer_chunk(reader, req, (uint32_t)n);
+		cu_answer_chunk(reader, req, (uint32_t)n, status.snapshot_small);
 		return;
 	}
 	if (!status.snapshot_complete) {

@@ -59,6 +59,7 @@ void cu_shape_unref(cu_shape **ref)
 	if (shape->birth) {
 		cu_snapshot_range_fini(&shape->birth->range);
 		free(shape->birth->failure.message);
+		free(shape->birth->small);
 	}
 	free(shape->birth);
 	cu_expr_unref(&shape->route.expr);
@@ -97,7 +98,7 @@ void cu_shape_set_range(cu_shape *shape, cu_snapshot_range *range)
 	cu_snapshot_range_fini(&birth->range);
 	birth->range = *range;
 	*range = (cu_snapshot_range){ 0 };
-	if (!birth->range.lsn && !birth->failure.status) {
+	if (!birth->range.lsn && !birth->failure.status && !birth->small) {
 		cu_snapshot_range_fini(&birth->range);
 		free(birth);
 		shape->birth = NULL;
@@ -113,6 +114,38 @@ void cu_shape_set_failure(cu_shape *shape, struct cu_shape_failure *failure)
 	else
 		birth->failure = *failure;
 	*failure = (struct cu_shape_failure){ 0 };
+}
+
+void cu_shape_set_small(cu_shape *shape, char *bytes, size_t len)
+{
+	struct cu_shape_birth *birth = birth_of(shape);
+
+	CU_ASSERT(!birth->small && shape->chunks_len == 0);
+	birth->small = bytes;
+	birth->small_len = len;
+	shape->chunks_len = 1;
+	shape->snapshot_small = true;
+	shape->snapshot_complete = true;
+}
+
+void cu_shape_drop_small(cu_shape *shape)
+{
+	if (!shape->birth)
+		return;
+	free(shape->birth->small);
+	shape->birth->small = NULL;
+}
+
+bool cu_shape_put_small(const cu_shape *shape, cu_buf *out)
+{
+	bool there;
+
+	cu_shape_lock(shape);
+	there = shape->birth && shape->birth->small;
+	if (there)
+		cu_buf_append(out, shape->birth->small, shape->birth->small_len);
+	cu_shape_unlock(shape);
+	return there;
 }
 
 bool cu_shape_holds(const cu_shape *shape, uint32_t xid, uint64_t tx)
@@ -136,6 +169,7 @@ struct cu_shape_status cu_shape_status(const cu_shape *shape)
 		.state = shape->state,
 		.durable = shape->durable,
 		.snapshot_complete = shape->snapshot_complete,
+		.snapshot_small = shape->snapshot_small,
 		.chunks_len = shape->chunks_len,
 		.latest = cu_tail_latest(cu_shape_tail(shape)),
 	};

@@ -478,7 +478,8 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 	shape->durable = true;
 	shape->snapshot_complete = true;
 	shape->state = CU_SHAPE_LIVE;
-	shape->chunks_len = row->snapshot.chunks_len;
+	shape->snapshot_small = row->snapshot.is_small;
+	shape->chunks_len = row->snapshot.is_small ? 1 : row->snapshot.chunks_len;
 	pthread_mutex_lock(&set->lock);
 	shape->birth = cu_arena_alloc(&set->births, sizeof *shape->birth);
 	CU_ASSERT(shape->birth); /* as cu_xmalloc() would */

@@ -1,6 +1,7 @@
 /* snapshot_copy.c: rows to items to chunks; the end of a snapshot, good or bad. */
 #include "shape/snapshot_copy.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -24,6 +25,7 @@ void cu_snapshot_copy_free(struct cu_snapshot_copy **ref)
 	cu_chunk_writer_free(&copy->writer);
 	cu_copy_row_fini(&copy->row);
 	cu_buf_fini(&copy->item);
+	cu_buf_fini(&copy->small);
 	free(copy->chunks);
 	cu_shape_unref(&copy->shape);
 	free(copy);
@@ -82,17 +84,71 @@ static int chunk_end(struct cu_snapshot_copy *copy, bool last)
 	return wanted ? 0 : CU_ECLOSED;
 }
 
+/* All of it was small: readers can have it, and no file was made. */
+static int small_end(struct cu_snapshot_copy *copy)
+{
+	cu_shape *shape = copy->shape;
+	char *bytes = cu_try_malloc(copy->small.len);
+	bool wanted;
+
+	if (!bytes)
+		return CU_ENOMEM;
+	memcpy(bytes, copy->small.data, copy->small.len);
+	cu_shape_lock(shape);
+	wanted = shape->state == CU_SHAPE_CREATING;
+	cu_shape_set_small(shape, bytes, copy->small.len);
+	cu_shape_unlock(shape);
+	cu_shape_set_wake(copy->env->shapes, shape);
+	return wanted ? 0 : CU_ECLOSED;
+}
+
+static int chunk_begin(struct cu_snapshot_copy *copy)
+{
+	return cu_chunk_writer_new(cu_store_chunks(copy->env->store), copy->shape->id, copy->chunks_len, &copy->writer);
+}
+
+/* It is not small after all: what there is of it goes to a file. */
+static int small_spill(struct cu_snapshot_copy *copy)
+{
+	int rc = chunk_begin(copy);
+
+	if (rc == 0 && copy->small_items)
+		rc = cu_chunk_writer_append(copy->writer, copy->small.data, copy->small.len, copy->small_items);
+	cu_buf_fini(&copy->small);
+	return rc;
+}
+
+/* The item that is in copy->item. */
+static int add_item(struct cu_snapshot_copy *copy)
+{
+	int rc;
+
+	if (cu_buf_failed(&copy->item))
+		return CU_ENOMEM;
+	if (!copy->writer && copy->small.len + 1 + copy->item.len > CU_SNAPSHOT_SMALL_MAX) {
+		rc = small_spill(copy);
+		if (rc < 0)
+			return rc;
+	}
+	if (copy->writer)
+		return cu_chunk_writer_add_item(copy->writer, copy->item.data, copy->item.len);
+	if (copy->small_items++)
+		cu_buf_putc(&copy->small, ',');
+	cu_buf_append(&copy->small, copy->item.data, copy->item.len);
+	return cu_buf_failed(&copy->small) ? CU_ENOMEM : 0;
+}
+
 static int add_row(struct cu_snapshot_copy *copy, const char *line, size_t len)
 {
 	const cu_definition *def = copy->shape->def;
 	int rc;
 
-	if (cu_chunk_writer_bytes(copy->writer) >= copy->env->chunk_bytes) {
-		rc = chunk_end(copy, false);
-		if (rc < 0)
-			return rc;
-		rc = cu_chunk_writer_new(cu_store_chunks(copy->env->store), copy->shape->id, copy->chunks_len,
-					 &copy->writer);
+	if ((copy->writer ? cu_chunk_writer_bytes(copy->writer) : copy->small.len) >= copy->env->chunk_bytes) {
+		rc = copy->writer ? 0 : small_spill(copy);
+		if (rc == 0)
+			rc = chunk_end(copy, false);
+		if (rc == 0)
+			rc = chunk_begin(copy);
 		if (rc < 0)
 			return rc;
 	}
@@ -101,9 +157,7 @@ static int add_row(struct cu_snapshot_copy *copy, const char *line, size_t len)
 		return rc;
 	cu_buf_clear(&copy->item);
 	cu_item_put_snapshot(&copy->item, def->layout, copy->row.values);
-	if (cu_buf_failed(&copy->item))
-		return CU_ENOMEM;
-	return cu_chunk_writer_add_item(copy->writer, copy->item.data, copy->item.len);
+	return add_item(copy);
 }
 
 int cu_snapshot_copy_run(struct cu_snapshot_copy *copy, PGconn *conn)
@@ -112,10 +166,8 @@ int cu_snapshot_copy_run(struct cu_snapshot_copy *copy, PGconn *conn)
 	PGresult *result;
 	int rc;
 
-	rc = cu_chunk_writer_new(cu_store_chunks(copy->env->store), copy->shape->id, 0, &copy->writer);
-	if (rc < 0)
-		return rc;
-	cu_buf_puts(&sql, "COPY (");
+	/* What our SQL cannot name, like the = of IS DISTINCT FROM, is Postgres' own. */
+	cu_buf_puts(&sql, "SET LOCAL search_path = pg_catalog; COPY (");
 	cu_definition_put_query(copy->shape->def, copy->shape->route.where, &sql);
 	cu_buf_puts(&sql, ") TO STDOUT");
 	result = PQexec(conn, cu_buf_str(&sql));
@@ -147,9 +199,10 @@ int cu_snapshot_copy_run(struct cu_snapshot_copy *copy, PGconn *conn)
 	/* The last item of all says which transactions the snapshot holds. */
 	cu_buf_clear(&copy->item);
 	cu_snapshot_range_put_message(&copy->shape->birth->range, &copy->item);
-	rc = cu_buf_failed(&copy->item) ? CU_ENOMEM
-					: cu_chunk_writer_add_item(copy->writer, copy->item.data, copy->item.len);
-	return rc < 0 ? rc : chunk_end(copy, true);
+	rc = add_item(copy);
+	if (rc < 0)
+		return rc;
+	return copy->writer ? chunk_end(copy, true) : small_end(copy);
 }
 
 struct completion {
@@ -164,6 +217,9 @@ static void complete_stored(void *ctx, int rc)
 	bool live;
 
 	cu_shape_lock(shape);
+	/* When it could not be recorded it stays in memory, as long as this process lives. */
+	if (rc == 0)
+		cu_shape_drop_small(shape);
 	live = rc == 0 && shape->state == CU_SHAPE_CREATING;
 	if (live)
 		shape->state = CU_SHAPE_LIVE;
@@ -192,6 +248,9 @@ int cu_snapshot_copy_complete(struct cu_snapshot_copy *copy)
 		.has_route_key = copy->route_key.known,
 		.route_column = copy->route_key.column,
 		.route_hash = copy->route_key.hash,
+		.is_small = copy->chunks_len == 0,
+		.small = copy->small.data,
+		.small_len = copy->small.len,
 	};
 	cu_buf xip = CU_BUF_INIT;
 	int rc = 0;
@@ -199,7 +258,7 @@ int cu_snapshot_copy_complete(struct cu_snapshot_copy *copy)
 	/* Only now, all at once: readers did not have to wait for the disk, and a crash before this rotates the shape. */
 	for (uint32_t n = 0; rc == 0 && n < copy->chunks_len; n++)
 		rc = cu_chunk_sync(cu_store_chunks(copy->env->store), copy->shape->id, n);
-	if (rc == 0)
+	if (rc == 0 && copy->chunks_len)
 		rc = cu_chunks_sync_shape(cu_store_chunks(copy->env->store), copy->shape->id);
 	if (rc < 0)
 		return rc;

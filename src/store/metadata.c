@@ -31,6 +31,10 @@ struct cu_metadata {
 	/* the opener until the writer runs, then the writer */
 	struct cu_metadata_db *db;
 
+	/* any thread, under reader_mtx */
+	pthread_mutex_t reader_mtx;
+	struct cu_metadata_db *reader;
+
 	/* set once */
 	pthread_t thread;
 	bool thread_runs;
@@ -131,11 +135,15 @@ int cu_metadata_open(const char *path, const struct cu_metadata_loader *loader, 
 	pthread_mutex_init(&md->mtx, NULL);
 	pthread_cond_init(&md->work, NULL);
 	pthread_cond_init(&md->room, NULL);
+	pthread_mutex_init(&md->reader_mtx, NULL);
 	md->tail = &md->head;
 	rc = cu_metadata_db_open(path, &md->db);
 	if (rc < 0)
 		goto out;
 	rc = cu_metadata_db_load(md->db, loader, &shape_id_max);
+	if (rc < 0)
+		goto out;
+	rc = cu_metadata_db_open_reader(path, &md->reader);
 	if (rc < 0)
 		goto out;
 	atomic_init(&md->next_shape_id, shape_id_max + 1);
@@ -163,7 +171,10 @@ void cu_metadata_free(cu_metadata **ref)
 	pthread_mutex_unlock(&md->mtx);
 	if (md->thread_runs)
 		pthread_join(md->thread, NULL);
+	/* The writer's last: it folds the write-ahead file into the other one. */
+	cu_metadata_db_close(&md->reader);
 	cu_metadata_db_close(&md->db);
+	pthread_mutex_destroy(&md->reader_mtx);
 	pthread_cond_destroy(&md->work);
 	pthread_cond_destroy(&md->room);
 	pthread_mutex_destroy(&md->mtx);
@@ -269,7 +280,12 @@ int cu_metadata_set_snapshot(cu_metadata *md, uint64_t shape_id, const struct cu
 	rc = op_set_text(op, info->xip ? info->xip : "");
 	if (rc < 0)
 		return rc;
-	if (info->chunks_len > 0) {
+	if (info->is_small) {
+		op->is_small = true;
+		rc = op_set_blob(op, info->small, info->small_len);
+		if (rc < 0)
+			return rc;
+	} else if (info->chunks_len > 0) {
 		op->chunks = cu_try_malloc(info->chunks_len * sizeof *info->chunks);
 		if (!op->chunks) {
 			op_free(op);
@@ -364,6 +380,17 @@ static int op_wait(struct cu_metadata *md, struct cu_metadata_op *op)
 	pthread_cond_destroy(&waiter.woken);
 	pthread_mutex_destroy(&waiter.mtx);
 	return rc < 0 ? rc : waiter.rc;
+}
+
+int cu_metadata_get_small(cu_metadata *md, uint64_t shape_id, cu_buf *bytes)
+{
+	int rc;
+
+	CU_ASSERT(md->magic == METADATA_MAGIC);
+	pthread_mutex_lock(&md->reader_mtx);
+	rc = cu_metadata_db_get_small(md->reader, shape_id, bytes);
+	pthread_mutex_unlock(&md->reader_mtx);
+	return rc;
 }
 
 int cu_metadata_get(cu_metadata *md, const char *key, cu_buf *value)

@@ -6,7 +6,8 @@
  * (synchronous=FULL) and then runs each `done` on itself, in order: rc 0 means durable. Callbacks must be short.
  * Arguments are copied. A queue of CU_METADATA_QUEUE_MAX operations is full: the call waits.
  * Errors: the call itself says CU_ENOMEM, CU_ETOOBIG (definition, blob) or CU_ECLOSED (closing), and `done` is not
- * called then. `done` gets CU_EEXIST (id or handle taken), CU_ENOTFOUND (no such shape), CU_EIO or CU_ECORRUPT (the
+ * called then. A small snapshot is read on the caller's thread, by a connection of its own that never waits for the
+ * writer. `done` gets CU_EEXIST (id or handle taken), CU_ENOTFOUND (no such shape), CU_EIO or CU_ECORRUPT (the
  * disk; nothing of the group was kept, though a crash right then may still bring it back as a whole).
  */
 #ifndef CU_STORE_METADATA_H
@@ -25,11 +26,15 @@ struct cu_snapshot_info {
 	uint64_t lsn;    /* WAL position after the snapshot */
 	const char *xip; /* text as the caller formats it; never NULL when loaded */
 	uint32_t chunks_len;
-	const struct cu_chunk_info *chunks; /* chunk n = 0, 1 … */
+	const struct cu_chunk_info *chunks; /* chunk n = 0, 1 … in files; none when it is small */
 	/* The key by which changes find the shape, where its clause has just one; opaque here. */
 	bool has_route_key;
 	uint16_t route_column;
 	uint64_t route_hash;
+	/* A small snapshot lives here and has no file: its one chunk, as the file would have been. */
+	bool is_small;
+	const void *small; /* NULL when loaded: cu_metadata_get_small() */
+	size_t small_len;
 };
 
 struct cu_shape_row {
@@ -78,6 +83,9 @@ int cu_metadata_remove_definition(cu_metadata *md, uint64_t id, cu_store_done *d
 int cu_metadata_put_checkpoint(cu_metadata *md, const struct cu_checkpoint *cp, cu_store_done *done, void *ctx);
 int cu_metadata_set(cu_metadata *md, const char *key, const void *value, size_t len, cu_store_done *done, void *ctx);
 
+/* Appends a small snapshot. Does not wait for the writer: sees it from its `done` on. CU_ENOTFOUND: the shape is not
+ * there, or has none. CU_ECORRUPT: it is not what was stored. CU_EIO, CU_ENOMEM. Nothing is appended then. */
+int cu_metadata_get_small(cu_metadata *md, uint64_t shape_id, cu_buf *bytes);
 /* Waits. Appends the value. CU_ENOTFOUND. Sees every set queued before. */
 int cu_metadata_get(cu_metadata *md, const char *key, cu_buf *value);
 /* Waits until everything queued before is durable; the first error since the last call of this, or 0. */

@@ -1,6 +1,6 @@
 /* metadata_internal.h: between the queue (metadata.c) and the SQL (metadata_sql.c).
  *
- * Threads: a cu_metadata_db belongs to one thread at a time.
+ * Threads: a cu_metadata_db belongs to one thread at a time. There are two: one writes, one reads small snapshots.
  */
 #ifndef CU_STORE_METADATA_INTERNAL_H
 #define CU_STORE_METADATA_INTERNAL_H
@@ -26,7 +26,8 @@ struct cu_metadata_op {
 	enum cu_metadata_kind kind;
 	uint64_t num[7];
 	bool has_route_key;
-	char *text; /* handle, xip, key */
+	bool is_small; /* blob is the snapshot */
+	char *text;    /* handle, xip, key */
 	void *blob;
 	size_t blob_len;
 	struct cu_chunk_info *chunks;
@@ -38,6 +39,9 @@ struct cu_metadata_op {
 };
 
 int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db);
+/* A file that is open already; for get_small only. */
+int cu_metadata_db_open_reader(const char *path, struct cu_metadata_db **ret_db);
+int cu_metadata_db_get_small(struct cu_metadata_db *db, uint64_t shape_id, cu_buf *bytes);
 void cu_metadata_db_close(struct cu_metadata_db **db);
 int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, uint64_t *ret_shape_id_max);
 int cu_metadata_db_begin(struct cu_metadata_db *db);

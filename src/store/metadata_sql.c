@@ -1,9 +1,12 @@
 /* metadata_sql.c: the SQLite file itself. u64 values are stored as the i64 with the same bits. */
 #include "base/log.h"
+#include "store/crc32c.h"
 #include "store/metadata_internal.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SCHEMA_VERSION 2
 #define BUSY_TIMEOUT_MS 5000 /* somebody looks inside with the sqlite3 shell and holds a lock */
@@ -15,6 +18,9 @@ enum stmt {
 	STMT_SET_SNAPSHOT,
 	STMT_CLEAR_CHUNKS,
 	STMT_PUT_CHUNK,
+	STMT_CLEAR_SMALL,
+	STMT_PUT_SMALL,
+	STMT_GET_SMALL,
 	STMT_REMOVE_SHAPE,
 	STMT_PUT_DEFINITION,
 	STMT_REMOVE_DEFINITION,
@@ -31,9 +37,12 @@ static const char *const stmt_sql[STMT_LEN] = {
 		"INSERT INTO shape (id, created_us, definition_id, handle, where_clause) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[STMT_SET_SNAPSHOT] =
 		"UPDATE shape SET snapshot_complete = 1, xmin = ?2, xmax = ?3, snapshot_lsn = ?4, xip = ?5, "
-		"route_column = ?6, route_hash = ?7 WHERE id = ?1",
+		"route_column = ?6, route_hash = ?7, snapshot_small = ?8 WHERE id = ?1",
 	[STMT_CLEAR_CHUNKS] = "DELETE FROM chunk WHERE shape_id = ?1",
 	[STMT_PUT_CHUNK] = "INSERT INTO chunk (shape_id, n, bytes, items, crc) VALUES (?1, ?2, ?3, ?4, ?5)",
+	[STMT_CLEAR_SMALL] = "DELETE FROM snapshot WHERE shape_id = ?1",
+	[STMT_PUT_SMALL] = "INSERT INTO snapshot (shape_id, crc, bytes) VALUES (?1, ?2, ?3)",
+	[STMT_GET_SMALL] = "SELECT crc, bytes FROM snapshot WHERE shape_id = ?1",
 	[STMT_REMOVE_SHAPE] = "DELETE FROM shape WHERE id = ?1",
 	[STMT_PUT_DEFINITION] =
 		"INSERT INTO definition (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
@@ -54,10 +63,12 @@ static const char schema_sql[] =
 	" definition_id INTEGER NOT NULL, where_clause TEXT, created_us INTEGER NOT NULL, snapshot_complete INTEGER NOT NULL DEFAULT 0,"
 	" xmin INTEGER NOT NULL DEFAULT 0, xmax INTEGER NOT NULL DEFAULT 0,"
 	" snapshot_lsn INTEGER NOT NULL DEFAULT 0, xip TEXT NOT NULL DEFAULT '',"
-	" route_column INTEGER, route_hash INTEGER) STRICT;"
+	" route_column INTEGER, route_hash INTEGER, snapshot_small INTEGER NOT NULL DEFAULT 0) STRICT;"
 	"CREATE TABLE chunk ("
 	" shape_id INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL, items INTEGER NOT NULL,"
 	" crc INTEGER NOT NULL, PRIMARY KEY (shape_id, n)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE snapshot ("
+	" shape_id INTEGER PRIMARY KEY, crc INTEGER NOT NULL, bytes BLOB NOT NULL) STRICT;"
 	"CREATE TABLE definition (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"
 	"CREATE TABLE checkpoint ("
 	" id INTEGER PRIMARY KEY CHECK (id = 1), lsn INTEGER NOT NULL, log_pos INTEGER NOT NULL,"
@@ -154,29 +165,47 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	return rc;
 }
 
-int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db)
+static int connect(const char *path, int flags, struct cu_metadata_db **ret_db)
 {
 	struct cu_metadata_db *db = cu_xzalloc(sizeof *db);
-	int rc;
 
-	if (sqlite3_open_v2(path, &db->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-			    NULL) != SQLITE_OK) {
+	*ret_db = db;
+	if (sqlite3_open_v2(path, &db->sqlite, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
 		cu_error("the metadata file cannot be opened", CU_KV("path", path),
 			 CU_KV("error", db->sqlite ? sqlite3_errmsg(db->sqlite) : "out of memory"),
 			 CU_KV("next", "look at the disk and the directory's rights"));
-		rc = CU_EIO;
-		goto out;
+		return CU_EIO;
 	}
 	sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_LOOKASIDE, NULL, 256, 64);
 	sqlite3_extended_result_codes(db->sqlite, 1);
 	sqlite3_busy_timeout(db->sqlite, BUSY_TIMEOUT_MS);
-	rc = schema_check(db, path);
+	return 0;
+}
+
+int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db)
+{
+	/* SQLite gives its files the rights of the one that is there; rows of clients are nobody else's. */
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int rc;
+
+	if (fd >= 0)
+		close(fd); /* what is wrong otherwise SQLite says better */
+	rc = connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, ret_db);
+	if (rc == 0)
+		rc = schema_check(*ret_db, path);
 	if (rc < 0)
-		goto out;
-	*ret_db = db;
-	db = NULL;
-out:
-	cu_metadata_db_close(&db);
+		cu_metadata_db_close(ret_db);
+	return rc;
+}
+
+int cu_metadata_db_open_reader(const char *path, struct cu_metadata_db **ret_db)
+{
+	int rc = connect(path, SQLITE_OPEN_READONLY, ret_db);
+
+	if (rc == 0)
+		rc = exec(*ret_db, "PRAGMA cache_size = -256; PRAGMA mmap_size = 0", "settings");
+	if (rc < 0)
+		cu_metadata_db_close(ret_db);
 	return rc;
 }
 
@@ -259,6 +288,60 @@ static int run_put_shape(struct cu_metadata_db *db, const struct cu_metadata_op 
 	return stmt_run(db, stmt);
 }
 
+static int clear_snapshot(struct cu_metadata_db *db, const uint64_t *shape_id)
+{
+	int rc = run_simple(db, STMT_CLEAR_CHUNKS, shape_id, 1);
+
+	return rc < 0 ? rc : run_simple(db, STMT_CLEAR_SMALL, shape_id, 1);
+}
+
+static int run_put_small(struct cu_metadata_db *db, const struct cu_metadata_op *op)
+{
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, STMT_PUT_SMALL, &stmt);
+
+	if (rc < 0)
+		return rc;
+	bind_num(stmt, 1, op->num[0]);
+	bind_num(stmt, 2, cu_crc32c(0, op->blob, op->blob_len));
+	bind_blob(stmt, 3, op->blob, op->blob_len);
+	rc = stmt_run(db, stmt);
+	return rc == CU_EEXIST ? CU_EIO : rc; /* it was just deleted */
+}
+
+int cu_metadata_db_get_small(struct cu_metadata_db *db, uint64_t shape_id, cu_buf *bytes)
+{
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, STMT_GET_SMALL, &stmt);
+	int step;
+
+	if (rc < 0)
+		return rc;
+	bind_num(stmt, 1, shape_id);
+	step = sqlite3_step(stmt);
+	if (step == SQLITE_ROW) {
+		const void *blob = sqlite3_column_blob(stmt, 1);
+		size_t len = (size_t)sqlite3_column_bytes(stmt, 1);
+
+		if (len && !blob) {
+			rc = CU_ENOMEM;
+		} else if (cu_crc32c(0, blob, len) != (uint64_t)sqlite3_column_int64(stmt, 0)) {
+			cu_error("a small snapshot is not what was stored; its shape must go",
+				 CU_KV_U64("shape_id", shape_id), CU_KV_U64("bytes", len));
+			rc = CU_ECORRUPT;
+		} else {
+			cu_buf_append(bytes, blob, len);
+			rc = cu_buf_failed(bytes) ? CU_ENOMEM : 0;
+		}
+	} else if (step == SQLITE_DONE) {
+		rc = CU_ENOTFOUND;
+	} else {
+		rc = failed(db, "get a small snapshot");
+	}
+	sqlite3_reset(stmt);
+	return rc;
+}
+
 static int run_set_snapshot(struct cu_metadata_db *db, const struct cu_metadata_op *op)
 {
 	sqlite3_stmt *stmt;
@@ -273,11 +356,14 @@ static int run_set_snapshot(struct cu_metadata_db *db, const struct cu_metadata_
 		bind_num(stmt, 6, op->num[4]);
 		bind_num(stmt, 7, op->num[5]);
 	}
+	bind_num(stmt, 8, op->is_small);
 	rc = stmt_run(db, stmt);
 	if (rc == 0 && sqlite3_changes(db->sqlite) == 0)
 		return CU_ENOTFOUND;
 	if (rc == 0)
-		rc = run_simple(db, STMT_CLEAR_CHUNKS, op->num, 1);
+		rc = clear_snapshot(db, op->num);
+	if (rc == 0 && op->is_small)
+		rc = run_put_small(db, op);
 	for (uint32_t n = 0; rc == 0 && n < op->chunks_len; n++) {
 		uint64_t nums[5] = { op->num[0], n, op->chunks[n].bytes, op->chunks[n].items, op->chunks[n].crc };
 
@@ -333,7 +419,7 @@ int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op)
 	case CU_METADATA_PUT_SHAPE: return run_put_shape(db, op);
 	case CU_METADATA_SET_SNAPSHOT: return run_set_snapshot(db, op);
 	case CU_METADATA_REMOVE_SHAPE:
-		rc = run_simple(db, STMT_CLEAR_CHUNKS, op->num, 1);
+		rc = clear_snapshot(db, op->num);
 		return rc < 0 ? rc : run_simple(db, STMT_REMOVE_SHAPE, op->num, 1);
 	case CU_METADATA_PUT_DEFINITION:
 	case CU_METADATA_SET: return run_blob(db, op);
@@ -463,9 +549,11 @@ static int load_shape(struct cu_metadata_db *db, const struct cu_metadata_loader
 	row.snapshot.has_route_key = sqlite3_column_type(stmt, 11) == SQLITE_INTEGER;
 	row.snapshot.route_column = (uint16_t)sqlite3_column_int64(stmt, 10);
 	row.snapshot.route_hash = (uint64_t)sqlite3_column_int64(stmt, 11);
+	row.snapshot.is_small = sqlite3_column_int64(stmt, 12) != 0;
 	if (!row.handle || !row.snapshot.xip)
 		return CU_ENOMEM;
-	rc = load_chunks(db, chunk_stmt, row.id, list);
+	list->len = 0;
+	rc = row.snapshot_complete && !row.snapshot.is_small ? load_chunks(db, chunk_stmt, row.id, list) : 0;
 	if (rc < 0)
 		return rc;
 	row.snapshot.chunks = list->chunks;
@@ -482,7 +570,7 @@ static int load_shapes(struct cu_metadata_db *db, const struct cu_metadata_loade
 	rc = prepare(
 		db,
 		"SELECT id, handle, definition_id, where_clause, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, xip, "
-		"route_column, route_hash FROM shape ORDER BY id",
+		"route_column, route_hash, snapshot_small FROM shape ORDER BY id",
 		&stmt);
 	if (rc == 0)
 		rc = prepare(db, "SELECT n, bytes, items, crc FROM chunk WHERE shape_id = ?1 ORDER BY n", &chunk_stmt);

@@ -48,6 +48,8 @@ static int seen_shape(void *ctx, const struct cu_shape_row *row)
 			      row->snapshot.lsn, row->snapshot.xip);
 	if (row->snapshot.has_route_key)
 		cu_buf_printf(text, " key %u %" PRIu64, row->snapshot.route_column, row->snapshot.route_hash);
+	if (row->snapshot.is_small)
+		cu_buf_puts(text, " small");
 	for (uint32_t n = 0; n < row->snapshot.chunks_len; n++)
 		cu_buf_printf(text, " %" PRIu64 "/%" PRIu64 "/%x", row->snapshot.chunks[n].bytes,
 			      row->snapshot.chunks[n].items, row->snapshot.chunks[n].crc);
@@ -192,9 +194,15 @@ static void a_given_up_chunk_leaves_no_file(void **state)
 static void what_is_stored_is_loaded_after_a_restart(void **state)
 {
 	struct cu_chunk_info infos[] = { { UINT64_MAX, 3, UINT32_MAX }, { 20, 2, 7 } };
-	struct cu_snapshot_info snapshot = {
-		10, UINT64_MAX, UINT64_MAX - 1, "11,12", 2, infos, true, 3, UINT64_MAX - 3
-	};
+	struct cu_snapshot_info snapshot = { .xmin = 10,
+					     .xmax = UINT64_MAX,
+					     .lsn = UINT64_MAX - 1,
+					     .xip = "11,12",
+					     .chunks_len = 2,
+					     .chunks = infos,
+					     .has_route_key = true,
+					     .route_column = 3,
+					     .route_hash = UINT64_MAX - 3 };
 	struct cu_shape_row one = {
 		.id = 1, .handle = "1-1", .definition_id = UINT64_MAX, .where = "k = 1", .where_len = 5, .created_us = 9
 	};
@@ -415,6 +423,154 @@ static void metadata_exec(const char *dir, const char *sql)
 	free(path);
 }
 
+static int set_small(cu_metadata *md, uint64_t id, const void *bytes, size_t len)
+{
+	struct cu_snapshot_info info = { .xip = "", .is_small = true, .small = bytes, .small_len = len };
+
+	return cu_metadata_set_snapshot(md, id, &info, NULL, NULL);
+}
+
+static int64_t metadata_number(const char *dir, const char *sql)
+{
+	char *path = cu_file_path("%s/metadata.sqlite3", dir);
+	sqlite3_stmt *stmt = NULL;
+	sqlite3 *db = NULL;
+	int64_t number;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	number = sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	free(path);
+	return number;
+}
+
+static void a_small_snapshot_is_kept_in_the_metadata_without_a_file(void **state)
+{
+	char *file = cu_file_path("%s/metadata.sqlite3", (char *)*state);
+	struct cu_chunk_info chunk = { 7, 1, 5 };
+	struct cu_snapshot_info large = { .xip = "", .chunks_len = 1, .chunks = &chunk };
+	char *bytes = cu_xmalloc(CU_SNAPSHOT_SMALL_MAX);
+	cu_buf got = CU_BUF_INIT;
+	cu_store *store = NULL;
+	struct done done;
+	struct seen seen;
+	struct stat st;
+	cu_metadata *md;
+
+	sem_init(&done.sem, 0, 0);
+	for (size_t i = 0; i < CU_SNAPSHOT_SMALL_MAX; i++)
+		bytes[i] = (char)(i * 31 + i / 256);
+	assert_int_equal(open_store(*state, NULL, &store), 0);
+	md = cu_store_metadata(store);
+	for (uint64_t id = 1; id <= 4; id++) {
+		struct cu_shape_row row = { .id = id, .handle = (const char *[]){ "a", "b", "c", "d" }[id - 1] };
+
+		assert_int_equal(cu_metadata_put_shape(md, &row, NULL, NULL), 0);
+	}
+	assert_int_equal(set_small(md, 1, bytes, CU_SNAPSHOT_SMALL_MAX), 0);
+	assert_int_equal(set_small(md, 2, "a\0b", 3), 0);
+	assert_int_equal(set_small(md, 3, "", 0), 0);
+	assert_int_equal(set_small(md, 4, "old", 3), 0);
+	assert_int_equal(cu_metadata_set_snapshot(md, 4, &large, NULL, NULL), 0); /* takes the place of the small one */
+	assert_int_equal(cu_metadata_sync(md), 0);
+	for (int run = 0; run < 2; run++) {
+		cu_buf_puts(&got, "before");
+		assert_int_equal(cu_metadata_get_small(md, 1, &got), 0);
+		assert_int_equal(got.len, 6 + CU_SNAPSHOT_SMALL_MAX);
+		assert_memory_equal(got.data + 6, bytes, CU_SNAPSHOT_SMALL_MAX);
+		cu_buf_clear(&got);
+		assert_int_equal(cu_metadata_get_small(md, 2, &got), 0);
+		assert_int_equal(cu_metadata_get_small(md, 3, &got), 0);
+		assert_int_equal(cu_metadata_get_small(md, 4, &got), CU_ENOTFOUND);
+		assert_int_equal(cu_metadata_get_small(md, 5, &got), CU_ENOTFOUND);
+		assert_int_equal(got.len, 3);
+		assert_memory_equal(got.data, "a\0b", 3);
+		cu_buf_clear(&got);
+		if (run == 1)
+			break;
+		cu_store_free(&store);
+		assert_int_equal(open_store(*state, &seen, &store), 0);
+		assert_string_equal(cu_buf_str(&seen.text), "shape 1 a 0  0 complete 0 0 0 () small;"
+							    "shape 2 b 0  0 complete 0 0 0 () small;"
+							    "shape 3 c 0  0 complete 0 0 0 () small;"
+							    "shape 4 d 0  0 complete 0 0 0 () 7/1/5;");
+		cu_buf_fini(&seen.text);
+		md = cu_store_metadata(store);
+	}
+	/* The rows of clients are in there now. */
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(cu_store_remove_shape(store, 1, done_post, &done), 0);
+	assert_int_equal(done_wait(&done), 0);
+	assert_int_equal(cu_metadata_get_small(md, 1, &got), CU_ENOTFOUND);
+	cu_store_free(&store);
+	assert_int_equal(metadata_number(*state, "SELECT count(*) FROM snapshot"), 2);
+	cu_buf_fini(&got);
+	sem_destroy(&done.sem);
+	free(bytes);
+	free(file);
+}
+
+static void a_damaged_small_snapshot_is_refused(void **state)
+{
+	struct cu_shape_row rows[2] = { { .id = 1, .handle = "a" }, { .id = 2, .handle = "b" } };
+	cu_buf got = CU_BUF_INIT;
+	cu_store *store = NULL;
+	cu_metadata *md;
+
+	assert_int_equal(open_store(*state, NULL, &store), 0);
+	md = cu_store_metadata(store);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(cu_metadata_put_shape(md, &rows[i], NULL, NULL), 0);
+		assert_int_equal(set_small(md, rows[i].id, "{\"value\":1}", 11), 0);
+	}
+	assert_int_equal(cu_metadata_sync(md), 0);
+	metadata_exec(*state, "UPDATE snapshot SET bytes = CAST('{\"value\":2}' AS BLOB) WHERE shape_id = 1");
+	assert_int_equal(cu_metadata_get_small(md, 1, &got), CU_ECORRUPT);
+	metadata_exec(*state, "UPDATE snapshot SET bytes = x'' WHERE shape_id = 1");
+	assert_int_equal(cu_metadata_get_small(md, 1, &got), CU_ECORRUPT);
+	metadata_exec(*state, "UPDATE snapshot SET bytes = CAST('{\"value\":1}' AS BLOB), crc = crc + 4294967296 WHERE "
+			      "shape_id = 1");
+	assert_int_equal(cu_metadata_get_small(md, 1, &got), CU_ECORRUPT);
+	metadata_exec(*state, "DELETE FROM snapshot WHERE shape_id = 1");
+	assert_int_equal(cu_metadata_get_small(md, 1, &got), CU_ENOTFOUND);
+	assert_int_equal(got.len, 0);
+	assert_int_equal(cu_metadata_get_small(md, 2, &got), 0);
+	assert_int_equal(got.len, 11);
+	cu_buf_fini(&got);
+	cu_store_free(&store);
+}
+
+static void a_small_snapshot_is_read_while_the_writer_is_busy(void **state)
+{
+	struct cu_shape_row row = { .id = 1, .handle = "a" };
+	char *path = cu_file_path("%s/metadata.sqlite3", (char *)*state);
+	cu_buf got = CU_BUF_INIT;
+	cu_store *store = NULL;
+	sqlite3 *other = NULL;
+	cu_metadata *md;
+
+	assert_int_equal(open_store(*state, NULL, &store), 0);
+	md = cu_store_metadata(store);
+	assert_int_equal(cu_metadata_put_shape(md, &row, NULL, NULL), 0);
+	assert_int_equal(set_small(md, 1, "bytes", 5), 0);
+	assert_int_equal(cu_metadata_sync(md), 0);
+	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK); /* as the writer's */
+	assert_int_equal(cu_metadata_remove_shape(md, 1, NULL, NULL), 0);
+	assert_int_equal(cu_metadata_get_small(md, 1, &got), 0);
+	assert_int_equal(got.len, 5);
+	sqlite3_close(other);
+	assert_int_equal(cu_metadata_sync(md), 0);
+	assert_int_equal(cu_metadata_get_small(md, 1, &got), CU_ENOTFOUND);
+	cu_buf_fini(&got);
+	cu_store_free(&store);
+	free(path);
+}
+
 static void newer_foreign_and_broken_metadata_is_refused(void **state)
 {
 	char *path = cu_file_path("%s/metadata.sqlite3", (char *)*state);
@@ -445,7 +601,8 @@ static void an_older_directory_is_emptied(void **state)
 	assert_int_equal(open_store(*state, NULL, &store), 0);
 	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), 0);
 	cu_store_free(&store);
-	metadata_exec(*state, "ALTER TABLE definition RENAME TO relation; PRAGMA user_version = 1");
+	metadata_exec(*state,
+		      "DROP TABLE snapshot; ALTER TABLE definition RENAME TO relation; PRAGMA user_version = 1");
 	assert_int_equal(open_store(*state, &seen, &store), 0);
 	assert_string_equal(cu_buf_str(&seen.text), "");
 	cu_buf_fini(&seen.text);
@@ -552,6 +709,9 @@ int main(void)
 		T(a_directory_in_use_is_refused),
 		T(missing_parents_are_made),
 		T(another_format_is_refused_and_left_alone),
+		T(a_small_snapshot_is_kept_in_the_metadata_without_a_file),
+		T(a_damaged_small_snapshot_is_refused),
+		T(a_small_snapshot_is_read_while_the_writer_is_busy),
 		T(newer_foreign_and_broken_metadata_is_refused),
 		T(an_older_directory_is_emptied),
 		T(a_checkpoint_may_ask_for_the_next_from_its_done),

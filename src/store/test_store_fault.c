@@ -313,11 +313,21 @@ static int store_open(const char *dir, const struct cu_file_ops *ops, struct tol
 	return cu_store_open(dir, ops, &loader, ret);
 }
 
+/* Every other shape's snapshot is small, and longer than a page. */
+static bool is_small(uint64_t id)
+{
+	return id % 2 == 0;
+}
+
+static const char small_bytes[6000] = { [0 ... 5998] = 's' };
+
 static int shape_snapshot(cu_store *store, uint64_t id, struct cu_chunk_info *ret_info)
 {
 	cu_chunk_writer *writer = NULL;
 	int rc;
 
+	if (is_small(id))
+		return 0; /* it goes with its row */
 	rc = cu_chunk_writer_new(cu_store_chunks(store), id, 0, &writer);
 	if (rc == 0)
 		rc = cu_chunk_writer_add_item(writer, "{\"row\":1}", 9);
@@ -333,7 +343,15 @@ static int shape_step(cu_store *store, unsigned i, struct told *told)
 {
 	struct cu_shape_row row = { .id = i + 1, .definition_id = 1, .where = "definition", .where_len = 10 };
 	struct cu_snapshot_info snapshot = {
-		.xmin = 1, .xmax = 2, .lsn = 3, .xip = "", .chunks_len = 1, .chunks = &told->info[i]
+		.xmin = 1,
+		.xmax = 2,
+		.lsn = 3,
+		.xip = "",
+		.chunks_len = 1,
+		.chunks = &told->info[i],
+		.is_small = is_small(i + 1),
+		.small = small_bytes,
+		.small_len = sizeof small_bytes,
 	};
 	char handle[16];
 	struct done done;
@@ -406,6 +424,17 @@ static void store_scenario(const char *dir, const struct cu_file_ops *ops, struc
 	cu_store_free(&store);
 }
 
+static void check_small(cu_store *store, uint64_t id, bool complete)
+{
+	cu_buf got = CU_BUF_INIT;
+
+	assert_int_equal(cu_metadata_get_small(cu_store_metadata(store), id, &got), complete ? 0 : CU_ENOTFOUND);
+	assert_int_equal(got.len, complete ? sizeof small_bytes : 0);
+	if (complete)
+		assert_memory_equal(got.data, small_bytes, sizeof small_bytes);
+	cu_buf_fini(&got);
+}
+
 static void store_check(const char *dir, struct told *told)
 {
 	cu_store *store = NULL;
@@ -420,7 +449,9 @@ static void store_check(const char *dir, struct told *told)
 			assert_false(told->there[i]);
 		if (told->there[i] && told->complete[i])
 			assert_true(told->there_complete[i]);
-		if (told->there[i] && told->there_complete[i])
+		if (is_small(i + 1))
+			check_small(store, i + 1, told->there[i] && told->there_complete[i]);
+		else if (told->there[i] && told->there_complete[i])
 			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, 0, &told->info[i]), 0);
 		else if (!told->there[i])
 			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, 0, &told->info[i]),
@@ -484,9 +515,13 @@ static void store_survives_every_failing_sqlite_write(void **state)
 static void an_operation_too_large_or_out_of_memory_does_not_harm_its_neighbours(void **state)
 {
 	struct cu_shape_row row = { .id = 1, .handle = "h", .definition_id = 1, .where = "w", .where_len = 1 };
+	struct cu_snapshot_info small = {
+		.xip = "", .is_small = true, .small = small_bytes, .small_len = sizeof small_bytes
+	};
 	struct told told = { 0 };
 	char *dir = help_dir_new();
 	cu_store *store = NULL;
+	cu_buf got = CU_BUF_INIT;
 
 	(void)state;
 	assert_int_equal(store_open(dir, NULL, &told, &store), 0);
@@ -494,12 +529,25 @@ static void an_operation_too_large_or_out_of_memory_does_not_harm_its_neighbours
 	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), CU_ENOMEM);
 	cu_fault_alloc_at(2);
 	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), CU_ENOMEM);
+	cu_fault_alloc_at(1);
+	assert_int_equal(cu_metadata_set_snapshot(cu_store_metadata(store), 1, &small, NULL, NULL), CU_ENOMEM);
+	cu_fault_alloc_at(2);
+	assert_int_equal(cu_metadata_set_snapshot(cu_store_metadata(store), 1, &small, NULL, NULL), CU_ENOMEM);
 	cu_fault_alloc_at(0);
 	row.where_len = (size_t)1 << 40;
 	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), CU_ETOOBIG);
 	row.where_len = 1;
 	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), 0);
+	small.small_len = (size_t)1 << 40;
+	assert_int_equal(cu_metadata_set_snapshot(cu_store_metadata(store), 1, &small, NULL, NULL), CU_ETOOBIG);
+	small.small_len = sizeof small_bytes;
+	assert_int_equal(cu_metadata_set_snapshot(cu_store_metadata(store), 1, &small, NULL, NULL), 0);
 	assert_int_equal(cu_metadata_sync(cu_store_metadata(store)), 0);
+	cu_fault_alloc_at(1);
+	assert_int_equal(cu_metadata_get_small(cu_store_metadata(store), 1, &got), CU_ENOMEM);
+	cu_fault_alloc_at(0);
+	cu_buf_fini(&got);
+	check_small(store, 1, true);
 	cu_store_free(&store);
 	assert_int_equal(store_open(dir, NULL, &told, &store), 0);
 	assert_true(told.there[0]);
