@@ -2,10 +2,12 @@
  *
  * Usage: copy_shapes DIR COUNT CONSTANT. DIR is the storage of a server that has been stopped; one of its shapes has
  * CONSTANT (decimal) in its where clause. COUNT shapes are added whose constants are the following numbers, each with a
- * handle, a row of metadata and a snapshot of its own. The constants must stay of one length, so that the stored
+ * handle, a row of metadata, the key by which changes find it and a snapshot of its own. The constants must stay of one length, so that the stored
  * form of a clause, whatever it is, stays right.
  */
 #include "base/clock.h"
+#include "router/router.h"
+#include "shape/definition.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -23,6 +25,13 @@ struct original {
 	struct cu_snapshot_info snapshot;
 	struct cu_chunk_info chunk;
 	char *data; /* of the one chunk; owned */
+	cu_definition *def;
+};
+
+struct found {
+	struct original original;
+	cu_definition *defs[64]; /* all that are stored */
+	size_t defs_len;
 };
 
 static void check(int rc, const char *what)
@@ -33,15 +42,35 @@ static void check(int rc, const char *what)
 	}
 }
 
+static int take_definition(void *ctx, uint64_t id, const void *body, size_t len)
+{
+	struct found *found = ctx;
+	cu_definition *def;
+
+	if (found->defs_len == CU_ARRAY_LEN(found->defs))
+		return CU_EFULL;
+	check(cu_definition_parse(body, len, &def), "a definition");
+	def->id = id;
+	found->defs[found->defs_len++] = def;
+	return 0;
+}
+
 static int take_original(void *ctx, const struct cu_shape_row *row)
 {
-	struct original *original = ctx;
+	struct found *found = ctx;
+	struct original *original = &found->original;
 	const char *at =
 		row->where ? memmem(row->where, row->where_len, original->constant, strlen(original->constant)) : NULL;
 
 	if (!at || !row->snapshot_complete || (!row->snapshot.is_small && row->snapshot.chunks_len != 1) ||
 	    original->id)
 		return 0;
+	for (size_t i = 0; i < found->defs_len; i++) {
+		if (found->defs[i]->id == row->definition_id)
+			original->def = found->defs[i];
+	}
+	if (!original->def)
+		return CU_ECORRUPT;
 	original->id = row->id;
 	original->definition_id = row->definition_id;
 	original->where = cu_xmemdup(row->where, row->where_len);
@@ -91,6 +120,24 @@ static void write_chunk(cu_store *store, uint64_t id, const struct original *ori
 	check(cu_chunk_writer_finish(&writer, false, &info), "a snapshot's file");
 }
 
+/* As the server would have stored it. */
+static void set_route_key(struct original *original)
+{
+	char *where = cu_xstrndup(original->where, original->where_len);
+	cu_router *router = cu_router_new();
+	cu_route route = { .where = where };
+	struct cu_route_key key = { .known = false };
+	cu_definition *def = original->def;
+
+	check(cu_router_add(router, def->oid, def, def->scope, &route, &key), where);
+	check(cu_router_remove(router, def->oid, def, &route), where);
+	cu_router_free(&router);
+	original->snapshot.has_route_key = key.known;
+	original->snapshot.route_column = key.column;
+	original->snapshot.route_hash = key.hash;
+	free(where);
+}
+
 static void add_shapes(cu_store *store, struct original *original, unsigned long count)
 {
 	cu_metadata *metadata = cu_store_metadata(store);
@@ -115,6 +162,7 @@ static void add_shapes(cu_store *store, struct original *original, unsigned long
 		memcpy(original->where + original->constant_at, constant, digits);
 		snprintf(handle, sizeof handle, "%lu-%llu", (unsigned long)(i * 7919 % 134217728),
 			 (unsigned long long)now_us + i);
+		set_route_key(original);
 		write_chunk(store, row.id, original);
 		check(cu_metadata_put_shape(metadata, &row, NULL, NULL), "a shape's row");
 		check(cu_metadata_set_snapshot(metadata, row.id, &original->snapshot, NULL, NULL), "a shape's row");
@@ -124,23 +172,28 @@ static void add_shapes(cu_store *store, struct original *original, unsigned long
 
 int main(int argc, char **argv)
 {
-	struct original original = { 0 };
-	struct cu_store_loader loader = { .metadata = { .ctx = &original, .shape = take_original } };
+	struct found found = { .defs_len = 0 };
+	struct original *original = &found.original;
+	struct cu_store_loader loader = {
+		.metadata = { .ctx = &found, .definition = take_definition, .shape = take_original }
+	};
 	cu_store *store = NULL;
 
 	if (argc != 4) {
 		fprintf(stderr, "usage: copy_shapes DIR COUNT CONSTANT\n");
 		return 2;
 	}
-	original.constant = argv[3];
+	original->constant = argv[3];
 	check(cu_store_open(argv[1], NULL, &loader, &store), argv[1]);
-	if (!original.id)
+	if (!original->id)
 		check(CU_ENOTFOUND, "a shape with this constant and a snapshot of one chunk");
-	add_shapes(store, &original, strtoul(argv[2], NULL, 10));
+	add_shapes(store, original, strtoul(argv[2], NULL, 10));
 	cu_store_free(&store);
-	free(original.where);
-	free(original.data);
-	free(original.handle);
-	free((char *)original.snapshot.xip);
+	free(original->where);
+	free(original->data);
+	free(original->handle);
+	free((char *)original->snapshot.xip);
+	for (size_t i = 0; i < found.defs_len; i++)
+		cu_definition_unref(&found.defs[i]);
 	return 0;
 }
