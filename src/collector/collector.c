@@ -84,10 +84,12 @@ static void checkpoint_tick(struct cu_collector *c)
 	if (!checkpoint_is_due(c))
 		return;
 	c->checkpoint_due_ms = cu_now_ms() + c->opts.checkpoint_ms;
-	if (c->safe_lsn <= atomic_load(&c->checkpoint_lsn))
+	if (c->safe_lsn <= atomic_load(&c->checkpoint_lsn)) {
 		cu_changelog_idle(c->log);
-	else if (cu_shape_set_retry_removals(c->opts.shapes) == 0)
+		cu_shape_set_drop_ranges(c->opts.shapes, c->safe_lsn); /* of shapes made while the database rests */
+	} else if (cu_shape_set_retry_removals(c->opts.shapes) == 0) {
 		checkpoint_start(c);
+	}
 }
 
 static bool checkpoint_is_running(struct cu_collector *c)
