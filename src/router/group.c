@@ -5,6 +5,7 @@
  */
 #include "router/group.h"
 
+#include "expr/program.h"
 #include "value/array.h"
 
 #include <stdlib.h>
@@ -13,12 +14,15 @@
 int cu_group_new(void *key, cu_expr_scope *scope, struct cu_router_group **ret_group)
 {
 	struct cu_router_group *group = cu_xzalloc(sizeof *group);
+	size_t columns_len;
 	int rc;
 
 	group->key = key;
 	group->scope = cu_expr_scope_ref(scope);
 	group->templates = cu_expr_templates_new(scope);
-	rc = cu_expr_row_init(&group->old_row, scope);
+	cu_expr_scope_columns(scope, &columns_len);
+	group->rest_columns = cu_try_zalloc((columns_len + 1) * sizeof *group->rest_columns);
+	rc = group->rest_columns ? cu_expr_row_init(&group->old_row, scope) : CU_ENOMEM;
 	if (rc == 0)
 		rc = cu_expr_row_init(&group->new_row, scope);
 	if (rc < 0)
@@ -26,6 +30,58 @@ int cu_group_new(void *key, cu_expr_scope *scope, struct cu_router_group **ret_g
 	else
 		*ret_group = group;
 	return rc;
+}
+
+/* ---- clauses that stay loaded ---- */
+
+/* Clauses that differ in their constants alone run one program: it is in the processor's cache, theirs would not be. */
+struct shared_program {
+	cu_program *program;
+	size_t uses;
+};
+
+static void shared_free(struct shared_program *shared)
+{
+	cu_program_unref(&shared->program);
+	free(shared);
+}
+
+/* A clause that stays is added: sharing is a saving, so without memory it keeps its own. */
+static void program_share(struct cu_router_group *group, cu_expr *expr)
+{
+	cu_program *program = cu_expr_program(expr);
+	struct shared_program *shared = cu_map_get(&group->programs, cu_program_hash(program));
+
+	if (!shared) {
+		shared = cu_try_zalloc(sizeof *shared);
+		if (!shared)
+			return;
+		shared->program = cu_program_ref(program);
+		cu_map_put(&group->programs, cu_program_hash(program), shared);
+	} else if (cu_program_equal(shared->program, program)) {
+		cu_expr_use_program(expr, shared->program);
+	}
+	shared->uses += shared->program == cu_expr_program(expr);
+}
+
+static void program_unshare(struct cu_router_group *group, const cu_expr *expr)
+{
+	cu_program *program = cu_expr_program(expr);
+	struct shared_program *shared = cu_map_get(&group->programs, cu_program_hash(program));
+
+	if (!shared || shared->program != program || --shared->uses > 0)
+		return;
+	cu_map_del(&group->programs, cu_program_hash(program));
+	shared_free(shared);
+}
+
+static void rest_columns_count(struct cu_router_group *group, const cu_expr *expr, uint32_t more)
+{
+	size_t len;
+	const uint16_t *columns = cu_expr_columns(expr, &len);
+
+	for (size_t i = 0; i < len; i++)
+		group->rest_columns[columns[i]] += more;
 }
 
 static void index_fini(struct cu_column_index *index)
@@ -38,6 +94,7 @@ static void index_fini(struct cu_column_index *index)
 void cu_group_free(struct cu_router_group **ref)
 {
 	struct cu_router_group *group = *ref;
+	struct shared_program *shared;
 
 	if (!group)
 		return;
@@ -47,6 +104,10 @@ void cu_group_free(struct cu_router_group **ref)
 	free(group->indexes);
 	cu_posting_fini(&group->every);
 	cu_posting_fini(&group->rest);
+	for (size_t i = 0; (shared = cu_map_next(&group->programs, &i));)
+		shared_free(shared);
+	cu_map_fini(&group->programs);
+	free(group->rest_columns);
 	cu_buf_fini(&group->entry);
 	cu_expr_row_fini(&group->old_row);
 	cu_expr_row_fini(&group->new_row);
@@ -324,8 +385,12 @@ static int add_by_condition(struct cu_router_group *group, cu_route *route, stru
 	struct change change = { .group = group, .route = route, .add = true, .limit = SIZE_MAX };
 	const struct cu_condition *condition;
 
-	if (!choose(cu_expr_conditions(route->expr), &condition))
-		return cu_posting_add(&group->rest, route, true);
+	if (!choose(cu_expr_conditions(route->expr), &condition)) {
+		change.rc = cu_posting_add(&group->rest, route, true);
+		if (change.rc == 0)
+			rest_columns_count(group, route->expr, 1);
+		return change.rc;
+	}
 	change.alone = is_alone(condition);
 	condition_change(&change, condition);
 	if (change.rc < 0) {
@@ -379,6 +444,8 @@ int cu_group_add(struct cu_router_group *group, cu_route *route, struct cu_route
 	route->sleeps = route_key->known;
 	if (route->sleeps)
 		cu_expr_unref(&route->expr);
+	else if (route->expr)
+		program_share(group, route->expr);
 	group->routes++;
 	return 0;
 }
@@ -423,6 +490,8 @@ bool cu_group_remove(struct cu_router_group *group, cu_route *route)
 		found = remove_everywhere(group, route);
 	} else if (!choose(cu_expr_conditions(route->sleeps ? expr : route->expr), &condition)) {
 		found = cu_posting_remove(&group->rest, route, true);
+		if (found)
+			rest_columns_count(group, route->expr, -1u);
 	} else {
 		change.alone = is_alone(condition);
 		condition_change(&change, condition);
@@ -431,8 +500,10 @@ bool cu_group_remove(struct cu_router_group *group, cu_route *route)
 	if (!found && expr)
 		found = remove_everywhere(group, route);
 	cu_expr_unref(&expr);
-	if (found && !route->sleeps)
+	if (found && !route->sleeps && route->expr) {
+		program_unshare(group, route->expr);
 		cu_expr_unref(&route->expr);
+	}
 	group->routes -= found;
 	return found;
 }

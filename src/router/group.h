@@ -2,6 +2,7 @@
 #ifndef CU_ROUTER_GROUP_H
 #define CU_ROUTER_GROUP_H
 
+#include "base/map.h"
 #include "router/posting.h"
 #include "router/ranges.h"
 
@@ -40,6 +41,8 @@ struct cu_router_group {
 	size_t indexes_len;
 	struct cu_posting every; /* without a clause */
 	struct cu_posting rest;  /* whose clauses no index serves */
+	uint32_t *rest_columns;  /* of each column: how many clauses of `rest` look at it */
+	cu_map programs;         /* hash → those that the loaded clauses of indexes and `rest` share */
 	size_t routes;
 	cu_buf entry; /* the key being entered or removed: as large as the largest, so removing needs no memory */
 	/* of the change being looked at */

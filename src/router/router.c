@@ -1,8 +1,10 @@
 /* router.c: tables, their groups, and the matches of one change. */
 #include "router/router.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/map.h"
+#include "router/crew.h"
 #include "router/group.h"
 
 #include <pthread.h>
@@ -16,6 +18,9 @@ struct cu_router {
 	struct cu_router_match *matches;
 	size_t matches_len, matches_cap;
 	cu_buf key;
+	cu_crew *crew;
+	uint8_t *truths; /* of a group's `rest` */
+	size_t truths_cap;
 
 	/* under either lock's holder: the collector adds, a removal (write lock) takes out */
 	cu_route **hot; /* sleepers whose clauses are loaded */
@@ -24,8 +29,14 @@ struct cu_router {
 
 cu_router *cu_router_new(void)
 {
+	return cu_router_new_with(0);
+}
+
+cu_router *cu_router_new_with(unsigned helpers)
+{
 	cu_router *router = cu_xzalloc(sizeof *router);
 
+	router->crew = cu_crew_new(helpers);
 	CU_ASSERT(pthread_rwlock_init(&router->lock, NULL) == 0);
 	return router;
 }
@@ -50,6 +61,8 @@ void cu_router_free(cu_router **ref)
 	free(router->hot);
 	free(router->matches);
 	cu_buf_fini(&router->key);
+	cu_crew_free(&router->crew);
+	free(router->truths);
 	pthread_rwlock_destroy(&router->lock);
 	free(router);
 }
@@ -285,6 +298,74 @@ static int match_candidate(void *ctx, cu_route *route)
 	return 0;
 }
 
+/* The same once helpers have evaluated it. A clause that fails is looked at again: its error counts. */
+static int match_evaluated(struct matching *matching, cu_route *route, enum cu_truth truth)
+{
+	if (truth == CU_FAILED)
+		return match_candidate(matching, route);
+	return truth == CU_TRUE ? match_without_clause(matching, route) : 0;
+}
+
+/* Decodes what the clauses of `rest` look at: helpers share the columns, so none may decode any. One that cannot be read fails
+ * those that need it. */
+static int rest_columns_read(const struct cu_router_group *group, struct cu_expr_row *row)
+{
+	struct cu_value_error ignored;
+	const struct cu_datum *datum;
+	size_t len;
+
+	cu_expr_scope_columns(group->scope, &len);
+	for (unsigned i = 0; i < len; i++) {
+		if (group->rest_columns[i] && cu_expr_row_column(row, i, &datum, &ignored) == CU_ENOMEM)
+			return CU_ENOMEM;
+	}
+	return 0;
+}
+
+/* The clauses that no index serves, from `from` on: by all threads there are. */
+static int match_rest_together(struct matching *matching, uint32_t from)
+{
+	cu_router *router = matching->router;
+	cu_route *const *list = cu_posting_list(&matching->group->rest);
+	uint32_t len = matching->group->rest.len;
+	int rc = rest_columns_read(matching->group, matching->row);
+
+	if (rc < 0)
+		return rc;
+	if (len > router->truths_cap) {
+		free(router->truths);
+		router->truths = cu_try_malloc(len);
+		router->truths_cap = router->truths ? len : 0;
+	}
+	if (!router->truths)
+		return CU_ENOMEM;
+	cu_crew_eval(router->crew, matching->row, list + from, len - from, router->truths + from);
+	for (uint32_t i = from; rc == 0 && i < len; i++)
+		rc = match_evaluated(matching, list[i], router->truths[i]);
+	return rc;
+}
+
+static int match_rest(struct matching *matching)
+{
+	const struct cu_posting *rest = &matching->group->rest;
+	cu_route *const *list = cu_posting_list(rest);
+	bool together = rest->len > CU_ROUTER_ALONE && !cu_crew_is_alone(matching->router->crew);
+	uint32_t alone = together ? CU_ROUTER_ALONE : rest->len, i = 0;
+	uint64_t start = together ? cu_now_ns() : 0;
+	int rc = 0;
+
+	/* Waking others costs more than a few clauses: the first ones tell how much there is to share. */
+	for (; rc == 0 && i < alone; i++)
+		rc = match_candidate(matching, list[i]);
+	if (rc < 0 || !together)
+		return rc;
+	if ((cu_now_ns() - start) * (rest->len - alone) / alone >= CU_ROUTER_HELP_NS)
+		return match_rest_together(matching, alone);
+	for (; rc == 0 && i < rest->len; i++)
+		rc = match_candidate(matching, list[i]);
+	return rc;
+}
+
 static int match_row(cu_router *router, struct cu_router_group *group, struct cu_expr_row *row,
 		     const struct cu_pg_value *values, bool is_new)
 {
@@ -298,10 +379,7 @@ static int match_row(cu_router *router, struct cu_router_group *group, struct cu
 		return rc;
 	cu_expr_row_set(row, values);
 	rc = cu_group_find(group, row, &router->key, match_candidate, &matching);
-	list = cu_posting_list(&group->rest);
-	for (uint32_t i = 0; rc == 0 && i < group->rest.len; i++)
-		rc = match_candidate(&matching, list[i]);
-	return rc;
+	return rc < 0 ? rc : match_rest(&matching);
 }
 
 int cu_router_match(cu_router *router, struct cu_router_group *group, const struct cu_pg_value *old_row,

@@ -6,7 +6,8 @@
  * probe per index, and one evaluation per candidate.
  *
  * Threads: add and remove from any thread, they take the write lock. The collector, one thread, holds the read lock while it
- * walks a batch of messages, and it alone calls cu_router_match(): the scratch is shared.
+ * walks a batch of messages, and it alone calls cu_router_match(): the scratch is shared. Helper threads take part in a call when many
+ * clauses have to be evaluated, and only within it.
  * Cost: adding and removing O(log n) for a clause with one key; a clause with n keys (IN, OR) n times that.
  */
 #ifndef CU_ROUTER_H
@@ -41,6 +42,8 @@ struct cu_route_key {
 struct cu_router_group; /* the routes of one table that see it through the same definition */
 
 cu_router *cu_router_new(void);
+/* helpers: threads at most that help with clauses that no index serves; 0, as in cu_router_new(): one per core but one. */
+cu_router *cu_router_new_with(unsigned helpers);
 /* Routes that are still subscribed keep their expr: it is the subscriber's again. */
 void cu_router_free(cu_router **router);
 
