@@ -26,6 +26,7 @@ static const char usage_text[] =
 	"\n"
 	"  --readers N             connections (1)\n"
 	"  --requests M            fetch, get: start new walks until M requests were made\n"
+	"  --each                  get: each path once, one after the other, by whichever reader is free\n"
 	"  --save DIR              fetch: keep the bodies of the first walk as DIR/000000.body …\n"
 	"  --query TEXT            further parameters of every shape request, encoded\n"
 	"  --handle H --offset O   drain: start there instead of walking from -1\n"
@@ -199,6 +200,7 @@ static void options_parse(struct cu_load_opts *opts, int argc, char **argv)
 		{ "marker", required_argument, NULL, 'k' },
 		{ "items", required_argument, NULL, 'i' },
 		{ "cont", required_argument, NULL, 'C' },
+		{ "each", no_argument, NULL, 'e' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
@@ -222,6 +224,7 @@ static void options_parse(struct cu_load_opts *opts, int argc, char **argv)
 		case 'p': opts->publication = optarg; break;
 		case 'k': opts->marker = optarg; break;
 		case 'i': opts->items = number(optarg); break;
+		case 'e': opts->each = true; break;
 		case 'C': opts->cont_pid = (int)number(optarg); break;
 		default: fputs(usage_text, stderr); exit(2);
 		}

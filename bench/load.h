@@ -28,6 +28,7 @@ struct cu_load_opts {
 	const char *publication;
 	const char *marker;
 	uint64_t items;
+	bool each;    /* get: every path once, shared out among the readers */
 	int cont_pid; /* drain: gets SIGCONT at the start of the clock */
 };
 

@@ -11,6 +11,7 @@ struct fetch {
 	cu_reader *readers;
 	unsigned walking; /* readers that are not through */
 	uint64_t asked;   /* requests made or promised by running walks */
+	unsigned next;    /* --each: the first path that nobody has asked for */
 	uint64_t answers;
 	uint64_t body_bytes;
 	uint64_t wire_bytes;
@@ -30,7 +31,9 @@ static struct fetch *fetch_of; /* the hooks get the reader, this is the rest */
 static void ask_next(struct fetch *f, cu_reader *reader)
 {
 	f->asked++;
-	if (f->opts->targets_len)
+	if (f->opts->each)
+		cu_conn_get(reader->conn, f->opts->targets[f->next++]);
+	else if (f->opts->targets_len)
 		cu_conn_get(reader->conn, f->opts->targets[reader->step++]);
 	else
 		cu_reader_ask(reader, f->opts, false);
@@ -72,7 +75,7 @@ static void walk_done(struct fetch *f, cu_reader *reader, uint64_t now)
 		f->saving = false;
 	reader->step = 0;
 	cu_reader_rewind(reader);
-	if (f->asked < f->opts->requests)
+	if (f->opts->each ? f->next < f->opts->targets_len : f->asked < f->opts->requests)
 		ask_next(f, reader);
 	else
 		f->walking--;
@@ -97,7 +100,7 @@ static void on_answer(cu_conn *conn, void *user, const cu_answer *answer)
 	f->wire_bytes += answer->wire_bytes;
 	cu_samples_add(&f->request_ms, (double)(answer->done_ns - answer->sent_ns) / 1e6);
 	cu_samples_add(&f->first_ms, (double)(answer->first_ns - answer->sent_ns) / 1e6);
-	done = f->opts->targets_len ? reader->step == f->opts->targets_len : answer->up_to_date;
+	done = f->opts->each || (f->opts->targets_len ? reader->step == f->opts->targets_len : answer->up_to_date);
 	if (done)
 		walk_done(f, reader, answer->done_ns);
 	else
@@ -148,8 +151,8 @@ int cu_load_fetch(const struct cu_load_opts *opts)
 	}
 	start = cu_now_ns();
 	f.progress_ns = start;
-	f.walking = opts->readers;
-	for (unsigned i = 0; i < opts->readers; i++) {
+	f.walking = opts->each ? CU_MIN(opts->readers, opts->targets_len) : opts->readers;
+	for (unsigned i = 0; i < f.walking; i++) {
 		cu_reader_rewind(&f.readers[i]);
 		ask_next(&f, &f.readers[i]);
 	}

@@ -13,6 +13,7 @@ const root = path.dirname(__dirname);
 const binary = process.env.COPPER_BINARY || path.join(root, 'build/release/copper');
 const load = process.env.COPPER_LOAD || path.join(root, 'build/release/bench/copper_load');
 const benchRegistry = process.env.COPPER_BENCH_REGISTRY || path.join(path.dirname(load), 'bench_registry');
+const benchRouter = process.env.COPPER_BENCH_ROUTER || path.join(path.dirname(load), 'bench_router');
 const copyShapes = process.env.COPPER_COPY_SHAPES || path.join(path.dirname(load), 'copy_shapes');
 const isRoot = process.getuid() === 0;
 const endings = []; // run last to first, synchronously
@@ -281,5 +282,5 @@ function stopAll() {
 for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]])
 	process.on(signal, () => { stopAll(); process.exit(code); });
 
-module.exports = { binary, load, benchRegistry, copyShapes, root, slot, publication, pgBin, run, sync, loadRun, loadStart, get, pause, until, rssAnon,
+module.exports = { binary, load, benchRegistry, benchRouter, copyShapes, root, slot, publication, pgBin, run, sync, loadRun, loadStart, get, pause, until, rssAnon,
 	rssWatch, workDir, postgresStart, copperStart, nginxStart, stopAll };
