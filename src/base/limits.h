@@ -55,6 +55,7 @@
 #define CU_SNAPSHOT_SHARED_MAX 64u      /* snapshots in one transaction: the rest takes another */
 #define CU_SNAPSHOT_SHARE_MS 50u    /* a transaction goes on so long with further snapshots: they wait for another */
 #define CU_SNAPSHOT_WORKERS_MAX 16u /* transactions of snapshots at a time: the others wait */
+#define CU_TABLE_CHECKS_MAX 64u     /* tables whose last description is kept for snapshots: read again */
 #define CU_IDENTIFIER_MAX 63u       /* NAMEDATALEN - 1 */
 #define CU_COLUMNS_MAX 1664u        /* MaxTupleAttributeNumber of Postgres */
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "shape/snapshot_copy.h"
+#include "shape/table_check.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -13,6 +14,7 @@
 
 struct cu_snapshots {
 	struct cu_snapshot_env env;
+	cu_table_checks *checks;
 	pthread_mutex_t lock; /* guards the rest */
 	struct cu_snapshot_copy *first, **last;
 	size_t waiting;
@@ -37,6 +39,7 @@ cu_snapshots *cu_snapshots_new(const struct cu_snapshot_env *env)
 	cu_snapshots *snapshots = cu_xzalloc(sizeof *snapshots);
 
 	snapshots->env = *env;
+	snapshots->checks = cu_table_checks_new(env->catalog);
 	snapshots->last = &snapshots->first;
 	CU_ASSERT(pthread_mutex_init(&snapshots->lock, NULL) == 0);
 	return snapshots;
@@ -50,6 +53,7 @@ void cu_snapshots_free(cu_snapshots **ref)
 		return;
 	*ref = NULL;
 	CU_ASSERT(!snapshots->first);
+	cu_table_checks_free(&snapshots->checks);
 	pthread_mutex_destroy(&snapshots->lock);
 	free(snapshots);
 }
@@ -160,46 +164,19 @@ static int listen_for(struct batch *batch, struct cu_snapshot_copy *copy)
 	return rc;
 }
 
-static bool labels_equal(const struct cu_column *column, const struct cu_definition_column *defined)
-{
-	if (column->enum_labels_len != defined->labels_len)
-		return false;
-	for (size_t i = 0; i < defined->labels_len; i++) {
-		if (strcmp(column->enum_labels[i], defined->labels[i]) != 0)
-			return false;
-	}
-	return true;
-}
-
-/* Does the table still look like the definition? */
-static bool is_unchanged(const struct cu_table *table, const cu_definition *def)
-{
-	unsigned found = 0;
-
-	for (unsigned i = 0; i < def->columns_len; i++) {
-		const struct cu_definition_column *defined = &def->columns[i];
-		const struct cu_column *column = cu_table_column(table, defined->name);
-
-		found += column && column->type_oid == defined->type_oid && column->typmod == defined->typmod &&
-			 column->pk_index == defined->pk_index && labels_equal(column, defined);
-	}
-	return found == def->columns_len && strcmp(table->name, def->name) == 0 &&
-	       strcmp(table->schema, def->schema) == 0;
-}
-
 /* As the transaction sees it. Copies whose table was altered leave the batch. */
-static int check_unchanged(struct batch *batch)
+static int check_unchanged(struct batch *batch, const char *version)
 {
 	struct cu_table *table = NULL;
-	int rc = cu_catalog_refresh(batch->env->catalog, batch->conn, batch->copies[0]->shape->def->oid, &table,
-				    &batch->err);
+	int rc = cu_table_checks_read(batch->snapshots->checks, batch->conn, batch->copies[0]->shape->def->oid, version,
+				      &table, &batch->err);
 
 	if (rc < 0 && rc != CU_ENOTFOUND)
 		return rc;
 	for (size_t i = 0; i < batch->len;) {
 		struct cu_snapshot_copy *copy = batch->copies[i];
 
-		if (table && is_unchanged(table, copy->shape->def)) {
+		if (table && cu_table_fits(table, copy->shape->def)) {
 			i++;
 			continue;
 		}
@@ -210,7 +187,8 @@ static int check_unchanged(struct batch *batch)
 	return 0;
 }
 
-static int current_snapshot(struct batch *batch, cu_snapshot_range *ret_range)
+/* Version of the table as the transaction sees it: appended; empty: there is no such table. */
+static int current_snapshot(struct batch *batch, cu_snapshot_range *ret_range, cu_buf *version)
 {
 	const cu_definition *def = batch->copies[0]->shape->def;
 	PGresult *result = NULL;
@@ -225,7 +203,8 @@ static int current_snapshot(struct batch *batch, cu_snapshot_range *ret_range)
 		      CU_SNAPSHOT_LOCK_WAIT_MS);
 	cu_pg_put_relation(&sql, def->schema, def->name);
 	cu_buf_puts(&sql, " IN ACCESS SHARE MODE; SELECT pg_catalog.pg_current_snapshot()::text, "
-			  "pg_catalog.pg_current_wal_insert_lsn()::text");
+			  "pg_catalog.pg_current_wal_insert_lsn()::text, ");
+	cu_table_checks_put_version(def->oid, &sql);
 	rc = cu_buf_failed(&sql) ? CU_ENOMEM : cu_pg_exec(batch->conn, cu_buf_str(&sql), &result, &batch->err);
 	cu_buf_fini(&sql);
 	if (rc == 0)
@@ -233,17 +212,20 @@ static int current_snapshot(struct batch *batch, cu_snapshot_range *ret_range)
 					    : CU_ECORRUPT;
 	if (rc == 0)
 		rc = cu_lsn_parse(PQgetvalue(result, 0, 1), &ret_range->lsn);
+	if (rc == 0)
+		cu_buf_puts(version, PQgetvalue(result, 0, 2));
 	PQclear(result);
 	return rc;
 }
 
 /* Opens the transaction with a snapshot that misses nothing of what the stream has passed. */
-static int begin(struct batch *batch, uint64_t mark, cu_snapshot_range *ret_range)
+static int begin(struct batch *batch, uint64_t mark, cu_snapshot_range *ret_range, cu_buf *version)
 {
 	int rc;
 
 	for (unsigned tries = 0;; tries++) {
-		rc = current_snapshot(batch, ret_range);
+		cu_buf_clear(version);
+		rc = current_snapshot(batch, ret_range, version);
 		if (rc < 0 || !cu_recent_xids_missed(batch->env->recent, mark, ret_range))
 			return rc;
 		cu_snapshot_range_fini(ret_range);
@@ -285,6 +267,7 @@ static void copy_each(struct batch *batch)
 static void run_batch(struct batch *batch)
 {
 	cu_snapshot_range range = { 0 };
+	cu_buf version = CU_BUF_INIT;
 	uint64_t mark;
 	int rc;
 
@@ -300,9 +283,9 @@ static void run_batch(struct batch *batch)
 	if (batch->len == 0)
 		return;
 	mark = cu_recent_xids_mark(batch->env->recent);
-	rc = begin(batch, mark, &range);
+	rc = begin(batch, mark, &range, &version);
 	if (rc == 0)
-		rc = check_unchanged(batch);
+		rc = check_unchanged(batch, version.len ? cu_buf_str(&version) : NULL);
 	if (rc < 0) {
 		finish_all(batch, rc, "starting the snapshot");
 		goto out;
@@ -318,6 +301,7 @@ static void run_batch(struct batch *batch)
 	for (size_t i = batch->len; i-- > 0;)
 		finish(batch, i, cu_snapshot_copy_complete(batch->copies[i]), "completing the snapshot");
 out:
+	cu_buf_fini(&version);
 	cu_snapshot_range_fini(&range);
 }
 
