@@ -275,6 +275,8 @@ static struct cu_node *check_param(struct cu_check *check, const PgQuery__ParamR
 	if (node == NULL)
 		return NULL;
 	node->param = (uint32_t)n;
+	node->ref = check->param_uses;
+	check->param_uses = node;
 	if (check->param_types[n - 1] == CU_UNKNOWNOID)
 		return node;
 	/* Used before: its type is settled, as if it had been declared so. */
@@ -322,9 +324,6 @@ static struct cu_node *null_test(struct cu_check *check, struct cu_node *arg, bo
 
 	if (node == NULL)
 		return NULL;
-	/* Its type is not needed here; but if another use tells it, Postgres wants to know it here as well. */
-	if (arg->param != 0 && arg->type == CU_UNKNOWNOID && check->untyped == NULL)
-		check->untyped = arg;
 	node->sub = is_not;
 	node->args[0] = arg;
 	if (arg->at >= 0 && arg->at < at)

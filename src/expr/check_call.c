@@ -225,8 +225,8 @@ static bool check_kind(struct cu_check *check, const PgQuery__FuncCall *raw, con
 /* What a cast to a type with a modifier calls. */
 static bool is_length_coercion(const char *prosrc)
 {
-	static const char *const names[] = { "varchar",    "numeric",      "timestamp_scale", "timestamptz_scale",
-					     "time_scale", "timetz_scale", "interval_scale" };
+	static const char *const names[] = { "varchar",           "bpchar",     "numeric",      "timestamp_scale",
+					     "timestamptz_scale", "time_scale", "timetz_scale", "interval_scale" };
 
 	for (size_t i = 0; i < CU_ARRAY_LEN(names); i++) {
 		if (strcmp(names[i], prosrc) == 0)

@@ -379,6 +379,11 @@ static struct cu_node *left_copy(struct cu_check *check, struct cu_node *left)
 		return NULL;
 	copy->param = left->param;
 	copy->value = left->value;
+	if (copy->param != 0) {
+		copy->ref = check->param_uses;
+		check->param_uses = copy;
+		left->copied = true;
+	}
 	for (unsigned i = 0; i < left->args_len; i++) {
 		copy->args[i] = left_copy(check, left->args[i]);
 		if (copy->args[i] == NULL)

@@ -180,7 +180,8 @@ static struct cu_node *map_new(struct cu_check *check, struct cu_node *array, ui
 				     : cu_check_fail(check, "42846", at, "cannot cast type %s to %s",
 						     cu_type_format(check, array->type), cu_type_format(check, target));
 	/* Nothing to do for the elements: the same bytes under another type. */
-	if (map->args[1] == elem || (map->args[1]->kind == CU_NODE_RELABEL && map->args[1]->args[0] == elem)) {
+	if (map->args[1] == elem || (map->args[1]->kind == CU_NODE_RELABEL && map->args[1]->args[0] == elem &&
+				     from != CU_OIDOID && to != CU_OIDOID)) {
 		struct cu_node *relabel = cu_node_new(check, CU_NODE_RELABEL, target, array->at, 1);
 
 		if (relabel == NULL)

@@ -362,6 +362,12 @@ static int run_steps(const struct frame *f, uint32_t from, uint32_t to)
 				at = step->jump - 1;
 			}
 			break;
+		case CU_STEP_WRAP:
+			*dst = *src;
+			if (!src->is_null)
+				dst->integer =
+					step->sub ? (int64_t)(int32_t)src->integer : (int64_t)(uint32_t)src->integer;
+			break;
 		case CU_STEP_NOT:
 			*dst = src->is_null ? CU_DATUM_NULL : (struct cu_datum){ .boolean = !src->boolean };
 			break;

@@ -152,9 +152,14 @@ out:
 /* Every parameter has a type, and its text is a value of it. In Postgres' order of complaints. */
 static bool params_settled(struct cu_check *check)
 {
-	const struct cu_node *untyped = check->untyped;
+	const struct cu_node *untyped = NULL;
 
-	if (untyped != NULL && check->param_types[untyped->param - 1] != CU_UNKNOWNOID)
+	/* Where no type is needed; but when another use tells it, Postgres wants to know it there as well. */
+	for (const struct cu_node *use = check->param_uses; use != NULL; use = use->ref) {
+		if (use->type == CU_UNKNOWNOID && !use->copied && check->param_types[use->param - 1] != CU_UNKNOWNOID)
+			untyped = use;
+	}
+	if (untyped != NULL)
 		return cu_check_fail(check, "42P08", untyped->at, "could not determine data type of parameter $%u",
 				     untyped->param);
 	for (size_t i = 0; i < check->params_len; i++) {

@@ -35,8 +35,10 @@ static struct cu_node *in_place_of(struct cu_check *check, struct cu_node *node,
 
 	if (is_alike(node, other))
 		return other;
-	if (node->strength != CU_STRENGTH_EXPLICIT)
+	if (node->strength != CU_STRENGTH_EXPLICIT) {
+		node->known = as_const(other);
 		return node;
+	}
 	collate = cu_node_new(check, CU_NODE_COLLATE, node->type, node->at, 1);
 	if (collate == NULL)
 		return NULL;
@@ -420,11 +422,31 @@ static struct cu_node *fold_map(struct cu_check *check, struct cu_node *node)
 /* The pairs stay pairs; what they compare is folded, they themselves are not: the planner does not either. */
 static struct cu_node *fold_rowcmp(struct cu_check *check, struct cu_node *node)
 {
-	for (unsigned i = 0; i < node->args_len; i++) {
-		if (!fold_args(check, node->args[i], 0))
-			return NULL;
+	/* The left row, then the right one. */
+	for (unsigned side = 0; side < 2; side++) {
+		for (unsigned i = 0; i < node->args_len; i++) {
+			struct cu_node *pair = node->args[i];
+
+			pair->args[side] = cu_fold(check, pair->args[side]);
+			if (pair->args[side] == NULL)
+				return NULL;
+		}
 	}
 	return node;
+}
+
+/* Upper bounds, lower bounds, then the array: as the planner walks them. */
+static struct cu_node *fold_subscript(struct cu_check *check, struct cu_node *node)
+{
+	unsigned step = node->kind == CU_NODE_SLICE ? 2 : 1;
+
+	for (unsigned first = step; first > 0; first--) {
+		for (unsigned i = first; i < node->args_len; i += step) {
+			if (node->args[i] != NULL && (node->args[i] = cu_fold(check, node->args[i])) == NULL)
+				return NULL;
+		}
+	}
+	return fold_plain(check, node);
 }
 
 static struct cu_node *fold_collate(struct cu_check *check, struct cu_node *node)
@@ -456,6 +478,8 @@ static struct cu_node *fold_node(struct cu_check *check, struct cu_node *node)
 	case CU_NODE_MAP: return fold_map(check, node);
 	case CU_NODE_COLLATE: return fold_collate(check, node);
 	case CU_NODE_ROWCMP: return fold_rowcmp(check, node);
+	case CU_NODE_ELEMENT:
+	case CU_NODE_SLICE: return fold_subscript(check, node);
 	default: return fold_plain(check, node);
 	}
 }

@@ -426,6 +426,22 @@ static bool compile_unary(struct builder *b, struct cu_node *node, uint32_t dst,
 	return true;
 }
 
+/* A cast between int4 and oid keeps the bits, of which one is the sign or not. */
+static bool compile_cast(struct builder *b, struct cu_node *node, uint32_t dst)
+{
+	uint32_t from = cu_type_base(b->check, node->args[0]->type);
+	struct cu_step *step;
+
+	if (!compile(b, node->args[0], dst))
+		return false;
+	if (!(from == CU_OIDOID && node->type == CU_INT4OID) && !(from == CU_INT4OID && node->type == CU_OIDOID))
+		return true;
+	step = emit(b, CU_STEP_WRAP, dst, dst);
+	if (step != NULL)
+		step->sub = node->type == CU_INT4OID;
+	return step != NULL;
+}
+
 static bool compile(struct builder *b, struct cu_node *node, uint32_t dst)
 {
 	struct cu_step *step;
@@ -441,11 +457,15 @@ static bool compile(struct builder *b, struct cu_node *node, uint32_t dst)
 			step->n = node->column;
 		return step != NULL;
 	case CU_NODE_CONST: return compile_const(b, node, dst);
-	case CU_NODE_CALL: return compile_call(b, node, dst, CU_STEP_CALL);
+	case CU_NODE_CALL:
+		if (!compile_call(b, node, dst, CU_STEP_CALL))
+			return false;
+		/* int2 becomes an oid by way of a function that gives an int4. */
+		return node->type != CU_OIDOID || emit(b, CU_STEP_WRAP, dst, dst) != NULL;
 	case CU_NODE_DISTINCT: return compile_call(b, node, dst, CU_STEP_DISTINCT);
 	case CU_NODE_NULLIF: return compile_call(b, node, dst, CU_STEP_NULLIF);
 	case CU_NODE_ANY: return compile_call(b, node, dst, CU_STEP_ANY);
-	case CU_NODE_RELABEL:
+	case CU_NODE_RELABEL: return compile_cast(b, node, dst);
 	case CU_NODE_COLLATE: return compile(b, node->args[0], dst);
 	case CU_NODE_IO: return compile_unary(b, node, dst, CU_STEP_IO);
 	case CU_NODE_TYPMOD: return compile_unary(b, node, dst, CU_STEP_TYPMOD);

@@ -19,6 +19,7 @@ enum cu_step_op {
 	CU_STEP_CALL,       /* dst = call(src, src + 1, …) */
 	CU_STEP_AND,        /* src is one more argument of the AND in dst; decided: jump */
 	CU_STEP_OR,
+	CU_STEP_WRAP, /* dst = src as the int4 (sub) or oid that its bits are */
 	CU_STEP_NOT,
 	CU_STEP_NULLTEST,
 	CU_STEP_BOOLTEST,

@@ -122,6 +122,7 @@ struct cu_node {
 	struct cu_node *folded;      /* by fold.c, which may meet a node twice */
 	const struct cu_node *known; /* its value, where a constant cannot take its place (fold.c) */
 	bool collated;
+	bool copied;    /* the use of a parameter: copies of it are in the tree, it is not */
 	uint32_t param; /* of CONST of type unknown: it is $param, to be typed by its use */
 	const struct cu_node *ref;
 };
@@ -134,10 +135,10 @@ struct cu_check {
 	size_t text_len;
 	const struct cu_expr_param *params;
 	size_t params_len;
-	uint32_t *param_types;         /* as far as deduced; CU_UNKNOWNOID: not yet */
-	uint8_t *param_used;           /* one for each */
-	const struct cu_node *untyped; /* the first parameter whose use does not tell its type */
-	uint32_t bad_param;            /* the first, by number, whose value its type does not read; 0: none */
+	uint32_t *param_types;            /* as far as deduced; CU_UNKNOWNOID: not yet */
+	uint8_t *param_used;              /* one for each */
+	const struct cu_node *param_uses; /* the last, each refers to the one before */
+	uint32_t bad_param;               /* the first, by number, whose value its type does not read; 0: none */
 	int bad_param_at, bad_param_rc;
 	struct cu_value_error bad_param_err;
 	struct cu_value_error late;         /* what Postgres finds out last, when the first row is asked for */

@@ -493,7 +493,9 @@ static int to_text(const struct cu_function_call *call, const struct cu_datum *n
 		else
 			rc = cu_value_out(call->types[0]->elem, elem, &out);
 		if (rc == 0 && out.len > CU_VALUE_RESULT_MAX)
-			rc = cu_value_fail(call->err, "54000", "requested length too large");
+			rc = cu_value_fail(call->err, "0A000",
+					   "the result is longer than %u bytes, which is not supported here",
+					   CU_VALUE_RESULT_MAX);
 		any = true;
 	}
 	return cu_json_return_text(call, rc, &out, ret_datum);

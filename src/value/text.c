@@ -176,8 +176,12 @@ int cu_text_alloc(const struct cu_function_call *call, size_t len, char **ret_by
 		for (unsigned i = 0; i < call->args_len; i++)
 			if (call->types[i]->repr == CU_REPR_TEXT && !call->args[i].is_null)
 				have += call->args[i].len;
-		if (len > have)
+		if (len > have && len + 4 > 0x3fffffff) /* MaxAllocSize */
 			return cu_value_fail(call->err, "54000", "requested length too large");
+		if (len > have)
+			return cu_value_fail(call->err, "0A000",
+					     "the result is longer than %u bytes, which is not supported here",
+					     CU_VALUE_RESULT_MAX);
 	}
 	*ret_bytes = cu_arena_alloc(call->arena, len ? len : 1);
 	return *ret_bytes ? 0 : CU_ENOMEM;
