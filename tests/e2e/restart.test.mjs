@@ -117,7 +117,7 @@ test("kill -9 while a large transaction arrives", async () => {
 test("kill -9 while a snapshot is being made: the next request gets a whole one", async () => {
   await sql("CREATE TABLE large (id int PRIMARY KEY, t text); INSERT INTO large SELECT i, repeat('l', 300) FROM generate_series(1, 100000) i")
   const first = copper.get({ table: "large", offset: "-1" }).catch(() => null)
-  await waitFor(async () => (await sql("SELECT 1 FROM pg_stat_activity WHERE query ILIKE 'copy%large%'")).length > 0 ||
+  await waitFor(async () => (await sql("SELECT 1 FROM pg_stat_activity WHERE query ILIKE '%copy%large%' AND pid <> pg_backend_pid()")).length > 0 ||
     (await Promise.race([first.then(() => true), Promise.resolve(false)])))
   await copper.kill()
   await first
