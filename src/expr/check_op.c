@@ -507,9 +507,6 @@ static struct cu_node *distinct_from_null(struct cu_check *check, struct cu_node
 		return NULL;
 	if (arg->kind == CU_NODE_ROW)
 		return cu_check_fail(check, "0A000", at, "comparing a row with NULL is not supported");
-	if (arg->param != 0 && arg->type == CU_UNKNOWNOID)
-		return cu_check_fail(check, "42P18", arg->at, "could not determine data type of parameter $%u",
-				     arg->param);
 	node->sub = !is_not;
 	node->args[0] = arg;
 	start_leftmost(node);

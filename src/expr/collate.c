@@ -325,7 +325,9 @@ static bool collate_node(struct cu_check *check, struct cu_node *node)
 		return true;
 	case CU_NODE_CONST: settle(check, node, &state); return true;
 	case CU_NODE_SLOT:
-		/* Of a CASE's arg, or of an array, both of which have been looked at before. */
+		/* Of a CASE's arg, which has been looked at before. An array's element has none. */
+		if (node->ref->kind != CU_NODE_CASE)
+			return true;
 		arg = node->ref->args[0];
 		node->collation = cu_type_collation(check, node->type) != NULL ? arg->collation : NULL;
 		node->strength = node->collation != NULL ? CU_STRENGTH_IMPLICIT : CU_STRENGTH_NONE;
@@ -342,7 +344,6 @@ static bool collate_node(struct cu_check *check, struct cu_node *node)
 		break;
 	case CU_NODE_ELEMENT:
 	case CU_NODE_SLICE:
-	case CU_NODE_MAP:
 		/* Subscripts have no say. */
 		for (unsigned i = 0; i < node->args_len; i++) {
 			if (node->args[i] != NULL && !cu_collate(check, node->args[i]))
