@@ -30,6 +30,7 @@ struct batch {
 	size_t len;
 	struct cu_pg_error err;
 	uint64_t started_ms;
+	size_t copied; /* of the copies: the next one is being copied */
 };
 
 static void work(PGconn *conn, const struct cu_pg_error *err, void *arg);
@@ -92,11 +93,14 @@ static void take_share(cu_snapshots *snapshots, struct batch *batch)
 	}
 }
 
-/* Those from `from` on wait again, before all others: their turn has come already. */
+/* Those from `from` on wait again, before all others: their turn has come already. Another worker may have them. */
 static void give_back(struct batch *batch, size_t from)
 {
 	cu_snapshots *snapshots = batch->snapshots;
+	bool hire;
 
+	if (batch->len <= from)
+		return;
 	pthread_mutex_lock(&snapshots->lock);
 	while (batch->len > from) {
 		struct cu_snapshot_copy *copy = batch->copies[--batch->len];
@@ -107,7 +111,15 @@ static void give_back(struct batch *batch, size_t from)
 			snapshots->last = &copy->next;
 		snapshots->waiting++;
 	}
+	hire = snapshots->workers < CU_SNAPSHOT_WORKERS_MAX;
+	snapshots->workers += hire;
 	pthread_mutex_unlock(&snapshots->lock);
+	if (hire && cu_pool_submit(snapshots->env.pool, CU_POOL_LONG, work, snapshots) < 0) {
+		/* Nobody else: this worker looks again when it is done. */
+		pthread_mutex_lock(&snapshots->lock);
+		snapshots->workers--;
+		pthread_mutex_unlock(&snapshots->lock);
+	}
 }
 
 static bool takes_long(const struct batch *batch)
@@ -240,27 +252,41 @@ static int begin(struct batch *batch, uint64_t mark, cu_snapshot_range *ret_rang
 	}
 }
 
+static void complete_copied(struct batch *batch)
+{
+	while (batch->copied > 0) {
+		batch->copied--;
+		finish(batch, batch->copied, cu_snapshot_copy_complete(batch->copies[batch->copied]),
+		       "completing the snapshot");
+	}
+}
+
+/* The copy in hand takes long: neither those behind it nor those before it wait for its end. */
+static void let_others_go(void *arg)
+{
+	struct batch *batch = arg;
+
+	give_back(batch, batch->copied + 1);
+	complete_copied(batch);
+}
+
 /* Copies one after the other. Those whose turn does not come are given back, so that the batch has those that were. */
 static void copy_each(struct batch *batch)
 {
-	size_t copied = 0;
-
-	while (copied < batch->len) {
+	for (batch->copied = 0; batch->copied < batch->len; batch->copied++) {
+		struct cu_snapshot_patience patience = { batch->started_ms + CU_SNAPSHOT_SHARE_MS, NULL, batch };
 		int rc;
 
-		if (copied && takes_long(batch)) {
-			give_back(batch, copied);
-			break;
-		}
-		rc = cu_snapshot_copy_run(batch->copies[copied], batch->conn);
+		if (batch->len > 1)
+			patience.lost = let_others_go;
+		rc = cu_snapshot_copy_run(batch->copies[batch->copied], batch->conn, &patience);
 		if (rc < 0) {
 			/* The transaction has failed, or the connection is in the middle of a COPY. What was copied before is
 			 * as good as ever. */
-			finish(batch, copied, rc, "copying the table");
-			give_back(batch, copied);
+			finish(batch, batch->copied, rc, "copying the table");
+			give_back(batch, batch->copied);
 			break;
 		}
-		copied++;
 	}
 }
 
@@ -298,8 +324,7 @@ static void run_batch(struct batch *batch)
 	copy_each(batch);
 	/* Nothing was written. In the middle of a COPY this fails, and the pool replaces the connection. */
 	(void)cu_pg_exec(batch->conn, "COMMIT", NULL, &batch->err);
-	for (size_t i = batch->len; i-- > 0;)
-		finish(batch, i, cu_snapshot_copy_complete(batch->copies[i]), "completing the snapshot");
+	complete_copied(batch);
 out:
 	cu_buf_fini(&version);
 	cu_snapshot_range_fini(&range);
@@ -307,10 +332,33 @@ out:
 
 /* ---- workers ---- */
 
+/* A worker that cannot go on leaves; whoever waits waits for the others. False: it is the only one, and stays. */
+static bool leave_to_others(cu_snapshots *snapshots)
+{
+	bool others;
+
+	pthread_mutex_lock(&snapshots->lock);
+	others = snapshots->workers > 1;
+	snapshots->workers -= others;
+	pthread_mutex_unlock(&snapshots->lock);
+	return others;
+}
+
+/* Why the pool does not take a job. */
+static void pool_error(struct cu_pg_error *err, int rc)
+{
+	if (rc == CU_ECLOSED)
+		cu_pg_error_set(err, CU_EPG, CU_PG_CANCELED, "", "stopping");
+	else
+		cu_pg_error_set(err, CU_EAGAIN, CU_PG_BUSY, "", "too many snapshots are waiting");
+}
+
 static void work(PGconn *conn, const struct cu_pg_error *err, void *arg)
 {
 	cu_snapshots *snapshots = arg;
 	struct batch batch = { .snapshots = snapshots, .env = &snapshots->env, .conn = conn };
+	struct cu_pg_error refused;
+	int rc;
 
 	for (;;) {
 		bool usable = conn && PQstatus(conn) == CONNECTION_OK && PQtransactionStatus(conn) == PQTRANS_IDLE;
@@ -319,12 +367,13 @@ static void work(PGconn *conn, const struct cu_pg_error *err, void *arg)
 		if (conn && !usable && snapshots->waiting) {
 			/* Another job gets another connection. */
 			pthread_mutex_unlock(&snapshots->lock);
-			if (cu_pool_submit(snapshots->env.pool, CU_POOL_LONG, work, snapshots) == 0)
+			rc = cu_pool_submit(snapshots->env.pool, CU_POOL_LONG, work, snapshots);
+			if (rc == 0 || leave_to_others(snapshots))
 				return;
-			pthread_mutex_lock(&snapshots->lock);
+			pool_error(&refused, rc);
+			err = &refused;
 			conn = NULL;
-			err = &batch.err;
-			cu_pg_error_set(&batch.err, CU_EAGAIN, CU_PG_BUSY, "", "too many snapshots are waiting");
+			pthread_mutex_lock(&snapshots->lock);
 		}
 		take_share(snapshots, &batch);
 		if (batch.len == 0)
@@ -346,15 +395,19 @@ void cu_snapshots_take(cu_snapshots *snapshots, cu_shape *shape)
 	struct cu_snapshot_copy *copy = cu_snapshot_copy_new(&snapshots->env, shape);
 	struct cu_pg_error err;
 	bool hire;
+	int rc;
 
 	pthread_mutex_lock(&snapshots->lock);
 	push(snapshots, copy);
 	hire = snapshots->workers < CU_SNAPSHOT_WORKERS_MAX;
 	snapshots->workers += hire;
 	pthread_mutex_unlock(&snapshots->lock);
-	if (!hire || cu_pool_submit(snapshots->env.pool, CU_POOL_LONG, work, snapshots) == 0)
+	if (!hire)
 		return;
-	/* Whoever waits here now would wait for nobody if there is no other worker. */
-	cu_pg_error_set(&err, CU_EAGAIN, CU_PG_BUSY, "", "too many snapshots are waiting");
+	rc = cu_pool_submit(snapshots->env.pool, CU_POOL_LONG, work, snapshots);
+	if (rc == 0 || leave_to_others(snapshots))
+		return;
+	/* Whoever waits here would wait for nobody. */
+	pool_error(&err, rc);
 	work(NULL, &err, snapshots);
 }
