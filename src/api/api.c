@@ -226,7 +226,7 @@ static void find_shape(struct cu_reader *reader, cu_http_request *req)
 	definition_request(reader->api, params, &request);
 	if (shape && cu_shape_status(shape).state != CU_SHAPE_GONE &&
 	    cu_definition_matches(shape->def, params->schema_name, params->table_name, &request) &&
-	    cu_api_where_matches(params, reader->api->opts.shapes, shape)) {
+	    cu_api_where_matches(params, shape)) {
 		serve_shape(reader, req, shape);
 		return;
 	}

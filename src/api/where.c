@@ -66,11 +66,11 @@ static uint64_t text_hash(const struct cu_shape_params *params)
 	return hash | 1;
 }
 
-bool cu_api_where_matches(const struct cu_shape_params *params, cu_shape_set *shapes, cu_shape *shape)
+bool cu_api_where_matches(const struct cu_shape_params *params, cu_shape *shape)
 {
 	cu_api_errors errors = CU_API_ERRORS_INIT;
 	cu_expr *where = NULL;
-	cu_shape *found = NULL;
+	cu_buf sql = CU_BUF_INIT;
 	uint64_t hash;
 	bool matches;
 
@@ -81,12 +81,12 @@ bool cu_api_where_matches(const struct cu_shape_params *params, cu_shape_set *sh
 	hash = text_hash(params);
 	if (atomic_load_explicit(&shape->where_seen, memory_order_relaxed) == hash)
 		return true;
-	if (cu_api_where_parse(params, shape->def->scope, &where, &errors) == 0)
-		found = cu_shape_set_find(shapes, shape->def, where);
-	matches = found == shape;
+	/* By its text: a shape that is being removed has its readers until they are told. */
+	matches = cu_api_where_parse(params, shape->def->scope, &where, &errors) == 0 &&
+		  cu_expr_put_sql(where, &sql) == 0 && strcmp(cu_buf_str(&sql), shape->route.where) == 0;
 	if (matches)
 		atomic_store_explicit(&shape->where_seen, hash, memory_order_relaxed);
-	cu_shape_unref(&found);
+	cu_buf_fini(&sql);
 	cu_expr_unref(&where);
 	cu_api_errors_fini(&errors);
 	return matches;

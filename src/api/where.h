@@ -14,6 +14,6 @@ int cu_api_where_parse(const struct cu_shape_params *params, cu_expr_scope *scop
 		       cu_api_errors *errors);
 /* Does the request's clause mean what this shape's does? The text that was seen last is known again without parsing: each
  * live request of each reader asks. */
-bool cu_api_where_matches(const struct cu_shape_params *params, cu_shape_set *shapes, cu_shape *shape);
+bool cu_api_where_matches(const struct cu_shape_params *params, cu_shape *shape);
 
 #endif
