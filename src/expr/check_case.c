@@ -289,13 +289,13 @@ static struct cu_node *check_jsonb_subscripts(struct cu_check *check, struct cu_
 		struct cu_node *sub;
 		bool is_int, is_text;
 
+		if (index->is_slice)
+			return cu_check_fail(check, "42804", base->at, "jsonb subscript does not support slices");
 		sub = index->uidx == NULL && index->lidx == NULL
 			      ? base
 			      : cu_check_expr(check, index->uidx != NULL ? index->uidx : index->lidx);
 		if (sub == NULL)
 			return NULL;
-		if (index->is_slice)
-			return cu_check_fail(check, "42804", sub->at, "jsonb subscript does not support slices");
 		is_text = sub->type == CU_UNKNOWNOID || cu_can_coerce(check, 1, &sub->type, &text, CU_COERCE_IMPLICIT);
 		is_int = sub->type != CU_UNKNOWNOID && cu_can_coerce(check, 1, &sub->type, &int4, CU_COERCE_IMPLICIT);
 		if (is_text == is_int)

@@ -128,6 +128,8 @@ cu_expr_templates *cu_expr_templates_new(cu_expr_scope *scope);
 void cu_expr_templates_free(cu_expr_templates **templates);
 /* CU_EINVAL: not what put_sql wrote in this scope; CU_ENOMEM. */
 int cu_expr_templates_load(cu_expr_templates *templates, const char *sql, size_t len, cu_expr **ret_expr);
+/* How many of the loads had to parse: those are worth keeping. */
+uint64_t cu_expr_templates_parsed(const cu_expr_templates *templates);
 
 /* The columns, as they were given. Borrowed. */
 const struct cu_expr_column *cu_expr_scope_columns(const cu_expr_scope *scope, size_t *ret_len);

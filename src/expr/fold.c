@@ -406,6 +406,17 @@ static bool is_stable(const struct cu_node *node)
 	return stable;
 }
 
+/* A modifier that the argument has by now, whatever it had when the cast was made. */
+static struct cu_node *fold_typmod(struct cu_check *check, struct cu_node *node)
+{
+	struct cu_node *folded = fold_plain(check, node);
+
+	if (folded == NULL || folded->kind != CU_NODE_TYPMOD || folded->args[0]->type != folded->type ||
+	    folded->args[0]->typmod != folded->typmod)
+		return folded;
+	return in_place_of(check, folded, folded->args[0]);
+}
+
 static struct cu_node *fold_map(struct cu_check *check, struct cu_node *node)
 {
 	node->args[0] = cu_fold(check, node->args[0]);
@@ -476,6 +487,7 @@ static struct cu_node *fold_node(struct cu_check *check, struct cu_node *node)
 	case CU_NODE_SLOT: return fold_slot(check, node);
 	case CU_NODE_COALESCE: return fold_coalesce(check, node);
 	case CU_NODE_MAP: return fold_map(check, node);
+	case CU_NODE_TYPMOD: return fold_typmod(check, node);
 	case CU_NODE_COLLATE: return fold_collate(check, node);
 	case CU_NODE_ROWCMP: return fold_rowcmp(check, node);
 	case CU_NODE_ELEMENT:

@@ -36,6 +36,7 @@ struct template
 struct cu_expr_templates {
 	cu_expr_scope *scope;
 	cu_index templates;
+	uint64_t parsed;
 };
 
 static uint64_t hash_of(const void *object)
@@ -304,9 +305,15 @@ int cu_expr_templates_load(cu_expr_templates *templates, const char *sql, size_t
 		template = cu_index_find(&templates->templates, wanted.hash, is_template_of, &wanted);
 	if (template && from_template(template, &wanted, ret_expr) == 0)
 		return 0;
+	templates->parsed++;
 	rc = cu_expr_new_marked(templates->scope, sql, len, ret_expr, &marks);
 	if (rc == 0 && !wanted.literals.too_many && !template)
 		template_add(templates, &wanted, *ret_expr, &marks);
 	free(marks.list);
 	return rc;
+}
+
+uint64_t cu_expr_templates_parsed(const cu_expr_templates *templates)
+{
+	return templates->parsed;
 }

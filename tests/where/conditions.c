@@ -21,9 +21,21 @@ static bool value_of(struct cu_expr_row *row, const struct cu_type *from, const 
 	return ok;
 }
 
+/* By the key that an index would have; the order need not agree with it (citext under a nondeterministic collation). */
 static bool equal(const struct cu_condition *c, const struct cu_datum *a, const struct cu_datum *b)
 {
-	return cu_value_compare(c->type, c->collation, a, b) == 0;
+	cu_buf keys[2] = { CU_BUF_INIT, CU_BUF_INIT };
+	bool same;
+
+	if (cu_value_put_key(c->type, c->collation, a, &keys[0]) == 0 &&
+	    cu_value_put_key(c->type, c->collation, b, &keys[1]) == 0)
+		same = keys[0].len == keys[1].len &&
+		       (keys[0].len == 0 || memcmp(keys[0].data, keys[1].data, keys[0].len) == 0);
+	else
+		same = cu_value_compare(c->type, c->collation, a, b) == 0;
+	cu_buf_fini(&keys[0]);
+	cu_buf_fini(&keys[1]);
+	return same;
 }
 
 static bool is_among(const struct cu_condition *c, const struct cu_datum *datum)
