@@ -54,6 +54,7 @@ typedef struct cu_definition {
 
 	/* shape set only, under its lock */
 	uint64_t id;   /* names it in storage; 0 until the set has taken it in */
+	bool named;    /* at start-up: a stored shape's row names it */
 	size_t shapes; /* that have it, and requests that are about to make one */
 	/* any thread: its row is committed */
 	atomic_bool stored;

@@ -178,7 +178,7 @@ void cu_shape_set_end_restore(cu_shape_set *set, cu_store *store, uint64_t lsn)
 	cu_shape_set_drop_ranges(set, lsn);
 	set->opts.store = store;
 	for (size_t i = 0; (def = cu_map_next(&set->restored, &i));) {
-		if (def->shapes == 0)
+		if (!def->named)
 			cu_metadata_remove_definition(cu_store_metadata(store), def->id, NULL, NULL);
 	}
 	forget_restored(set);
@@ -465,6 +465,9 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 	pthread_mutex_lock(&set->lock);
 	def = cu_map_get(&set->restored, row->definition_id);
 	if (def) {
+		/* Of two equal ones (the removal of the older was not durable) the set has the first: the other is rare and
+		 * counts for its row alone. */
+		def->named = true;
 		cu_definition_ref(def);
 		intern(set, &def);
 		def->shapes++;

@@ -385,6 +385,37 @@ static void break_rows(struct world *w, const char *statement)
 	open_world(w);
 }
 
+/* A crash between a removal that failed and its repetition leaves two: each is some row's. */
+static void of_two_equal_definitions_both_are_kept(void **state)
+{
+	const struct cu_snapshot_info snapshot = { .xmin = 1, .xmax = 1, .xip = "" };
+	struct world *w = world_new();
+	cu_definition *def = help_definition(1, false);
+	cu_metadata *md = cu_store_metadata(w->store);
+	cu_buf json = CU_BUF_INIT;
+
+	(void)state;
+	assert_int_equal(cu_definition_put_json(def, &json), 0);
+	for (uint64_t i = 1; i <= 2; i++) {
+		char handle[] = { (char)('0' + i), '-', '1', '\0' };
+		struct cu_shape_row row = { .id = i, .handle = handle, .definition_id = i };
+
+		assert_int_equal(cu_metadata_put_definition(md, i, json.data, json.len, NULL, NULL), 0);
+		assert_int_equal(cu_metadata_put_shape(md, &row, NULL, NULL), 0);
+		assert_int_equal(cu_metadata_set_snapshot(md, i, &snapshot, NULL, NULL), 0);
+	}
+	settle(w);
+	for (unsigned i = 0; i < 2; i++) {
+		close_world(w);
+		open_world(w);
+		settle(w);
+		assert_int_equal(cu_shape_set_len(w->set), 2);
+	}
+	cu_buf_fini(&json);
+	cu_definition_unref(&def);
+	world_free(w);
+}
+
 static void hold_writer(void *ctx, int rc)
 {
 	(void)rc;
@@ -523,6 +554,7 @@ int main(void)
 		cmocka_unit_test(a_clock_set_back_makes_no_handle_twice),
 		cmocka_unit_test(stored_shapes_come_back_and_interrupted_ones_do_not),
 		cmocka_unit_test(a_removed_shape_stays_removed_after_a_restart),
+		cmocka_unit_test(of_two_equal_definitions_both_are_kept),
 		cmocka_unit_test(a_shape_that_is_removed_before_it_could_not_be_stored_goes_once),
 		cmocka_unit_test(a_removal_that_could_not_be_stored_is_tried_again),
 		cmocka_unit_test(a_damaged_row_is_corrupt_and_adds_nothing),
