@@ -190,8 +190,12 @@ static void functions_answer_as_postgres_does(void **state)
 	open_differ(&d);
 	functions(&d, NULL, 0, pools, CU_ARRAY_LEN(pools), times(60));
 	functions(&d, chr, 1, point_pools, CU_ARRAY_LEN(point_pools), 40);
-	functions(&d, chars, 1, char_pools, CU_ARRAY_LEN(char_pools), 40);
 	functions(&d, casts, 2, typmod_pools, CU_ARRAY_LEN(typmod_pools), 400);
+	assert_int_equal(differ_close(&d), 0);
+	/* Postgres makes a NUL byte of an empty "char": we refuse that. */
+	open_differ(&d);
+	d.may_refuse = true;
+	functions(&d, chars, 1, char_pools, CU_ARRAY_LEN(char_pools), 40);
 	assert_int_equal(differ_close(&d), 0);
 }
 
