@@ -1,6 +1,6 @@
-/* shape_set.h: the shapes of a stack: by definition, by handle, by id; how they come and go.
+/* shape_set.h: the shapes of a stack: by definition and where clause, by handle, by id; how they come and go.
  *
- * A definition has at most one shape at a time. Durable before anyone is told: a shape's handle is given out only once
+ * A definition and a where clause have at most one shape at a time. Durable before anyone is told: a shape's handle is given out only once
  * its record is committed (shape->durable), and readers of a removed shape learn of it only once its removal is
  * (CU_SHAPE_GONE). In between it is CU_SHAPE_REMOVING and its readers wait.
  *

@@ -5,8 +5,9 @@
  * Listening starts before the snapshot exists, so no change is lost; the snapshot's xmin/xmax/xip tell which of the
  * changes that arrived meanwhile it holds already, so none is shown twice. A chunk is readable as soon as it is full.
  *
- * Shapes that wait together share a transaction: a worker takes some of those that wait, and gives back those that it has not
- * begun to copy when it takes long, so that small ones do not stand behind a large one.
+ * Shapes that wait together share a transaction: a worker takes some of those that wait. When it takes long, be it in the
+ * middle of a COPY, it completes those that it has copied and gives back those that it has not begun, so that small ones do
+ * not wait for a large one.
  *
  * Fails: the shape is removed, its readers get the failure (4xx/5xx with Postgres' message); nothing of it stays.
  * Threads: any may take; the work is done on the pool's workers.
@@ -36,7 +37,8 @@ typedef struct cu_snapshots cu_snapshots;
 
 cu_snapshots *cu_snapshots_new(const struct cu_snapshot_env *env);
 void cu_snapshots_free(cu_snapshots **snapshots); /* after the pool has stopped; NULL is fine */
-/* Queues the snapshot of this shape. When the pool takes no more the shape is removed with a 503. */
+/* Queues the snapshot of this shape. When the pool takes no more and no worker is under way, the shape is removed
+ * with a 503. */
 void cu_snapshots_take(cu_snapshots *snapshots, cu_shape *shape);
 
 #endif
