@@ -1,7 +1,7 @@
 /* bench_router.c: what it costs to find the shapes that a change touches, from 10 to 1,000,000 of them.
  *
- * Usage: bench_router [--repeat N] [CASE…]: equality in prefix jsonb range ilike memory. Each case runs in a process of its own.
- * Lines to read go to stderr; stdout gets one line of JSON per figure, which bench/run judges (README.md).
+ * Usage: bench_router [--repeat N] [--shapes N] [CASE…]: equality in prefix jsonb range ilike memory. Each case runs in a process of its own.
+ * --shapes: only that size (a power of 10). Lines to read go to stderr; stdout gets one line of JSON per figure, which bench/run judges (README.md).
  */
 #include "base/clock.h"
 #include "router/router.h"
@@ -17,6 +17,7 @@
 enum { COLUMNS = 5, REPEAT_MAX = 99, BLOCKS_MAX = 2000, BLOCK = 100 };
 
 static unsigned repeat = 5;
+static size_t shapes_wanted; /* 0: all sizes */
 
 static void check(int rc)
 {
@@ -300,8 +301,10 @@ static void bench_kind(enum kind kind, size_t len)
 
 static void bench_sizes(enum kind kind)
 {
-	for (size_t len = 10; len <= 1000000; len *= 10)
-		bench_kind(kind, len);
+	for (size_t len = 10; len <= 1000000; len *= 10) {
+		if (!shapes_wanted || shapes_wanted == len)
+			bench_kind(kind, len);
+	}
 }
 
 static void bench_equality(void)
@@ -422,6 +425,10 @@ int main(int argc, char **argv)
 			repeat = n < 1 ? 1 : n > REPEAT_MAX ? REPEAT_MAX : (unsigned)n;
 			continue;
 		}
+		if (strcmp(argv[i], "--shapes") == 0 && i + 1 < argc) {
+			shapes_wanted = strtoul(argv[++i], NULL, 10);
+			continue;
+		}
 		some = true;
 		for (size_t c = 0; c < CU_ARRAY_LEN(cases); c++) {
 			if (strcmp(argv[i], cases[c].name) != 0)
@@ -431,7 +438,7 @@ int main(int argc, char **argv)
 		}
 		if (!known) {
 			fprintf(stderr,
-				"usage: bench_router [--repeat N] [equality|in|prefix|jsonb|range|ilike|memory]…\n");
+				"usage: bench_router [--repeat N] [--shapes N] [equality|in|prefix|jsonb|range|ilike|memory]…\n");
 			return 2;
 		}
 	}

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #define INDEX_CAP_MIN 8
+#define TAG_BITS \
+	((uintptr_t)7) /* of the hash, where the address has zeros: most of the other objects are passed unread */
 
 void cu_index_init(cu_index *index, uint64_t (*hash_of)(const void *object))
 {
@@ -35,6 +37,11 @@ static size_t distance(const cu_index *index, size_t from, size_t to)
 	return to >= from ? to - from : to + index->cap - from;
 }
 
+static void *object_of(uintptr_t slot)
+{
+	return (void *)(slot & ~TAG_BITS);
+}
+
 static size_t home_of(const cu_index *index, const void *object)
 {
 	return home_at(index, index->hash_of(object));
@@ -46,19 +53,22 @@ void *cu_index_find(const cu_index *index, uint64_t hash, bool (*is)(const void 
 	if (!index->len)
 		return NULL;
 	for (size_t at = home_at(index, hash); index->slots[at]; at = behind(index, at)) {
-		if (is(index->slots[at], key))
-			return index->slots[at];
+		void *object = object_of(index->slots[at]);
+
+		if (((index->slots[at] ^ hash) & TAG_BITS) == 0 && is(object, key))
+			return object;
 	}
 	return NULL;
 }
 
 static void put(cu_index *index, void *object)
 {
-	size_t at = home_of(index, object);
+	uint64_t hash = index->hash_of(object);
+	size_t at = home_at(index, hash);
 
 	while (index->slots[at])
 		at = behind(index, at);
-	index->slots[at] = object;
+	index->slots[at] = (uintptr_t)object | (hash & TAG_BITS);
 }
 
 static void resize(cu_index *index, size_t cap)
@@ -69,14 +79,14 @@ static void resize(cu_index *index, size_t cap)
 	index->cap = cap;
 	for (size_t i = 0; i < old.cap; i++) {
 		if (old.slots[i])
-			put(index, old.slots[i]);
+			put(index, object_of(old.slots[i]));
 	}
 	free(old.slots);
 }
 
 void cu_index_insert(cu_index *index, void *object)
 {
-	CU_ASSERT(object);
+	CU_ASSERT(object && ((uintptr_t)object & TAG_BITS) == 0);
 	if ((index->len + 1) * 4 > index->cap * 3)
 		resize(index, index->cap ? index->cap + index->cap / 4 + 1 : INDEX_CAP_MIN);
 	put(index, object);
@@ -89,13 +99,13 @@ bool cu_index_remove(cu_index *index, void *object)
 
 	if (!index->len)
 		return false;
-	for (hole = home_of(index, object); index->slots[hole] != object; hole = behind(index, hole)) {
+	for (hole = home_of(index, object); object_of(index->slots[hole]) != object; hole = behind(index, hole)) {
 		if (!index->slots[hole])
 			return false;
 	}
 	index->len--;
 	for (at = behind(index, hole); index->slots[at]; at = behind(index, at)) {
-		size_t home = home_of(index, index->slots[at]);
+		size_t home = home_of(index, object_of(index->slots[at]));
 
 		/* An entry may fill the hole unless its home lies cyclically behind the hole. */
 		if (distance(index, home, at) >= distance(index, hole, at)) {
@@ -103,7 +113,7 @@ bool cu_index_remove(cu_index *index, void *object)
 			hole = at;
 		}
 	}
-	index->slots[hole] = NULL;
+	index->slots[hole] = 0;
 	if (index->cap > INDEX_CAP_MIN && index->len * 2 < index->cap)
 		resize(index, CU_MAX(index->len * 3 / 2, (size_t)INDEX_CAP_MIN));
 	return true;
@@ -112,10 +122,10 @@ bool cu_index_remove(cu_index *index, void *object)
 void *cu_index_next(const cu_index *index, size_t *at)
 {
 	while (*at < index->cap) {
-		void *object = index->slots[(*at)++];
+		uintptr_t slot = index->slots[(*at)++];
 
-		if (object)
-			return object;
+		if (slot)
+			return object_of(slot);
 	}
 	return NULL;
 }

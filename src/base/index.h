@@ -1,8 +1,9 @@
 /* index.h: a hash index over objects that know their own key (open addressing, linear probing, no tombstones).
  *
  * 8 bytes per slot, at most 3/4 and seldom less than 3/5 full: a third of what a map with its keys beside takes; for indexes over many small objects.
- * Threads: one at a time; the owner brings the lock. Cost: a look-up reads the objects that it passes, about two. The
- * index owns its table, never the objects. An object's hash must not change while it is in.
+ * Threads: one at a time; the owner brings the lock. Cost: a look-up reads the object that it finds, and one in eight of those
+ * that it passes. The index owns its table, never the objects. An object's hash must not change while it is in; its address is a
+ * multiple of 8.
  */
 #ifndef CU_INDEX_H
 #define CU_INDEX_H
@@ -10,10 +11,10 @@
 #include "base/base.h"
 
 typedef struct cu_index {
-	void **slots;
+	uintptr_t *slots; /* an object's address and three bits of its hash; 0: free */
 	size_t cap;
 	size_t len;
-	uint64_t (*hash_of)(const void *object); /* its upper half must be good */
+	uint64_t (*hash_of)(const void *object); /* its upper half and its lowest bits must be good */
 } cu_index;
 
 void cu_index_init(cu_index *index, uint64_t (*hash_of)(const void *object));

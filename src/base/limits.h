@@ -86,7 +86,8 @@
 #define CU_WHERE_BYTES_MAX (1024u * 1024) /* text of a clause, and of its parameters together */
 #define CU_WHERE_NODES_MAX 65536u         /* nodes of its parse tree; constants of an IN list count as well */
 #define CU_WHERE_DEPTH_MAX 256u           /* levels of its parse tree */
-#define CU_ROUTER_HOT_MAX 16384u          /* where clauses that are loaded when needed: those not used lately go */
+#define CU_ROUTER_HOT_MAX 16384u          /* where clauses kept that had to be parsed: those not used lately go */
+#define CU_ROUTER_HOT_CHEAP_MAX 512u      /* … that load without parsing: a few stay in the processor's cache, many would not */
 #define CU_ROUTER_HELPERS_MAX 15u        /* threads that help with clauses that no index serves: no more are started */
 #define CU_ROUTER_SLICE 64u              /* clauses that one of them takes at a time: then the next slice */
 #define CU_ROUTER_ALONE 256u             /* such clauses of a row evaluated before anybody is asked to help */

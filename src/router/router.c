@@ -10,6 +10,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+struct hot_list {
+	cu_route **list;
+	uint32_t len, cap;
+};
+
 struct cu_router {
 	pthread_rwlock_t lock;
 	cu_map tables; /* oid → first group */
@@ -23,9 +28,10 @@ struct cu_router {
 	size_t truths_cap;
 
 	/* under either lock's holder: the collector adds, a removal (write lock) takes out */
-	cu_route **hot; /* sleepers whose clauses are loaded */
-	uint32_t hot_len, hot_cap;
+	struct hot_list hot[2]; /* sleepers whose clauses are loaded: those that load cheaply, those that are costly */
 };
+
+static const uint32_t hot_max[] = { CU_ROUTER_HOT_CHEAP_MAX, CU_ROUTER_HOT_MAX };
 
 cu_router *cu_router_new(void)
 {
@@ -58,7 +64,8 @@ void cu_router_free(cu_router **ref)
 		}
 	}
 	cu_map_fini(&router->tables);
-	free(router->hot);
+	free(router->hot[0].list);
+	free(router->hot[1].list);
 	free(router->matches);
 	cu_buf_fini(&router->key);
 	cu_crew_free(&router->crew);
@@ -119,13 +126,14 @@ out:
 /* A sleeper's clause is not loaded any more. */
 static void cool(cu_router *router, cu_route *route)
 {
+	struct hot_list *hot = &router->hot[route->costly];
 	cu_route *last;
 
 	if (!route->sleeps || !route->expr)
 		return;
 	cu_expr_unref(&route->expr);
-	last = router->hot[--router->hot_len];
-	router->hot[route->hot] = last;
+	last = hot->list[--hot->len];
+	hot->list[route->hot] = last;
 	last->hot = route->hot;
 }
 
@@ -200,45 +208,58 @@ static struct cu_router_match *match_of(cu_router *router, cu_route *route)
 }
 
 /* Those that were not used since the last sweep go to sleep; if all were, half of them. */
-static void sweep(cu_router *router)
+static void sweep(cu_router *router, struct hot_list *hot)
 {
-	uint32_t before = router->hot_len;
+	uint32_t before = hot->len;
 
-	for (uint32_t i = router->hot_len; i-- > 0;) {
-		if (router->hot[i]->used)
-			router->hot[i]->used = false;
+	for (uint32_t i = hot->len; i-- > 0;) {
+		if (hot->list[i]->used)
+			hot->list[i]->used = false;
 		else
-			cool(router, router->hot[i]);
+			cool(router, hot->list[i]);
 	}
-	while (router->hot_len > before / 2)
-		cool(router, router->hot[router->hot_len - 1]);
+	while (hot->len > before / 2)
+		cool(router, hot->list[hot->len - 1]);
+}
+
+/* The route's clause has been loaded. */
+static int hot_add(cu_router *router, cu_route *route)
+{
+	struct hot_list *hot = &router->hot[route->costly];
+
+	if (hot->len == hot_max[route->costly])
+		sweep(router, hot);
+	if (hot->len == hot->cap) {
+		uint32_t cap = hot->cap ? hot->cap * 2 : 64;
+		cu_route **list = cu_try_realloc(hot->list, cap * sizeof(*list));
+
+		if (!list)
+			return CU_ENOMEM;
+		hot->list = list;
+		hot->cap = cap;
+	}
+	route->hot = hot->len;
+	hot->list[hot->len++] = route;
+	return 0;
 }
 
 /* Loads a sleeper's clause. CU_EINVAL: it cannot be read. */
 static int warm(cu_router *router, struct cu_router_group *group, cu_route *route)
 {
+	uint64_t parsed = cu_expr_templates_parsed(group->templates);
 	int rc;
 
 	route->used = true;
 	if (route->expr)
 		return 0;
-	if (router->hot_len == CU_ROUTER_HOT_MAX)
-		sweep(router);
-	if (router->hot_len == router->hot_cap) {
-		uint32_t cap = router->hot_cap ? router->hot_cap * 2 : 64;
-		cu_route **hot = cu_try_realloc(router->hot, cap * sizeof(*hot));
-
-		if (!hot)
-			return CU_ENOMEM;
-		router->hot = hot;
-		router->hot_cap = cap;
-	}
 	rc = cu_expr_templates_load(group->templates, route->where, strlen(route->where), &route->expr);
 	if (rc < 0)
 		return rc;
-	route->hot = router->hot_len;
-	router->hot[router->hot_len++] = route;
-	return 0;
+	route->costly = cu_expr_templates_parsed(group->templates) != parsed;
+	rc = hot_add(router, route);
+	if (rc < 0)
+		cu_expr_unref(&route->expr);
+	return rc;
 }
 
 /* One row of the change. */

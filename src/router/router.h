@@ -30,6 +30,7 @@ typedef struct cu_route {
 	bool listed;    /* it is subscribed; for whoever holds the read lock */
 	bool sleeps;    /* its clause is loaded when needed */
 	bool used;      /* … and was since the last sweep */
+	bool costly;    /* … by parsing */
 } cu_route;
 
 /* The one key that decides a clause: stored with a shape, so that a restart need not parse it. */
