@@ -85,11 +85,22 @@ static void evaluate(const struct world *world, struct wcase *c, const cu_expr *
 		find(c, W_CONDITION, at, "the exact conditions hold, but the clause is not true");
 }
 
+/* The clause as the product has it that keeps it as SQL: loaded through templates. */
+static void check_loaded(struct wcase *c, const cu_expr *loaded, struct cu_expr_row *row, unsigned at)
+{
+	static const char kinds[] = { [CU_FALSE] = 'f', [CU_TRUE] = 't', [CU_UNKNOWN] = 'n', [CU_FAILED] = 'e' };
+	struct cu_value_error err = { 0 };
+	char kind = kinds[cu_expr_eval(loaded, row, &err)];
+
+	if (kind != c->ours.rows[at].kind || (kind == 'e' && strcmp(err.sqlstate, c->ours.rows[at].sqlstate) != 0))
+		find(c, W_SQL_AGAIN, at, "loaded from its SQL it answers otherwise");
+}
+
 void w_ours(struct world *world, struct wcase *c, int only_row)
 {
 	struct cu_expr_error err = { .message = CU_BUF_INIT };
 	struct cu_expr_row row;
-	cu_expr *expr = NULL;
+	cu_expr *expr = NULL, *loaded = NULL;
 	int rc = parse(world, c->text.sql.data, c->text.sql.len, &c->text, &expr, &err);
 
 	c->ours.rows_len = world->rows_len;
@@ -107,6 +118,8 @@ void w_ours(struct world *world, struct wcase *c, int only_row)
 	cu_buf_fini(&err.message);
 	CU_ASSERT(cu_expr_put_sql(expr, &c->sql) == 0);
 	check_again(world, c);
+	if (cu_expr_templates_load(world->templates, c->sql.data, c->sql.len, &loaded) != 0)
+		find(c, W_SQL_AGAIN, 0, "its SQL cannot be loaded");
 	c->conditions = (unsigned)cu_expr_conditions(expr)->all_len;
 	c->exact = cu_expr_conditions(expr)->exact;
 	CU_ASSERT(cu_expr_row_init(&row, world->scope) == 0);
@@ -115,7 +128,10 @@ void w_ours(struct world *world, struct wcase *c, int only_row)
 			continue;
 		cu_expr_row_set(&row, world->values[i]);
 		evaluate(world, c, expr, &row, i);
+		if (loaded)
+			check_loaded(c, loaded, &row, i);
 	}
 	cu_expr_row_fini(&row);
+	cu_expr_unref(&loaded);
 	cu_expr_unref(&expr);
 }

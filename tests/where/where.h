@@ -128,6 +128,7 @@ struct world {
 	char *ddl;                   /* that makes it again, for reports */
 	struct cu_type own_types[6]; /* enums and citext, each with its array, as conditions.c needs them */
 	cu_expr_scope *scope;
+	cu_expr_templates *templates;
 	cu_arena arena; /* of the types and labels */
 };
 void w_world_init(struct world *world, PGconn *conn, const struct wfunctions *functions, uint64_t seed);

@@ -301,6 +301,7 @@ static void make_scope(struct world *world)
 	CU_ASSERT(cu_definition_new(table, &request, &def, &message) == 0);
 	CU_ASSERT(def->columns_len == world->columns_len);
 	world->scope = cu_expr_scope_ref(def->scope);
+	world->templates = cu_expr_templates_new(world->scope);
 	cu_definition_unref(&def);
 	cu_table_unref(&table);
 	cu_catalog_free(&catalog);
@@ -379,6 +380,7 @@ void w_world_fixed(struct world *world, PGconn *conn)
 
 void w_world_fini(struct world *world)
 {
+	cu_expr_templates_free(&world->templates);
 	cu_expr_scope_unref(&world->scope);
 	for (unsigned i = 0; i < W_ROWS_MAX; i++)
 		for (unsigned k = 0; k < W_COLUMNS_MAX; k++)
