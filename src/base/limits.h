@@ -41,8 +41,9 @@
 #define CU_CHANGELOG_RECORD_MAX (2047u * 1024 * 1024) /* one item or fan-out record: CU_ETOOBIG */
 #define CU_FRAGMENT_ITEMS_MAX (1u << 24) /* items between two fan-out records: CU_EFULL, end the fragment first */
 #define CU_CHUNK_BUFFER (64u * 1024)     /* per snapshot being written: written to the file */
-#define CU_SNAPSHOT_SMALL_MAX (16u * 1024) /* bytes of a snapshot that is kept in the metadata: a file for larger ones */
-#define CU_METADATA_QUEUE_MAX 16384u     /* metadata operations not yet taken by the writer: the caller waits */
+#define CU_SNAPSHOT_SMALL_MAX \
+	(16u * 1024)                 /* bytes of a snapshot that is kept in the metadata: a file for larger ones */
+#define CU_METADATA_QUEUE_MAX 16384u /* metadata operations not yet taken by the writer: the caller waits */
 #define CU_METADATA_BLOB_MAX (256u * 1024 * 1024) /* definition, relation, setting: CU_ETOOBIG */
 #define CU_STORE_TRASH_SLICE 64u /* trashed files unlinked before a checkpoint may go first: continue */
 #define CU_CHECKPOINT_BYTES (64u * 1024 * 1024)
@@ -54,6 +55,7 @@
 #define CU_SNAPSHOT_RETRIES 50u         /* a snapshot that may miss a transaction is taken again: then 503 */
 #define CU_SNAPSHOT_SHARED_MAX 64u      /* snapshots in one transaction: the rest takes another */
 #define CU_SNAPSHOT_SHARE_MS 50u    /* a transaction goes on so long with further snapshots: they wait for another */
+#define CU_SNAPSHOT_BURST 1024u     /* after so many, free memory is given back to the system */
 #define CU_SNAPSHOT_WORKERS_MAX 16u /* transactions of snapshots at a time: the others wait */
 #define CU_TABLE_CHECKS_MAX 64u     /* tables whose last description is kept for snapshots: read again */
 #define CU_IDENTIFIER_MAX 63u       /* NAMEDATALEN - 1 */
@@ -87,11 +89,12 @@
 #define CU_WHERE_NODES_MAX 65536u         /* nodes of its parse tree; constants of an IN list count as well */
 #define CU_WHERE_DEPTH_MAX 256u           /* levels of its parse tree */
 #define CU_ROUTER_HOT_MAX 16384u          /* where clauses kept that had to be parsed: those not used lately go */
-#define CU_ROUTER_HOT_CHEAP_MAX 512u      /* … that load without parsing: a few stay in the processor's cache, many would not */
-#define CU_ROUTER_HELPERS_MAX 15u        /* threads that help with clauses that no index serves: no more are started */
-#define CU_ROUTER_SLICE 64u              /* clauses that one of them takes at a time: then the next slice */
-#define CU_ROUTER_ALONE 256u             /* such clauses of a row evaluated before anybody is asked to help */
-#define CU_ROUTER_HELP_NS 100000u        /* … and only if the rest would take the collector about this long alone */
+#define CU_ROUTER_HOT_CHEAP_MAX \
+	1024u /* … that load without parsing: a few stay in the processor's cache, many would not */
+#define CU_ROUTER_HELPERS_MAX 15u    /* threads that help with clauses that no index serves: no more are started */
+#define CU_ROUTER_SLICE 64u          /* clauses that one of them takes at a time: then the next slice */
+#define CU_ROUTER_ALONE 256u         /* such clauses of a row evaluated before anybody is asked to help */
+#define CU_ROUTER_HELP_NS 100000u    /* … and only if the rest would take the collector about this long alone */
 #define CU_WHERE_TEMPLATES_MAX 1024u /* kinds of clauses of a definition that load without parsing: others are parsed */
 #define CU_VALUE_DEPTH_MAX 256u      /* levels of a json value; Postgres allows more, such a row fails */
 #define CU_VALUE_RESULT_MAX \
