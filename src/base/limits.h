@@ -55,7 +55,6 @@
 #define CU_SNAPSHOT_RETRIES 50u         /* a snapshot that may miss a transaction is taken again: then 503 */
 #define CU_SNAPSHOT_SHARED_MAX 64u      /* snapshots in one transaction: the rest takes another */
 #define CU_SNAPSHOT_SHARE_MS 50u    /* a transaction goes on so long with further snapshots: they wait for another */
-#define CU_SNAPSHOT_BURST 1024u     /* after so many, free memory is given back to the system */
 #define CU_SNAPSHOT_WORKERS_MAX 16u /* transactions of snapshots at a time: the others wait */
 #define CU_TABLE_CHECKS_MAX 64u     /* tables whose last description is kept for snapshots: read again */
 #define CU_IDENTIFIER_MAX 63u       /* NAMEDATALEN - 1 */
