@@ -235,6 +235,20 @@ static bool is_length_coercion(const char *prosrc)
 	return false;
 }
 
+/* Whether another collation than the database's may come from it. */
+static bool has_own_collation(const struct cu_check *check, const struct cu_node *node)
+{
+	if (node->kind == CU_NODE_COLLATE || node->type == CU_NAMEOID ||
+	    (node->kind == CU_NODE_COLUMN && node->collation != NULL &&
+	     node->collation != check->scope->default_collation))
+		return true;
+	for (unsigned i = 0; i < node->args_len; i++) {
+		if (node->args[i] != NULL && has_own_collation(check, node->args[i]))
+			return true;
+	}
+	return false;
+}
+
 static struct cu_node *make_call(struct cu_check *check, const PgQuery__FuncCall *raw, struct call_name name,
 				 struct cu_node *const *given, unsigned args_len)
 {
@@ -282,6 +296,14 @@ static struct cu_node *make_call(struct cu_check *check, const PgQuery__FuncCall
 	if (!gather(check, found, args, &args_len))
 		return NULL;
 	if (*cu_catalog_string(proc->prosrc) == 0) {
+		/* In Postgres the body's parameters all have the collation that the arguments agree on. */
+		for (unsigned i = 0; args_len > 1 && uses_citext(proc) && i < args_len; i++) {
+			if (has_own_collation(check, args[i]))
+				return cu_check_fail(
+					check, "0A000", at,
+					"function %s of citext is supported under the database's collation only",
+					name.name);
+		}
 		node = cu_check_body(check, cu_catalog_string(proc->body), args, args_len);
 		return node == NULL || node->type == type ? node
 							  : cu_coerce(check, node, type, -1, CU_COERCE_EXPLICIT, at);

@@ -118,6 +118,8 @@ static const struct found all[] = {
 	  "ts = (CASE WHEN false THEN '2020-01-01' ELSE ts END)::timestamp(3)",
 	  { 0 },
 	  false },
+	{ "functions of citext in SQL, under two collations", "strpos(ci, e::citext) = 1", { 0 }, true },
+	{ "functions of citext in SQL", "strpos(ci, 'a') = 1 AND translate(ci, 'A'::citext, 'x') = t", { 0 }, false },
 	{ "a list in brackets", "ta && ARRAY['blue', 'green']", { 0 }, false },
 	{ "nondeterministic equality", "nc = 'a' AND nc IN ('A', 'b')", { 0 }, false },
 	{ "nondeterministic LIKE", "nc LIKE 'a%'", { 0 }, true },
