@@ -12,10 +12,8 @@ static struct cu_node *bool_const(struct cu_check *check, bool is_null, bool val
 /* The constant under COLLATE, which no longer matters to it. */
 static const struct cu_node *as_const(const struct cu_node *node)
 {
-	while (node != NULL && node->kind == CU_NODE_COLLATE)
-		node = node->args[0];
-	if (node != NULL && node->known != NULL)
-		return node->known;
+	while (node != NULL && (node->known != NULL || node->kind == CU_NODE_COLLATE))
+		node = node->known != NULL ? node->known : node->args[0];
 	return node != NULL && node->kind == CU_NODE_CONST ? node : NULL;
 }
 
@@ -36,7 +34,7 @@ static struct cu_node *in_place_of(struct cu_check *check, struct cu_node *node,
 	if (is_alike(node, other))
 		return other;
 	if (node->strength != CU_STRENGTH_EXPLICIT) {
-		node->known = as_const(other);
+		node->known = other; /* as which it is evaluated all the same */
 		return node;
 	}
 	collate = cu_node_new(check, CU_NODE_COLLATE, node->type, node->at, 1);
@@ -358,7 +356,12 @@ static struct cu_node *fold_slot(struct cu_check *check, struct cu_node *node)
 	if (node->ref->kind != CU_NODE_CASE)
 		return node;
 	arg = as_const(node->ref->args[0]);
-	return arg == NULL || !is_plain(check, node->ref->args[0]) ? node : replaced(check, node, arg->value);
+	if (arg == NULL)
+		return node;
+	if (is_plain(check, node->ref->args[0]))
+		return replaced(check, node, arg->value);
+	node->known = (struct cu_node *)(uintptr_t)arg;
+	return node;
 }
 
 static struct cu_node *fold_coalesce(struct cu_check *check, struct cu_node *node)

@@ -446,9 +446,9 @@ static bool compile(struct builder *b, struct cu_node *node, uint32_t dst)
 {
 	struct cu_step *step;
 
-	/* Its value is known, though a constant cannot stand for it in the SQL (fold.c). */
+	/* What it comes to is known, though that cannot stand for it in the SQL (fold.c). */
 	if (node->known != NULL)
-		return compile_const(b, (struct cu_node *)node->known, dst);
+		return compile(b, node->known, dst);
 
 	switch (node->kind) {
 	case CU_NODE_COLUMN:

@@ -116,11 +116,11 @@ struct cu_node {
 	const char *op;                       /* operator's name, CALL, ANY, DISTINCT, NULLIF */
 	struct cu_node **args;
 	unsigned args_len;
-	struct cu_datum value;       /* of CONST */
-	uint32_t number;             /* of CONST, once compiled: its number in the program + 1 */
-	uint32_t slot_reg;           /* compiling: where the value of its slots is */
-	struct cu_node *folded;      /* by fold.c, which may meet a node twice */
-	const struct cu_node *known; /* its value, where a constant cannot take its place (fold.c) */
+	struct cu_datum value;  /* of CONST */
+	uint32_t number;        /* of CONST, once compiled: its number in the program + 1 */
+	uint32_t slot_reg;      /* compiling: where the value of its slots is */
+	struct cu_node *folded; /* by fold.c, which may meet a node twice */
+	struct cu_node *known;  /* what it folds to, where that cannot take its place in the SQL (fold.c) */
 	bool collated;
 	bool copied;    /* the use of a parameter: copies of it are in the tree, it is not */
 	uint32_t param; /* of CONST of type unknown: it is $param, to be typed by its use */
