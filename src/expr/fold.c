@@ -87,8 +87,17 @@ static struct cu_node *with_args(struct cu_check *check, struct cu_node *node, s
 	shadow.collated = false;
 	if (!cu_collate(check, &shadow))
 		return NULL;
-	if (!is_alike(node, &shadow) && node->strength != CU_STRENGTH_EXPLICIT)
-		return node;
+	if (!is_alike(node, &shadow) && node->strength != CU_STRENGTH_EXPLICIT) {
+		struct cu_node *known = cu_node_new(check, (enum cu_node_kind)node->kind, node->type, node->at, len);
+
+		if (known == NULL)
+			return NULL;
+		memcpy(known->args, args, len * sizeof *args);
+		known->sub = node->sub;
+		known->ref = node; /* to which its slots refer */
+		node->known = cu_node_done(check, known);
+		return node->known == NULL ? NULL : node;
+	}
 	/* In place: slots refer to this very node. */
 	memcpy(node->args, args, len * sizeof *args);
 	node->args_len = len;

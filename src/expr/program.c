@@ -240,6 +240,8 @@ static bool compile_case(struct builder *b, struct cu_node *node, uint32_t dst)
 
 	if (node->sub) {
 		node->slot_reg = reserve(b, 1);
+		if (node->ref != NULL)
+			((struct cu_node *)(uintptr_t)node->ref)->slot_reg = node->slot_reg;
 		if (!compile(b, node->args[0], node->slot_reg))
 			return false;
 	}
