@@ -275,6 +275,20 @@ static struct cu_node *check_array_subscripts(struct cu_check *check, struct cu_
 	return cu_node_done(check, node);
 }
 
+/* Where a slice's bound stands. Whether it means something nobody asks: it is refused for being one. */
+static int slice_at(struct cu_check *check, const PgQuery__AIndices *index, int otherwise)
+{
+	struct cu_expr_error ignored = { .message = CU_BUF_INIT };
+	PgQuery__Node *bound = index->uidx != NULL ? index->uidx : index->lidx;
+	struct cu_check probe = *check;
+	const struct cu_node *node;
+
+	probe.err = &ignored;
+	node = bound == NULL ? NULL : cu_check_expr(&probe, bound);
+	cu_buf_fini(&ignored.message);
+	return node == NULL ? otherwise : node->at;
+}
+
 /* jsonb[…][…]: what #> answers for the subscripts as texts. */
 static struct cu_node *check_jsonb_subscripts(struct cu_check *check, struct cu_node *base, PgQuery__Node *const *list,
 					      unsigned len)
@@ -290,7 +304,8 @@ static struct cu_node *check_jsonb_subscripts(struct cu_check *check, struct cu_
 		bool is_int, is_text;
 
 		if (index->is_slice)
-			return cu_check_fail(check, "42804", base->at, "jsonb subscript does not support slices");
+			return cu_check_fail(check, "42804", slice_at(check, index, base->at),
+					     "jsonb subscript does not support slices");
 		sub = index->uidx == NULL && index->lidx == NULL
 			      ? base
 			      : cu_check_expr(check, index->uidx != NULL ? index->uidx : index->lidx);
