@@ -73,7 +73,7 @@ static void serve_table(struct cu_reader *reader, cu_http_request *req, const st
 		cu_api_errors_add(&errors, "columns", cu_buf_str(&message));
 	if (rc == 0) {
 		def = cu_shape_set_enter_definition(api->opts.shapes, def);
-		rc = cu_api_where_parse(reader->params, def->scope, &where, &errors);
+		rc = cu_api_where_parse(reader->params, def, &where, &errors);
 		if (rc < 0)
 			cu_shape_set_leave_definition(api->opts.shapes, &def);
 	}
@@ -129,7 +129,7 @@ static cu_shape *known_shape(cu_api *api, const struct cu_shape_params *params)
 	def = cu_shape_set_match(api->opts.shapes, params->schema_name, params->table_name, &request);
 	if (!def)
 		return NULL;
-	if (cu_api_where_parse(params, def->scope, &where, &errors) == 0)
+	if (cu_api_where_parse(params, def, &where, &errors) == 0)
 		shape = cu_shape_set_find(api->opts.shapes, def, where);
 	cu_expr_unref(&where);
 	cu_shape_set_leave_definition(api->opts.shapes, &def);

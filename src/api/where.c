@@ -19,7 +19,7 @@ static bool are_numbered(const struct cu_shape_params *params)
 	return true;
 }
 
-int cu_api_where_parse(const struct cu_shape_params *params, cu_expr_scope *scope, cu_expr **ret_where,
+int cu_api_where_parse(const struct cu_shape_params *params, const cu_definition *def, cu_expr **ret_where,
 		       cu_api_errors *errors)
 {
 	struct cu_expr_error err = { .message = CU_BUF_INIT };
@@ -33,12 +33,18 @@ int cu_api_where_parse(const struct cu_shape_params *params, cu_expr_scope *scop
 	}
 	if (!params->where)
 		return 0;
+	/* The stream comes in UTF-8 whatever the database has; lengths in bytes, order and md5() would be others there. */
+	if (def->encoding && strcmp(def->encoding, "UTF8") != 0) {
+		cu_api_errors_add_fmt(errors, "where", "Where clauses need a database whose encoding is UTF8, not %s",
+				      def->encoding);
+		return CU_EINVAL;
+	}
 	values = cu_try_malloc((params->params_len + 1) * sizeof *values);
 	if (!values)
 		return CU_ENOMEM;
 	for (size_t i = 0; i < params->params_len; i++)
 		values[i] = (struct cu_expr_param){ params->params[i].value, strlen(params->params[i].value) };
-	rc = cu_expr_new(scope, params->where, strlen(params->where), values, params->params_len, ret_where, &err);
+	rc = cu_expr_new(def->scope, params->where, strlen(params->where), values, params->params_len, ret_where, &err);
 	if (rc == CU_EINVAL && err.position)
 		cu_api_errors_add_fmt(errors, "where", "At location %u: %s", err.position, cu_buf_str(&err.message));
 	else if (rc == CU_EINVAL)
@@ -82,8 +88,8 @@ bool cu_api_where_matches(const struct cu_shape_params *params, cu_shape *shape)
 	if (atomic_load_explicit(&shape->where_seen, memory_order_relaxed) == hash)
 		return true;
 	/* By its text: a shape that is being removed has its readers until they are told. */
-	matches = cu_api_where_parse(params, shape->def->scope, &where, &errors) == 0 &&
-		  cu_expr_put_sql(where, &sql) == 0 && strcmp(cu_buf_str(&sql), shape->route.where) == 0;
+	matches = cu_api_where_parse(params, shape->def, &where, &errors) == 0 && cu_expr_put_sql(where, &sql) == 0 &&
+		  strcmp(cu_buf_str(&sql), shape->route.where) == 0;
 	if (matches)
 		atomic_store_explicit(&shape->where_seen, hash, memory_order_relaxed);
 	cu_buf_fini(&sql);

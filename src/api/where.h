@@ -10,7 +10,7 @@
 #include "shape/shape_set.h"
 
 /* *ret_where: a reference, NULL when the request has no clause. CU_EINVAL: errors say why. CU_ENOMEM. */
-int cu_api_where_parse(const struct cu_shape_params *params, cu_expr_scope *scope, cu_expr **ret_where,
+int cu_api_where_parse(const struct cu_shape_params *params, const cu_definition *def, cu_expr **ret_where,
 		       cu_api_errors *errors);
 /* Does the request's clause mean what this shape's does? The text that was seen last is known again without parsing: each
  * live request of each reader asks. */
