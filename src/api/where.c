@@ -1,6 +1,8 @@
 /* where.c: parameters are numbered from 1, as in $1. */
 #include "api/where.h"
 
+#include "base/limits.h"
+
 #include <stdlib.h>
 #include <sys/random.h>
 #include <xxhash.h>
@@ -54,8 +56,8 @@ int cu_api_where_parse(const struct cu_shape_params *params, const cu_definition
 	return rc;
 }
 
-/* Not 0. The seed is this process' own and nobody's to guess, so that nobody can look for two texts with one hash. */
-static uint64_t text_hash(const struct cu_shape_params *params)
+/* Of the request's clause and parameters, as they were written, and the shape. Not 0. The seed is this process' own and nobody's to guess, so that nobody can look for two texts with one hash. */
+static uint64_t text_hash(const struct cu_shape_params *params, uint64_t shape_id)
 {
 	static _Atomic uint64_t seed;
 	uint64_t hash = seed, fresh;
@@ -69,14 +71,18 @@ static uint64_t text_hash(const struct cu_shape_params *params)
 	hash = XXH3_64bits_withSeed(params->where, strlen(params->where) + 1, hash);
 	for (size_t i = 0; i < params->params_len; i++)
 		hash = XXH3_64bits_withSeed(params->params[i].value, strlen(params->params[i].value) + 1, hash);
-	return hash | 1;
+	return XXH3_64bits_withSeed(&shape_id, sizeof shape_id, hash) | 1;
 }
+
+/* (text, shape) pairs that are known to belong together, by their hash; a newer one takes an older one's place. */
+static _Atomic uint64_t seen[CU_API_WHERE_SEEN];
 
 bool cu_api_where_matches(const struct cu_shape_params *params, cu_shape *shape)
 {
 	cu_api_errors errors = CU_API_ERRORS_INIT;
 	cu_expr *where = NULL;
 	cu_buf sql = CU_BUF_INIT;
+	_Atomic uint64_t *known;
 	uint64_t hash;
 	bool matches;
 
@@ -84,14 +90,15 @@ bool cu_api_where_matches(const struct cu_shape_params *params, cu_shape *shape)
 		return !params->where && !shape->route.where && are_numbered(params);
 	if (!are_numbered(params))
 		return false;
-	hash = text_hash(params);
-	if (atomic_load_explicit(&shape->where_seen, memory_order_relaxed) == hash)
+	hash = text_hash(params, shape->id);
+	known = &seen[(hash >> 1) % CU_API_WHERE_SEEN];
+	if (atomic_load_explicit(known, memory_order_relaxed) == hash)
 		return true;
 	/* By its text: a shape that is being removed has its readers until they are told. */
 	matches = cu_api_where_parse(params, shape->def, &where, &errors) == 0 && cu_expr_put_sql(where, &sql) == 0 &&
 		  strcmp(cu_buf_str(&sql), shape->route.where) == 0;
 	if (matches)
-		atomic_store_explicit(&shape->where_seen, hash, memory_order_relaxed);
+		atomic_store_explicit(known, hash, memory_order_relaxed);
 	cu_buf_fini(&sql);
 	cu_expr_unref(&where);
 	cu_api_errors_fini(&errors);

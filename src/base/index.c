@@ -19,7 +19,7 @@ void cu_index_fini(cu_index *index)
 	index->cap = index->len = 0;
 }
 
-/* The size is any number, so that the table grows by a quarter and is never less than half full: the upper half of the
+/* The size is any number, so that the table grows by an eighth and is seldom less than two thirds full: the upper half of the
  * hash is scaled to it. */
 static size_t home_at(const cu_index *index, uint64_t hash)
 {
@@ -88,7 +88,7 @@ void cu_index_insert(cu_index *index, void *object)
 {
 	CU_ASSERT(object && ((uintptr_t)object & TAG_BITS) == 0);
 	if ((index->len + 1) * 4 > index->cap * 3)
-		resize(index, index->cap ? index->cap + index->cap / 4 + 1 : INDEX_CAP_MIN);
+		resize(index, index->cap ? index->cap + index->cap / 8 + 1 : INDEX_CAP_MIN);
 	put(index, object);
 	index->len++;
 }

@@ -1,6 +1,6 @@
 /* index.h: a hash index over objects that know their own key (open addressing, linear probing, no tombstones).
  *
- * 8 bytes per slot, at most 3/4 and seldom less than 3/5 full: a third of what a map with its keys beside takes; for indexes over many small objects.
+ * 8 bytes per slot, at most 3/4 and seldom less than 2/3 full: a third of what a map with its keys beside takes; for indexes over many small objects.
  * Threads: one at a time; the owner brings the lock. Cost: a look-up reads the object that it finds, and one in eight of those
  * that it passes. The index owns its table, never the objects. An object's hash must not change while it is in; its address is a
  * multiple of 8.

@@ -90,10 +90,12 @@
 #define CU_ROUTER_HOT_MAX 16384u          /* where clauses kept that had to be parsed: those not used lately go */
 #define CU_ROUTER_HOT_CHEAP_MAX \
 	1024u /* … that load without parsing: a few stay in the processor's cache, many would not */
-#define CU_ROUTER_HELPERS_MAX 15u    /* threads that help with clauses that no index serves: no more are started */
-#define CU_ROUTER_SLICE 64u          /* clauses that one of them takes at a time: then the next slice */
-#define CU_ROUTER_ALONE 256u         /* such clauses of a row evaluated before anybody is asked to help */
-#define CU_ROUTER_HELP_NS 100000u    /* … and only if the rest would take the collector about this long alone */
+#define CU_ROUTER_HELPERS_MAX 15u /* threads that help with clauses that no index serves: no more are started */
+#define CU_ROUTER_SLICE 64u       /* clauses that one of them takes at a time: then the next slice */
+#define CU_ROUTER_ALONE 256u      /* such clauses of a row evaluated before anybody is asked to help */
+#define CU_ROUTER_HELP_NS 100000u /* … and only if the rest would take the collector about this long alone */
+#define CU_API_WHERE_SEEN \
+	16384u /* requests' clauses that are known without parsing (power of two): others are parsed */
 #define CU_WHERE_TEMPLATES_MAX 1024u /* kinds of clauses of a definition that load without parsing: others are parsed */
 #define CU_VALUE_DEPTH_MAX 256u      /* levels of a json value; Postgres allows more, such a row fails */
 #define CU_VALUE_RESULT_MAX \

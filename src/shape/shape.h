@@ -76,10 +76,6 @@ typedef struct cu_shape {
 	 * at the state under the lock; whoever changes the state does so under the lock, then reads the bits. */
 	_Atomic uint64_t waiting_loops;
 
-	/* any thread, atomic: the hash of a request's where clause and parameters, as they were written, that is known to be
-	 * this shape's; 0: none yet */
-	_Atomic uint64_t where_seen;
-
 	char handle[]; /* set once; behind it the where clause */
 } cu_shape;
 
