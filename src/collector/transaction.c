@@ -121,8 +121,8 @@ static int on_relation(struct cu_collector *c, const struct cu_pgoutput_relation
 	if (n < 0)
 		return n;
 	relation = cu_relations_put(&c->relations, message, ancestors, (unsigned)n, &changed);
-	if (changed)
-		cu_catalog_invalidate(c->opts.catalog, message->oid);
+	for (unsigned r = 0; changed && r < relation->route_len; r++)
+		cu_catalog_invalidate(c->opts.catalog, relation->route_oids[r]);
 	if (c->tx.skip)
 		return 0;
 	if (relation->replica_identity != 'f') {

@@ -118,6 +118,21 @@ static bool labels_equal(const struct cu_column *column, const struct cu_definit
 	return true;
 }
 
+/* Columns that came after the definition: they are in the stream's rows and not in the definition. */
+static bool has_more(const struct cu_table *table, const cu_definition *def)
+{
+	unsigned plain = 0, defined = 0;
+
+	for (unsigned i = 0; i < table->columns_len; i++)
+		plain += !table->columns[i].generated;
+	for (unsigned i = 0; i < def->columns_len; i++) {
+		const struct cu_column *column = cu_table_column(table, def->columns[i].name);
+
+		defined += column && !column->generated;
+	}
+	return plain > defined;
+}
+
 bool cu_table_fits(const struct cu_table *table, const cu_definition *def)
 {
 	unsigned found = 0;
@@ -129,6 +144,6 @@ bool cu_table_fits(const struct cu_table *table, const cu_definition *def)
 		found += column && column->type_oid == defined->type_oid && column->typmod == defined->typmod &&
 			 column->pk_index == defined->pk_index && labels_equal(column, defined);
 	}
-	return found == def->columns_len && strcmp(table->name, def->name) == 0 &&
+	return found == def->columns_len && !has_more(table, def) && strcmp(table->name, def->name) == 0 &&
 	       strcmp(table->schema, def->schema) == 0;
 }
