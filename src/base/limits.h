@@ -75,6 +75,12 @@
 #define CU_POOL_IDLE_MS 10000u      /* a worker without a job: ends, closes its connection */
 #define CU_PG_CONNECT_TIMEOUT_S 10u /* one attempt to connect: give up, back off */
 
+/* Subset snapshots. */
+#define CU_ORDER_BY_BYTES_MAX (64u * 1024)             /* text of an ORDER BY: refused (400) */
+#define CU_ORDER_BY_LEVELS_MAX 40u                     /* levels of its parse tree, brackets at most: refused (400) */
+#define CU_SPOOL_MEMORY (256u * 1024)                  /* bytes of an answer kept in memory: the rest goes to a file */
+#define CU_SPOOL_FILES_MAX (8ull * 1024 * 1024 * 1024) /* bytes in the files of all answers under way: refused (503) */
+
 /* Actors. */
 #define CU_ACTORS_MAX (1024u * 1024) /* living actors of a system, by default: CU_EFULL */
 #define CU_MAILBOX_MAX 1024u         /* waiting sent messages of an actor, by default: CU_EFULL */

@@ -207,8 +207,9 @@ static int syntax_error(struct cu_expr_error *err, const char *text, size_t len,
 			    "syntax error at or near \"%.*s\"", (int)(token->end - token->start), text + token->start);
 }
 
-static int measure_tokens(const char *text, size_t len, const PgQuery__ScanResult *scan, unsigned *ret_levels,
-			  struct cu_expr_error *err)
+/* commas: may part what we put no brackets around. */
+static int measure_tokens(const char *text, size_t len, const PgQuery__ScanResult *scan, bool commas,
+			  unsigned *ret_levels, struct cu_expr_error *err)
 {
 	struct measure m = { 0 };
 	PgQuery__Token before = PG_QUERY__TOKEN__NUL;
@@ -227,7 +228,7 @@ static int measure_tokens(const char *text, size_t len, const PgQuery__ScanResul
 		/* The clause may not leave the brackets that we put around it. */
 		if (token->token == PG_QUERY__TOKEN__ASCII_59 ||
 		    (brackets == 0 && token->token == PG_QUERY__TOKEN__ASCII_41) ||
-		    (brackets == 0 && squares == 0 && token->token == PG_QUERY__TOKEN__ASCII_44)) {
+		    (!commas && brackets == 0 && squares == 0 && token->token == PG_QUERY__TOKEN__ASCII_44)) {
 			rc = syntax_error(err, text, len, token);
 			goto out;
 		}
@@ -283,7 +284,7 @@ static int parser_error(struct cu_expr_error *err, const char *text, size_t len,
 	return cu_expr_fail(err, state, position, "%s", message);
 }
 
-int cu_parse_measure(const char *text, size_t len, unsigned *ret_levels, struct cu_expr_error *err)
+static int measure(const char *text, size_t len, bool commas, unsigned *ret_levels, struct cu_expr_error *err)
 {
 	PgQueryScanResult result;
 	PgQuery__ScanResult *scan = NULL;
@@ -304,7 +305,7 @@ int cu_parse_measure(const char *text, size_t len, unsigned *ret_levels, struct 
 		goto out;
 	}
 	scan = pg_query__scan_result__unpack(NULL, result.pbuf.len, (const uint8_t *)result.pbuf.data);
-	rc = scan == NULL ? CU_ENOMEM : measure_tokens(text, len, scan, ret_levels, err);
+	rc = scan == NULL ? CU_ENOMEM : measure_tokens(text, len, scan, commas, ret_levels, err);
 out:
 	if (scan != NULL)
 		pg_query__scan_result__free_unpacked(scan, NULL);
@@ -313,8 +314,13 @@ out:
 	return rc;
 }
 
-/* Exactly one SELECT with nothing but a WHERE clause. */
-static const PgQuery__Node *only_clause(const PgQuery__ParseResult *tree)
+int cu_parse_measure(const char *text, size_t len, unsigned *ret_levels, struct cu_expr_error *err)
+{
+	return measure(text, len, false, ret_levels, err);
+}
+
+/* Exactly one SELECT with nothing but a WHERE or an ORDER BY clause. */
+static const PgQuery__SelectStmt *only_select(const PgQuery__ParseResult *tree)
 {
 	const PgQuery__SelectStmt *select;
 	const PgQuery__Node *stmt;
@@ -328,40 +334,37 @@ static const PgQuery__Node *only_clause(const PgQuery__ParseResult *tree)
 	if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE || select->larg != NULL || select->rarg != NULL ||
 	    select->n_distinct_clause || select->into_clause != NULL || select->n_target_list ||
 	    select->n_from_clause || select->n_group_clause || select->having_clause != NULL ||
-	    select->n_window_clause || select->n_values_lists || select->n_sort_clause ||
-	    select->limit_offset != NULL || select->limit_count != NULL || select->n_locking_clause ||
-	    select->with_clause != NULL)
+	    select->n_window_clause || select->n_values_lists || select->limit_offset != NULL ||
+	    select->limit_count != NULL || select->n_locking_clause || select->with_clause != NULL)
 		return NULL;
-	return select->where_clause;
+	return select;
 }
 
-int cu_parse(const char *text, size_t len, struct cu_parsed *ret_parsed, struct cu_expr_error *err)
+/* prefix: all ASCII. */
+static int parse(const char *prefix, const char *text, size_t len, const char *suffix, struct cu_parsed *ret_parsed,
+		 struct cu_expr_error *err)
 {
 	PgQueryProtobufParseResult result;
 	struct cu_parsed parsed = { 0 };
 	cu_buf query = CU_BUF_INIT;
 	int rc = CU_ENOMEM;
 
-	cu_buf_puts(&query, CU_PARSE_PREFIX);
+	cu_buf_puts(&query, prefix);
 	cu_buf_append(&query, text, len);
-	cu_buf_puts(&query, "\n)"); /* the line's end: the clause may end in a comment */
+	cu_buf_puts(&query, suffix);
 	cu_buf_str(&query);
 	if (cu_buf_failed(&query))
 		goto out_query;
 	result = pg_query_parse_protobuf(query.data);
 	if (result.error != NULL) {
-		rc = parser_error(err, text, len, result.error, CU_PARSE_PREFIX_LEN);
+		rc = parser_error(err, text, len, result.error, strlen(prefix));
 		goto out;
 	}
 	parsed.tree =
 		pg_query__parse_result__unpack(NULL, result.parse_tree.len, (const uint8_t *)result.parse_tree.data);
 	if (parsed.tree == NULL)
 		goto out;
-	parsed.clause = only_clause(parsed.tree);
-	if (parsed.clause == NULL) {
-		rc = cu_expr_fail(err, "42601", 0, "syntax error");
-		goto out;
-	}
+	parsed.select = only_select(parsed.tree);
 	*ret_parsed = parsed;
 	parsed.tree = NULL;
 	rc = 0;
@@ -371,6 +374,48 @@ out:
 out_query:
 	cu_buf_fini(&query);
 	return rc;
+}
+
+int cu_parse(const char *text, size_t len, struct cu_parsed *ret_parsed, struct cu_expr_error *err)
+{
+	struct cu_parsed parsed = { 0 };
+	/* The line's end: the clause may end in a comment. */
+	int rc = parse(CU_PARSE_PREFIX, text, len, "\n)", &parsed, err);
+
+	if (rc < 0)
+		return rc;
+	parsed.clause = parsed.select && !parsed.select->n_sort_clause ? parsed.select->where_clause : NULL;
+	if (parsed.clause == NULL) {
+		cu_parsed_free(&parsed);
+		return cu_expr_fail(err, "42601", 0, "syntax error");
+	}
+	*ret_parsed = parsed;
+	return 0;
+}
+
+int cu_parse_order_by(const char *text, size_t len, struct cu_parsed *ret_parsed, struct cu_expr_error *err)
+{
+	struct cu_parsed parsed = { 0 };
+	unsigned levels;
+	int rc;
+
+	if (len > CU_ORDER_BY_BYTES_MAX)
+		return cu_expr_fail(err, "54000", 0, "the ORDER BY clause is longer than %u bytes",
+				    CU_ORDER_BY_BYTES_MAX);
+	rc = measure(text, len, true, &levels, err);
+	if (rc == 0 && levels > CU_ORDER_BY_LEVELS_MAX)
+		rc = cu_expr_fail(err, "54001", 0, "the ORDER BY clause is nested more than %u levels deep",
+				  CU_ORDER_BY_LEVELS_MAX);
+	if (rc == 0)
+		rc = parse(CU_PARSE_ORDER_PREFIX, text, len, "", &parsed, err);
+	if (rc < 0)
+		return rc;
+	if (parsed.select == NULL || parsed.select->where_clause != NULL || !parsed.select->n_sort_clause) {
+		cu_parsed_free(&parsed);
+		return cu_expr_fail(err, "42601", 0, "only columns may follow ORDER BY");
+	}
+	*ret_parsed = parsed;
+	return 0;
 }
 
 void cu_parsed_free(struct cu_parsed *parsed)

@@ -14,15 +14,22 @@
 #define CU_PARSE_PREFIX "SELECT WHERE ("
 #define CU_PARSE_PREFIX_LEN (sizeof(CU_PARSE_PREFIX) - 1)
 
+/* The same for cu_parse_order_by(). */
+#define CU_PARSE_ORDER_PREFIX "SELECT ORDER BY "
+#define CU_PARSE_ORDER_PREFIX_LEN (sizeof(CU_PARSE_ORDER_PREFIX) - 1)
+
 /* Levels that the tree has at most. */
 int cu_parse_measure(const char *text, size_t len, unsigned *ret_levels, struct cu_expr_error *err);
 
 struct cu_parsed {
 	PgQuery__ParseResult *tree;
+	const PgQuery__SelectStmt *select;
 	const PgQuery__Node *clause;
 };
 /* Only after cu_parse_measure() let it pass. */
 int cu_parse(const char *text, size_t len, struct cu_parsed *ret_parsed, struct cu_expr_error *err);
+/* The select's n_sort_clause keys; measures first. */
+int cu_parse_order_by(const char *text, size_t len, struct cu_parsed *ret_parsed, struct cu_expr_error *err);
 void cu_parsed_free(struct cu_parsed *parsed);
 
 /* Fills *err (may be NULL) and returns CU_EINVAL. */
