@@ -1,4 +1,9 @@
-/* where.c: parameters are numbered from 1, as in $1. */
+/* where.c: parameters are numbered from 1, as in $1.
+ *
+ * A refusal says where, as the original does: in characters from 0, counted in the clause, but for syntax errors in
+ * the query that the original puts the clause into. The words are Postgres', save where the original's answers are
+ * known: a column or a parameter that is not there.
+ */
 #include "api/where.h"
 
 #include "base/limits.h"
@@ -19,6 +24,44 @@ static bool are_numbered(const struct cu_shape_params *params)
 			return false;
 	}
 	return true;
+}
+
+#define SYNTAX_PREFIX_LEN (sizeof "SELECT 1 WHERE " - 1)
+
+/* What stands between `before` at the text's start and `after` at its end, without quotes. */
+static bool between(const char *text, const char *before, const char *after, cu_buf *ret_name)
+{
+	size_t len = strlen(text), head = strlen(before), tail = strlen(after);
+
+	if (len < head + tail || strncmp(text, before, head) != 0 || strcmp(text + len - tail, after) != 0)
+		return false;
+	text += head;
+	len -= head + tail;
+	if (len >= 2 && text[0] == '"' && text[len - 1] == '"')
+		text++, len -= 2;
+	cu_buf_append(ret_name, text, len);
+	return true;
+}
+
+static void complain(struct cu_expr_error *err, cu_api_errors *errors)
+{
+	const char *message = cu_buf_str(&err->message);
+	cu_buf name = CU_BUF_INIT, text = CU_BUF_INIT;
+	size_t location = err->position ? err->position - 1 : 0;
+
+	if (strcmp(err->sqlstate, "42601") == 0 && strncmp(message, "syntax error", 12) == 0)
+		location += SYNTAX_PREFIX_LEN;
+	if (err->position)
+		cu_buf_printf(&text, "At location %zu: ", location);
+	if (strcmp(err->sqlstate, "42703") == 0 && between(message, "column ", " does not exist", &name))
+		cu_buf_printf(&text, "unknown reference %s", cu_buf_str(&name));
+	else if (strcmp(err->sqlstate, "42P02") == 0 && between(message, "there is no parameter ", "", &name))
+		cu_buf_printf(&text, "parameter %s was not provided", cu_buf_str(&name));
+	else
+		cu_buf_puts(&text, message);
+	cu_api_errors_add(errors, "where", cu_buf_str(&text));
+	cu_buf_fini(&name);
+	cu_buf_fini(&text);
 }
 
 int cu_api_where_parse(const struct cu_shape_params *params, const cu_definition *def, cu_expr **ret_where,
@@ -47,10 +90,8 @@ int cu_api_where_parse(const struct cu_shape_params *params, const cu_definition
 	for (size_t i = 0; i < params->params_len; i++)
 		values[i] = (struct cu_expr_param){ params->params[i].value, strlen(params->params[i].value) };
 	rc = cu_expr_new(def->scope, params->where, strlen(params->where), values, params->params_len, ret_where, &err);
-	if (rc == CU_EINVAL && err.position)
-		cu_api_errors_add_fmt(errors, "where", "At location %u: %s", err.position, cu_buf_str(&err.message));
-	else if (rc == CU_EINVAL)
-		cu_api_errors_add(errors, "where", cu_buf_str(&err.message));
+	if (rc == CU_EINVAL)
+		complain(&err, errors);
 	cu_buf_fini(&err.message);
 	free(values);
 	return rc;

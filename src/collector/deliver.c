@@ -151,6 +151,7 @@ static void make_runs(struct cu_collector *c, const struct cu_placing *placing)
 {
 	struct cu_fanout_run range = { 0, 0 };
 	struct cu_tail_run run = { .tx = c->tx.tx, .xid = c->tx.xid };
+	uint64_t bytes_max = cu_tail_run_bytes_max(cu_shape_set_chunk_bytes(c->opts.shapes));
 
 	c->tail_runs_len = 0;
 	for (uint32_t i = placing->first; i != CU_TOUCH_NONE; i = c->fragment.placed[i].next) {
@@ -163,10 +164,10 @@ static void make_runs(struct cu_collector *c, const struct cu_placing *placing)
 				PUSH(c, fan_runs, range);
 			range = (struct cu_fanout_run){ i, 1 };
 		}
-		if (!cu_tail_run_extend(&run, item->pos, item->len, item->op)) {
+		if (!cu_tail_run_extend(&run, item->pos, item->len, item->op, bytes_max)) {
 			PUSH(c, tail_runs, run);
 			run.items = 0;
-			cu_tail_run_extend(&run, item->pos, item->len, item->op);
+			cu_tail_run_extend(&run, item->pos, item->len, item->op, bytes_max);
 		}
 	}
 	PUSH(c, fan_runs, range);

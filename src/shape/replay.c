@@ -46,7 +46,7 @@ static void touch(cu_replay *replay, cu_shape *shape)
 }
 
 static int append_runs(cu_shape *shape, const struct cu_fanout *fanout, const struct cu_fanout_shape *entry,
-		       const struct cu_changelog_item *items)
+		       const struct cu_changelog_item *items, uint64_t bytes_max)
 {
 	struct cu_tail_run run = { .tx = fanout->tx, .xid = fanout->xid };
 	int rc = 0;
@@ -57,11 +57,11 @@ static int append_runs(cu_shape *shape, const struct cu_fanout *fanout, const st
 		for (uint32_t i = range->first; rc == 0 && i < range->first + range->len; i++) {
 			if (items[i].pos == 0)
 				return CU_ECORRUPT; /* its segment was dropped although a shape needs it */
-			if (cu_tail_run_extend(&run, items[i].pos, items[i].len, items[i].op))
+			if (cu_tail_run_extend(&run, items[i].pos, items[i].len, items[i].op, bytes_max))
 				continue;
 			rc = cu_shape_append(shape, &run);
 			run.items = 0;
-			cu_tail_run_extend(&run, items[i].pos, items[i].len, items[i].op);
+			cu_tail_run_extend(&run, items[i].pos, items[i].len, items[i].op, bytes_max);
 		}
 	}
 	if (rc == 0 && run.items)
@@ -82,7 +82,8 @@ int cu_replay_fanout(void *ctx, const struct cu_fanout *fanout, const struct cu_
 			continue;
 		if (!cu_shape_holds(shape, fanout->xid, fanout->tx)) {
 			touch(replay, shape);
-			rc = append_runs(shape, fanout, entry, items);
+			rc = append_runs(shape, fanout, entry, items,
+					 cu_tail_run_bytes_max(cu_shape_set_chunk_bytes(replay->shapes)));
 		}
 		cu_shape_unref(&shape);
 	}

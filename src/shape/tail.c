@@ -5,14 +5,14 @@
 
 #include <stdlib.h>
 
-bool cu_tail_run_extend(struct cu_tail_run *run, uint64_t pos, uint32_t len, uint64_t op)
+bool cu_tail_run_extend(struct cu_tail_run *run, uint64_t pos, uint32_t len, uint64_t op, uint64_t bytes_max)
 {
 	if (run->items == 0) {
 		run->pos = pos;
 		run->first_op = op;
 		run->span = 0;
 		run->bytes = 0;
-	} else if (pos != run->pos + run->span + cu_span_prefix(op)) {
+	} else if (run->bytes >= bytes_max || pos != run->pos + run->span + cu_span_prefix(op)) {
 		return false;
 	}
 	run->items++;

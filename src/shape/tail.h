@@ -1,7 +1,8 @@
 /* tail.h: where the newest part of a shape's log stands in the change log.
  *
  * A tail is an array of runs. A run is a stretch of consecutive change log records that all belong to this shape
- * and to one transaction, so a table with one shape costs one run per fragment, however many rows it changes.
+ * and to one transaction, so a table with one shape costs one run per fragment or eighth of a chunk, however many rows
+ * it changes.
  *
  *	runs:  [ visible … | committed, not yet shown … | of the open transaction … ]
  *	                   ^ visible                    ^ committed                  ^ len
@@ -27,9 +28,16 @@ struct cu_tail_run {
 	bool last; /* its last item is the transaction's last in this shape */
 };
 
-/* Makes the item part of the run if it is its next neighbour in the change log, or the first (run->items == 0; tx and
- * xid are the caller's). False: it starts another run. */
-bool cu_tail_run_extend(struct cu_tail_run *run, uint64_t pos, uint32_t len, uint64_t op);
+/* Payload bytes at which a run ends although its next neighbour follows: a chunk ends with a run, and a transaction
+ * may be far larger than a chunk. A chunk is at most this and one item larger than it should be. */
+static inline uint64_t cu_tail_run_bytes_max(uint64_t chunk_bytes_max)
+{
+	return chunk_bytes_max / 8;
+}
+
+/* Makes the item part of the run if it is its next neighbour in the change log and the run has fewer than bytes_max, or
+ * the first (run->items == 0; tx and xid are the caller's). False: it starts another run. */
+bool cu_tail_run_extend(struct cu_tail_run *run, uint64_t pos, uint32_t len, uint64_t op, uint64_t bytes_max);
 
 typedef struct cu_tail {
 	struct cu_tail_run *runs;

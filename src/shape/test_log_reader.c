@@ -13,8 +13,8 @@
 #include "store/test_help.h"
 
 #define SHAPES 3u
-#define CHUNK_BYTES 4000u
-#define HELD_XID 5u /* the third shape's snapshot holds it, and everything below */
+static uint64_t chunk_bytes = 4000; /* a test may want another size */
+#define HELD_XID 5u                 /* the third shape's snapshot holds it, and everything below */
 
 /* What must come out: one entry per item of a shape, with its closing braces. */
 struct expected_item {
@@ -61,7 +61,7 @@ static void no_forget(void *ctx, cu_shape *shape)
 
 static cu_shape_set *set_new(cu_shape **shapes)
 {
-	struct cu_shape_set_opts opts = { .chunk_bytes = CHUNK_BYTES, .create = no_forget, .forget = no_forget };
+	struct cu_shape_set_opts opts = { .chunk_bytes = chunk_bytes, .create = no_forget, .forget = no_forget };
 	cu_shape_set *set = cu_shape_set_new(&opts);
 
 	for (uint32_t i = 0; i < SHAPES; i++) {
@@ -152,11 +152,11 @@ static void to_tail(struct world *w, uint32_t s)
 	for (uint32_t i = 0; i < w->of_shape_len[s]; i++) {
 		const struct placed *placed = &w->placed[w->of_shape[s][i]];
 
-		if (cu_tail_run_extend(&run, placed->pos, placed->len, placed->op))
+		if (cu_tail_run_extend(&run, placed->pos, placed->len, placed->op, cu_tail_run_bytes_max(chunk_bytes)))
 			continue;
 		assert_int_equal(cu_shape_append(w->shapes[s], &run), 0);
 		run.items = 0;
-		cu_tail_run_extend(&run, placed->pos, placed->len, placed->op);
+		cu_tail_run_extend(&run, placed->pos, placed->len, placed->op, cu_tail_run_bytes_max(chunk_bytes));
 	}
 	if (run.items)
 		assert_int_equal(cu_shape_append(w->shapes[s], &run), 0);
@@ -208,7 +208,7 @@ static void commit(struct world *w)
 		struct expected *expected = &w->expected[s];
 
 		if (w->shapes[s]->tail) {
-			cu_tail_commit(w->shapes[s]->tail, CHUNK_BYTES);
+			cu_tail_commit(w->shapes[s]->tail, chunk_bytes);
 			cu_tail_show(w->shapes[s]->tail);
 		}
 		for (size_t i = expected->committed; i < expected->len; i++) {
@@ -390,9 +390,12 @@ static void items_larger_than_a_piece_read_whole(void **state)
 
 static void one_transaction_of_many_small_items_is_one_run(void **state)
 {
-	struct world *w = world_new(0);
+	uint64_t usual = chunk_bytes;
+	struct world *w;
 
 	(void)state;
+	chunk_bytes = 8u << 20;
+	w = world_new(0);
 	begin(w, 1000, 100);
 	for (unsigned i = 0; i < 500; i++)
 		item(w, 1, 400);
@@ -401,6 +404,33 @@ static void one_transaction_of_many_small_items_is_one_run(void **state)
 	for (size_t i = 0; i < 500; i += 7)
 		assert_reads(w, 0, w->shapes[0], cu_offset_of(1000, 2 * i), cu_tail_latest(cu_shape_tail(w->shapes[0])),
 			     i % 2);
+	world_free(w);
+	chunk_bytes = usual;
+}
+
+static void a_transaction_larger_than_a_chunk_comes_in_chunks(void **state)
+{
+	struct world *w = world_new(0);
+	cu_offset from = CU_OFFSET_SNAPSHOT_END, latest;
+	unsigned answers = 0;
+
+	(void)state;
+	begin(w, 1000, 100);
+	for (unsigned i = 0; i < 500; i++)
+		item(w, 1, 400);
+	commit(w);
+	latest = cu_tail_latest(cu_shape_tail(w->shapes[0]));
+	while (cu_offset_cmp(from, latest) < 0) {
+		cu_offset end = cu_tail_answer_end(cu_shape_tail(w->shapes[0]), from);
+		uint64_t items = (end.op - (answers ? from.op : 0)) / 2;
+
+		assert_reads(w, 0, w->shapes[0], from, end, false);
+		assert_in_range(items * 400, 0, chunk_bytes + cu_tail_run_bytes_max(chunk_bytes) + 400);
+		from = end;
+		answers++;
+	}
+	assert_in_range(answers, 200000 / (chunk_bytes + cu_tail_run_bytes_max(chunk_bytes) + 400),
+			200000 / chunk_bytes + 1);
 	world_free(w);
 }
 
@@ -599,6 +629,7 @@ int main(void)
 		cmocka_unit_test(long_logs_come_in_bounded_pieces),
 		cmocka_unit_test(items_larger_than_a_piece_read_whole),
 		cmocka_unit_test(one_transaction_of_many_small_items_is_one_run),
+		cmocka_unit_test(a_transaction_larger_than_a_chunk_comes_in_chunks),
 		cmocka_unit_test(a_shape_that_goes_closes_its_readers),
 		cmocka_unit_test(a_dropped_segment_closes_the_reader),
 		cmocka_unit_test(no_memory_for_the_window_is_told),

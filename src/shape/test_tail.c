@@ -45,18 +45,22 @@ static void neighbours_become_one_run_and_nothing_else_does(void **state)
 	uint64_t second = 1000 + 50 + cu_span_prefix(2), far = second + 60 + cu_span_prefix(300);
 
 	(void)state;
-	assert_true(cu_tail_run_extend(&run, 1000, 50, 0));
-	assert_true(cu_tail_run_extend(&run, second, 60, 2));
-	assert_false(cu_tail_run_extend(&run, far - 1, 70, 300)); /* the op's varint is longer: another prefix */
-	assert_false(cu_tail_run_extend(&run, far + 1, 70, 300));
-	assert_false(cu_tail_run_extend(&run, 500, 70, 300));
-	assert_true(cu_tail_run_extend(&run, far, 70, 300));
+	assert_true(cu_tail_run_extend(&run, 1000, 50, 0, UINT64_MAX));
+	assert_true(cu_tail_run_extend(&run, second, 60, 2, UINT64_MAX));
+	assert_false(
+		cu_tail_run_extend(&run, far - 1, 70, 300, UINT64_MAX)); /* the op's varint is longer: another prefix */
+	assert_false(cu_tail_run_extend(&run, far + 1, 70, 300, UINT64_MAX));
+	assert_false(cu_tail_run_extend(&run, 500, 70, 300, UINT64_MAX));
+	assert_true(cu_tail_run_extend(&run, far, 70, 300, UINT64_MAX));
 	assert_int_equal(run.items, 3);
 	assert_int_equal(run.bytes, 180);
 	assert_int_equal(run.first_op, 0);
 	assert_int_equal(run.last_op, 300);
 	assert_int_equal(run.pos, 1000);
 	assert_int_equal(run.span, far + 70 - 1000);
+	/* A neighbour it is, but the run is as long as it may be. */
+	assert_false(cu_tail_run_extend(&run, far + 70 + cu_span_prefix(302), 10, 302, 180));
+	assert_true(cu_tail_run_extend(&run, far + 70 + cu_span_prefix(302), 10, 302, 181));
 }
 
 static void nothing_is_seen_before_it_is_committed_and_shown(void **state)
