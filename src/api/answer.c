@@ -342,7 +342,9 @@ void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n,
 	chunk->fd = fd;
 	chunk->bytes = bytes;
 	cu_buf_putc(&chunk->suffix, ']');
-	chunk->source = (struct cu_http_source){ chunk_next, chunk_close, 1 + bytes + chunk->suffix.len };
+	chunk->source = (struct cu_http_source){ .next = chunk_next,
+						 .close = chunk_close,
+						 .length = 1 + bytes + chunk->suffix.len };
 	if (cu_buf_failed(&chunk->suffix)) {
 		chunk_close(&chunk->source);
 		cu_answer_error(reader, req, 503, "Out of memory", 5);
@@ -487,7 +489,9 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 		log_close(&log->source);
 	} else if (rc > 0) {
 		log->first = true;
-		log->source = (struct cu_http_source){ log_next, log_close, CU_HTTP_LENGTH_UNKNOWN };
+		log->source = (struct cu_http_source){ .next = log_next,
+						       .close = log_close,
+						       .length = CU_HTTP_LENGTH_UNKNOWN };
 		respond(reader, req, &answer, NULL, &log->source);
 	} else {
 		log_close(&log->source);

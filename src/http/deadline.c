@@ -2,7 +2,8 @@
  *
  * All connections with the same timeout stand in one list, so appending keeps it sorted and the head is the next
  * to expire. There are few distinct timeouts; should an app use more than CU_HTTP_DEADLINES_EXACT at once, the
- * others are rounded up to powers of two (and so expire late, up to twice the time).
+ * others are rounded up to powers of two (and so expire late, up to twice the time). Powers of two have lists of their
+ * own: who has a time of any length left can wait for it in such steps, exactly and without taking lists from others.
  */
 #include "http/internal.h"
 
@@ -10,6 +11,8 @@ static unsigned list_for(cu_http_loop *loop, uint32_t *timeout_ms)
 {
 	unsigned empty = CU_HTTP_DEADLINES, bits = 0;
 
+	if ((*timeout_ms & (*timeout_ms - 1)) == 0)
+		return CU_HTTP_DEADLINES_EXACT + (unsigned)__builtin_ctz(*timeout_ms);
 	for (unsigned i = 0; i < CU_HTTP_DEADLINES_EXACT; i++) {
 		if (!loop->deadlines[i].head) {
 			if (empty == CU_HTTP_DEADLINES || loop->deadlines[i].timeout_ms == *timeout_ms)

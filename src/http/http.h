@@ -15,6 +15,8 @@
  * returned. Its slices (path, headers, body) are valid until on_request returns; for a deferred request until it is
  * answered or parked. A parked request keeps only its app pointer.
  *
+ * An answer may also be a stream that waits in between (struct cu_http_source).
+ *
  * Errors: what a client does wrong is answered here (400, 408, 413, 414, 431, 503, 505 with a JSON message), the app
  * never sees it. What the app does wrong (answer twice, neither answer nor park) asserts.
  */
@@ -146,12 +148,20 @@ struct cu_http_piece {
  * Embed it. close() is called exactly once, when the answer ended for whatever reason; it frees the source. */
 struct cu_http_source {
 	/* 1: *ret is a piece (len > 0); 0: the end; negative: cut the connection off (the client sees a broken answer).
-	 * Ending before `length` bytes cuts off as well. */
+	 * Ending before `length` bytes cuts off as well. CU_HTTP_SOURCE_WAIT: nothing now; set wait_key and wait_ms. */
 	int (*next)(struct cu_http_source *source, struct cu_http_piece *ret_piece);
 	void (*close)(struct cu_http_source *source);
 	/* Known: content-length, any pieces. CU_HTTP_LENGTH_UNKNOWN: chunked (or until close for HTTP/1.0). */
 	uint64_t length;
+	/* A stream: an answer of unknown length whose next() may say CU_HTTP_SOURCE_WAIT. Its pieces leave at once. While
+	 * it waits it is parked as a waiting reader is, buffers given back, and next() is asked again after
+	 * cu_http_wake(wait_key) or wait_ms (> 0), whichever comes first. It is never asked while the socket is full, so
+	 * nothing queues. Where it waits is where it ends when the server drains. */
+	bool stream;
+	uint64_t wait_key;
+	uint32_t wait_ms;
 };
+#define CU_HTTP_SOURCE_WAIT 2
 
 struct cu_http_response {
 	int status;

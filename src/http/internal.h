@@ -28,7 +28,8 @@
  *   |          | sent at once                    /    |     \
  *   |          '--------------------------------'  PARKED  DEFERRED
  *   | sent     respond ---> SENDING
- *   '----------------------'   |
+ *   '----------------------'   |  ^
+ *                              |  '--- a stream that waits is PARKED in between
  *                              v close asked for
  *   any state ---> CLOSED   LINGER ---> CLOSED        (memory is freed in libuv's close callback)
  */
@@ -36,7 +37,7 @@ enum conn_state {
 	CONN_IDLE,     /* no request, or only pending bytes */
 	CONN_READING,  /* part of a request: has parse */
 	CONN_HANDLING, /* a callback of the app's runs and must decide */
-	CONN_PARKED,   /* on its key's list and a deadline list; no buffers */
+	CONN_PARKED,   /* on its key's list and a deadline list; no buffers. A request, or a stream's source in app */
 	CONN_DEFERRED, /* waits for a post; keeps parse */
 	CONN_SENDING,  /* has out; waits for the socket */
 	CONN_LINGER,   /* answered and shut down; reads until the peer's end */
@@ -57,6 +58,7 @@ struct http_out {
 	size_t text_at;
 	struct cu_http_piece piece;
 	size_t piece_at;
+	uint8_t trailer; /* bytes still to be sent of the line end behind the piece (chunked) */
 	cu_http_body *body;
 	struct cu_http_source *source;
 	uint64_t left; /* of a known length: bytes the source still owes */
@@ -220,7 +222,8 @@ void http_timer_fired(uv_timer_t *timer);
 /* wait.c: keys, waiters, waves. */
 void http_wait_init(cu_http_loop *loop);
 void http_wait_fini(cu_http_loop *loop);
-void http_wait_link(conn *c, uint64_t key);
+/* The connection waits: lists, state. The caller has given the buffers back. */
+void http_wait_park(conn *c, uint64_t key, uint32_t timeout_ms, const struct cu_http_waiter_ops *ops, void *app);
 void http_wait_unlink(conn *c);
 void http_wave_start(cu_http_loop *loop, uint64_t key);
 void http_wave_start_all(cu_http_loop *loop);

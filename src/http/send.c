@@ -56,10 +56,9 @@ void http_out_release(conn *c)
 
 /* ---- pulled bodies ---- */
 
-/* Text and piece have left: get the next. Negative: cut off. */
+/* Text and piece have left: get the next. Negative: cut off. CU_HTTP_SOURCE_WAIT: a stream has none at the moment. */
 static int out_refill(struct http_out *out)
 {
-	bool first = out->piece.len == 0;
 	int rc;
 
 	if (out->text_at == out->text.len) {
@@ -75,13 +74,17 @@ static int out_refill(struct http_out *out)
 	rc = out->source->next(out->source, &out->piece);
 	if (rc < 0)
 		return rc;
+	if (rc == CU_HTTP_SOURCE_WAIT) {
+		CU_ASSERT(out->source->stream && out->left == CU_HTTP_LENGTH_UNKNOWN);
+		return rc;
+	}
 	if (rc == 0) {
 		out->ended = true;
 		out->piece.len = 0;
 		if (out->left != CU_HTTP_LENGTH_UNKNOWN)
 			return CU_EIO; /* shorter than announced */
 		if (out->chunked)
-			cu_buf_puts(&out->text, first ? "0\r\n\r\n" : "\r\n0\r\n\r\n");
+			cu_buf_puts(&out->text, "0\r\n\r\n");
 	} else {
 		CU_ASSERT(out->piece.len > 0 && (out->piece.data || out->piece.fd >= 0));
 		if (out->left != CU_HTTP_LENGTH_UNKNOWN) {
@@ -89,8 +92,10 @@ static int out_refill(struct http_out *out)
 				return CU_ETOOBIG;
 			out->left -= out->piece.len;
 		}
-		if (out->chunked)
-			cu_buf_printf(&out->text, "%s%zx\r\n", first ? "" : "\r\n", out->piece.len);
+		if (out->chunked) {
+			cu_buf_printf(&out->text, "%zx\r\n", out->piece.len);
+			out->trailer = 2;
+		}
 	}
 	return cu_buf_failed(&out->text) ? CU_ENOMEM : 0;
 }
@@ -98,9 +103,10 @@ static int out_refill(struct http_out *out)
 /* One system call's worth. Returns what sendmsg() or sendfile() did. */
 static ssize_t out_push(conn *c, struct http_out *out)
 {
+	static const char line_end[2] = "\r\n";
 	size_t text_len = out->text.len - out->text_at, piece_len = out->piece.len - out->piece_at;
 	bool file = piece_len && !out->piece.data;
-	struct iovec iov[2];
+	struct iovec iov[3];
 	struct msghdr msg = { .msg_iov = iov };
 	off_t offset;
 	ssize_t n;
@@ -121,15 +127,20 @@ static ssize_t out_push(conn *c, struct http_out *out)
 		iov[msg.msg_iovlen++] = (struct iovec){ out->text.data + out->text_at, text_len };
 	if (piece_len && !file)
 		iov[msg.msg_iovlen++] = (struct iovec){ (char *)(uintptr_t)out->piece.data + out->piece_at, piece_len };
+	if (out->trailer && !file)
+		iov[msg.msg_iovlen++] =
+			(struct iovec){ (char *)(uintptr_t)line_end + sizeof line_end - out->trailer, out->trailer };
 	/* More follows: let the kernel fill its segments. */
-	if (file || (out->source && out->left > 0 && !out->ended))
+	if (file || (out->source && !out->source->stream && out->left > 0 && !out->ended))
 		flags |= MSG_MORE;
 	n = sendmsg(c->fd, &msg, flags);
 	if (n > 0) {
 		size_t from_text = CU_MIN((size_t)n, text_len);
+		size_t from_piece = CU_MIN((size_t)n - from_text, piece_len);
 
 		out->text_at += from_text;
-		out->piece_at += (size_t)n - from_text;
+		out->piece_at += from_piece;
+		out->trailer = (uint8_t)(out->trailer - ((size_t)n - from_text - from_piece));
 	}
 	return n;
 }
@@ -146,6 +157,77 @@ static void out_cut(conn *c, int rc)
 	http_conn_close(c);
 }
 
+/* ---- streams that wait ---- */
+
+static void out_start(conn *c, struct cu_http_source *source)
+{
+	struct http_out *out = out_take(conn_loop(c));
+
+	c->out = out;
+	out->source = source;
+	out->left = source->length;
+	out->chunked = source->length == CU_HTTP_LENGTH_UNKNOWN && !c->http10;
+	c->state = CONN_SENDING;
+}
+
+/* Woken, or its time has come: what next() says decides. */
+static void stream_go_on(cu_http_request *req, void *app)
+{
+	out_start(req, app);
+	http_send_run(req);
+}
+
+static void stream_end(cu_http_request *req, void *app)
+{
+	out_start(req, app);
+	req->out->ended = true;
+	if (req->out->chunked)
+		cu_buf_puts(&req->out->text, "0\r\n\r\n");
+	http_send_run(req);
+}
+
+static void stream_gone(void *app)
+{
+	struct cu_http_source *source = app;
+
+	source->close(source);
+}
+
+static const struct cu_http_waiter_ops stream_ops = {
+	.on_wake = stream_go_on,
+	.on_timeout = stream_go_on,
+	.on_drain = stream_end,
+	.on_gone = stream_gone,
+};
+
+/* Everything has left and the source has nothing: keeps nothing but the source. */
+static void stream_park(conn *c)
+{
+	struct cu_http_source *source = c->out->source;
+
+	c->out->source = NULL;
+	http_out_release(c);
+	http_wait_park(c, source->wait_key, source->wait_ms, &stream_ops, source);
+	/* Notice a hang-up, and do not spin on "writable". */
+	if (!(c->watching & (UV_READABLE | UV_DISCONNECT)))
+		http_conn_watch(c, UV_READABLE);
+}
+
+static bool out_all_sent(const struct http_out *out)
+{
+	return out->text_at == out->text.len && out->piece_at == out->piece.len && !out->trailer;
+}
+
+/* A stream is asked only when all has left: should it have nothing, it parks at once, and misses no wake. */
+static bool out_wants_more(const struct http_out *out)
+{
+	if (out->ended)
+		return false;
+	if (out->source && out->source->stream)
+		return out_all_sent(out);
+	return out->piece_at == out->piece.len && !out->trailer;
+}
+
 void http_send_run(conn *c)
 {
 	struct http_out *out = c->out;
@@ -154,15 +236,19 @@ void http_send_run(conn *c)
 	while (sent < CU_HTTP_SEND_SLICE) {
 		ssize_t n;
 
-		if (out->piece_at == out->piece.len && !out->ended) {
+		if (out_wants_more(out)) {
 			int rc = out_refill(out);
 
 			if (rc < 0) {
 				out_cut(c, rc);
 				return;
 			}
+			if (rc == CU_HTTP_SOURCE_WAIT) {
+				stream_park(c);
+				return;
+			}
 		}
-		if (out->piece_at == out->piece.len && out->text_at == out->text.len) {
+		if (out_all_sent(out)) {
 			if (!out->ended)
 				continue;
 			http_deadline_clear(c);
@@ -262,18 +348,13 @@ static void send_memory(conn *c, cu_http_body *body)
 static void send_source(conn *c, struct cu_http_source *source)
 {
 	cu_http_loop *loop = conn_loop(c);
-	struct http_out *out = out_take(loop);
 
-	c->out = out;
-	out->source = source;
-	out->left = source->length;
-	out->chunked = source->length == CU_HTTP_LENGTH_UNKNOWN && !c->http10;
-	cu_buf_append(&out->text, loop->head.data, loop->head.len);
-	if (cu_buf_failed(&out->text)) {
+	out_start(c, source);
+	cu_buf_append(&c->out->text, loop->head.data, loop->head.len);
+	if (cu_buf_failed(&c->out->text)) {
 		http_conn_close(c);
 		return;
 	}
-	c->state = CONN_SENDING;
 	http_send_run(c);
 }
 

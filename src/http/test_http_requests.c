@@ -38,7 +38,7 @@ static void respond_list(cu_http_request *req, unsigned count, uint64_t length, 
 	struct cu_http_response response = kit_response(200, NULL);
 
 	sources_open++;
-	list->source = (struct cu_http_source){ list_next, list_close, length };
+	list->source = (struct cu_http_source){ .next = list_next, .close = list_close, .length = length };
 	list->count = count;
 	list->fails = fails;
 	response.source = &list->source;
@@ -87,8 +87,9 @@ static void respond_file(cu_http_request *req, uint64_t extra, bool known)
 	struct cu_http_response response = kit_response(200, NULL);
 
 	sources_open++;
-	file->source = (struct cu_http_source){ file_next, file_close,
-						known ? file_size + extra + 2 : CU_HTTP_LENGTH_UNKNOWN };
+	file->source = (struct cu_http_source){ .next = file_next,
+						.close = file_close,
+						.length = known ? file_size + extra + 2 : CU_HTTP_LENGTH_UNKNOWN };
 	file->fd = file_fd;
 	file->end = (off_t)(file_size + extra);
 	response.source = &file->source;

@@ -143,7 +143,7 @@ void http_wait_fini(cu_http_loop *loop)
 	http_keyset_fini(&loop->woken_keys);
 }
 
-void http_wait_link(conn *c, uint64_t key)
+static void wait_link(conn *c, uint64_t key)
 {
 	cu_http_loop *loop = conn_loop(c);
 	struct http_key **at = key_find(loop, key), *k = *at;
@@ -290,21 +290,25 @@ void http_wave_run(cu_http_loop *loop, unsigned *budget)
 	}
 }
 
+void http_wait_park(conn *c, uint64_t key, uint32_t timeout_ms, const struct cu_http_waiter_ops *ops, void *app)
+{
+	CU_ASSERT(timeout_ms > 0 && ops->on_wake && ops->on_timeout && ops->on_gone);
+	c->ops = ops;
+	c->app = app;
+	c->state = CONN_PARKED;
+	wait_link(c, key);
+	http_deadline_set(c, timeout_ms);
+	if (conn_loop(c)->draining)
+		http_loop_turn(conn_loop(c));
+}
+
 void cu_http_park(cu_http_request *req, uint64_t key, uint32_t timeout_ms, const struct cu_http_waiter_ops *ops,
 		  void *app)
 {
 	conn *c = req;
-	cu_http_loop *loop = conn_loop(c);
 
 	CU_ASSERT(c->state == CONN_HANDLING);
-	CU_ASSERT(timeout_ms > 0 && ops->on_wake && ops->on_timeout && ops->on_gone);
 	http_conn_block_release(c);
-	loop->slots[c->slot].generation++; /* tickets of it are over */
-	c->ops = ops;
-	c->app = app;
-	c->state = CONN_PARKED;
-	http_wait_link(c, key);
-	http_deadline_set(c, timeout_ms);
-	if (loop->draining)
-		http_loop_turn(loop);
+	conn_loop(c)->slots[c->slot].generation++; /* tickets of it are over */
+	http_wait_park(c, key, timeout_ms, ops, app);
 }
