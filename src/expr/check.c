@@ -489,5 +489,12 @@ struct cu_node *cu_check_body(struct cu_check *check, const char *body, struct c
 	check->inline_args = outer;
 	check->inline_args_len = outer_len;
 	cu_parsed_free(&parsed);
+	if (node == NULL || node->kind != CU_NODE_CALL)
+		return node;
+	node->folds_first = cu_check_alloc(check, args_len * sizeof(*args));
+	if (node->folds_first == NULL)
+		return NULL;
+	memcpy(node->folds_first, args, args_len * sizeof(*args));
+	node->folds_first_len = (unsigned)args_len;
 	return node;
 }

@@ -228,7 +228,7 @@ static const struct cu_collation *collation_named(const struct cu_check *check, 
 
 	if (schema == NULL || strcmp(schema, "pg_catalog") == 0) {
 		if (strcmp(name, "C") == 0)
-			return cu_collation_c;
+			return scope->c;
 		if (strcmp(name, "POSIX") == 0)
 			return scope->posix;
 		if (strcmp(name, "default") == 0)

@@ -23,7 +23,7 @@ const struct cu_collation *cu_type_collation(const struct cu_check *check, uint3
 {
 	switch (cu_type_info(check, oid).collation) {
 	case 0: return NULL;
-	case 2: return cu_collation_c;
+	case 2: return check->scope->c;
 	default: return check->scope->default_collation;
 	}
 }

@@ -408,6 +408,22 @@ static struct cu_node *fold_plain(struct cu_check *check, struct cu_node *node)
 	return evaluated(check, node);
 }
 
+/* NULL is distinct from all but NULL, whatever the operator: also one that is left to the rows. */
+static struct cu_node *fold_distinct(struct cu_check *check, struct cu_node *node)
+{
+	const struct cu_node *left, *right;
+	bool distinct;
+
+	if (!fold_args(check, node, 0))
+		return NULL;
+	left = as_const(node->args[0]);
+	right = as_const(node->args[1]);
+	if (left == NULL || right == NULL || (!left->value.is_null && !right->value.is_null))
+		return fold_plain(check, node);
+	distinct = left->value.is_null != right->value.is_null;
+	return bool_const(check, false, distinct != (node->sub != 0), node->at);
+}
+
 /* Of what happens to an array's element: fold_io() has told which casts are. */
 static bool is_stable(const struct cu_node *node)
 {
@@ -492,6 +508,7 @@ static struct cu_node *fold_node(struct cu_check *check, struct cu_node *node)
 	case CU_NODE_CONST: return node;
 	case CU_NODE_CALL:
 	case CU_NODE_NULLIF: return fold_call(check, node);
+	case CU_NODE_DISTINCT: return fold_distinct(check, node);
 	case CU_NODE_IO: return fold_io(check, node);
 	case CU_NODE_AND:
 	case CU_NODE_OR: return fold_bool(check, node);
@@ -511,8 +528,13 @@ static struct cu_node *fold_node(struct cu_check *check, struct cu_node *node)
 struct cu_node *cu_fold(struct cu_check *check, struct cu_node *node)
 {
 	if (node->folded == NULL) {
-		struct cu_node *folded = fold_node(check, node);
+		struct cu_node *folded;
 
+		for (unsigned i = 0; i < node->folds_first_len; i++) {
+			if (cu_fold(check, node->folds_first[i]) == NULL)
+				return NULL;
+		}
+		folded = fold_node(check, node);
 		if (folded == NULL)
 			return NULL;
 		for (unsigned i = 0; i < folded->args_len; i++)

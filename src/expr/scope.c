@@ -188,23 +188,34 @@ static uint32_t domain_add(struct cu_expr_scope *scope, uint32_t column)
 	return info.oid;
 }
 
+static cu_collation *bytes_collation(uint32_t oid, const char *name, const char *locale,
+				     const struct cu_collation *database)
+{
+	const struct cu_collation_desc desc = { .oid = oid,
+						.name = name,
+						.provider = 'c',
+						.deterministic = true,
+						.locale = locale,
+						.encoding = "UTF8",
+						.database = database };
+	cu_collation *collation;
+
+	CU_ASSERT(cu_collation_new(&desc, &collation) == 0); /* small and of our own making */
+	return collation;
+}
+
 cu_expr_scope *cu_expr_scope_new(const char *table_name, const struct cu_expr_column *columns, size_t columns_len,
 				 const struct cu_collation *default_collation, void *owner,
 				 void (*release)(void *owner))
 {
 	struct cu_expr_scope *scope = cu_xzalloc(sizeof *scope);
-	const struct cu_collation_desc posix = { .oid = 951,
-						 .name = "\"POSIX\"",
-						 .provider = 'c',
-						 .deterministic = true,
-						 .locale = "POSIX",
-						 .encoding = "UTF8" };
 	size_t made = 0;
 
 	scope->refs = 1;
 	scope->table_name = cu_xstrdup(table_name);
 	scope->default_collation = default_collation;
-	CU_ASSERT(cu_collation_new(&posix, &scope->posix) == 0); /* small and of our own making */
+	scope->c = bytes_collation(950, "pg_catalog.\"C\"", "C", default_collation);
+	scope->posix = bytes_collation(951, "\"POSIX\"", "POSIX", default_collation);
 	scope->owner = owner;
 	scope->release = release;
 	scope->columns_len = columns_len;
@@ -249,6 +260,7 @@ void cu_expr_scope_unref(cu_expr_scope **ref)
 	}
 	if (scope->release != NULL)
 		scope->release(scope->owner);
+	cu_collation_free(&scope->c);
 	cu_collation_free(&scope->posix);
 	free(scope->columns);
 	free(scope->column_types);

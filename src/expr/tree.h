@@ -41,8 +41,8 @@ struct cu_expr_scope {
 	uint32_t *column_types; /* oids as the checker names them; 0: not filterable */
 	size_t columns_len;
 	const struct cu_collation *default_collation;
-	cu_collation *posix;
-	struct cu_tinfo *types; /* that are not built in: enums, citext, arrays of them */
+	cu_collation *c, *posix; /* "C" and "POSIX" of this database: citext folds under its default */
+	struct cu_tinfo *types;  /* that are not built in: enums, citext, arrays of them */
 	size_t types_len;
 	struct cu_type *arrays; /* of enums, where the catalog gave none; types point into it */
 	bool has_citext;
@@ -121,6 +121,9 @@ struct cu_node {
 	uint32_t slot_reg;      /* compiling: where the value of its slots is */
 	struct cu_node *folded; /* by fold.c, which may meet a node twice */
 	struct cu_node *known;  /* what it folds to, where that cannot take its place in the SQL (fold.c) */
+	struct cu_node *
+		*folds_first; /* what a function of language sql was called with: before its body, in that order */
+	unsigned folds_first_len;
 	bool collated;
 	bool copied;    /* the use of a parameter: copies of it are in the tree, it is not */
 	uint32_t param; /* of CONST of type unknown: it is $param, to be typed by its use */

@@ -3,6 +3,7 @@
 
 #include "value/array_internal.h"
 #include "value/collation.h"
+#include "value/text_internal.h"
 
 #include <limits.h>
 
@@ -258,7 +259,9 @@ bool cu_array_elem_equal(const struct cu_type *elem, const struct cu_collation *
 
 	if (elem->repr == CU_REPR_JSONB)
 		return cu_value_compare(elem, NULL, a, b) == 0;
-	if (elem->repr != CU_REPR_TEXT || elem->citext)
+	if (elem->citext)
+		return cu_text_citext_equal(collation, a, b);
+	if (elem->repr != CU_REPR_TEXT)
 		return cu_value_compare(elem, collation, a, b) == 0;
 	if (elem->oid == CU_BPCHAROID) {
 		a_len = without_blanks(a);

@@ -107,6 +107,17 @@ static struct cu_datum folded(const struct cu_collation *collation, const struct
 	return lower;
 }
 
+bool cu_text_citext_equal(const struct cu_collation *collation, const struct cu_datum *a, const struct cu_datum *b)
+{
+	cu_arena arena = CU_ARENA_INIT;
+	struct cu_datum left = folded(collation ? collation : cu_collation_c, a, &arena),
+			right = folded(collation ? collation : cu_collation_c, b, &arena);
+	bool equal = left.len == right.len && memcmp(left.bytes, right.bytes, left.len) == 0;
+
+	cu_arena_fini(&arena);
+	return equal;
+}
+
 static int text_compare(const struct cu_type *type, const struct cu_collation *collation, const struct cu_datum *a,
 			const struct cu_datum *b)
 {

@@ -51,6 +51,8 @@ int cu_text_case(const struct cu_collation *collation, char which, const struct 
 /* A citext as its operators see it: lower() under the database's default collation. */
 int cu_text_fold_citext(const struct cu_collation *collation, const struct cu_datum *text, cu_arena *arena,
 			struct cu_datum *ret_datum, struct cu_value_error *err);
+/* Equal as citext's = has it: folded, byte for byte, whatever the collation. */
+bool cu_text_citext_equal(const struct cu_collation *collation, const struct cu_datum *a, const struct cu_datum *b);
 /* char(n) without its blanks. */
 size_t cu_text_trimmed_len(const struct cu_datum *datum);
 

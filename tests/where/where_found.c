@@ -132,6 +132,30 @@ static const struct found all[] = {
 	{ "a list in brackets", "ta && ARRAY['blue', 'green']", { 0 }, false },
 	{ "nondeterministic equality", "nc = 'a' AND nc IN ('A', 'b')", { 0 }, false },
 	{ "nondeterministic LIKE", "nc LIKE 'a%'", { 0 }, true },
+	{ "a function in SQL: its arguments are computed before its body",
+	  "int2abs('-32768') + make_date(5, 4, 0) = d",
+	  { 0 },
+	  false },
+	{ "NULL is distinct beforehand, whatever the operator",
+	  "NULL::timestamptz IS DISTINCT FROM timestamp 'epoch' OR ''::text::integer = id",
+	  { 0 },
+	  false },
+	{ "NULLs of two types are not distinct beforehand",
+	  "NULL::timestamptz IS NOT DISTINCT FROM NULL::timestamp OR ''::text::integer = id",
+	  { 0 },
+	  false },
+	{ "citext under C folds by the database",
+	  "citext_le(nm::citext, '\u0130') AND '{'::name::citext <= '\u0130'",
+	  { 0 },
+	  false },
+	{ "citext under POSIX folds by the database",
+	  "ci COLLATE \"POSIX\" <= '\u0130' AND '{}' <= '\u0130'::citext COLLATE \"POSIX\"",
+	  { 0 },
+	  false },
+	{ "elements of citext are equal by their folded bytes",
+	  "array_remove(ARRAY[ci COLLATE nocase], '\u200b') = ARRAY[ci]",
+	  { 0 },
+	  false },
 };
 
 static void what_was_found_stays_right(void **state)
@@ -164,13 +188,17 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_found_stays_right),
 	};
+	char info[256];
 	PGconn *conn;
 	int rc;
 
 	if (!pg_cluster_available())
 		return 77;
 	cluster = pg_cluster_new(NULL);
-	conn = PQconnectdb(pg_cluster_url(cluster, NULL));
+	pg_cluster_sql(cluster, "CREATE DATABASE found TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'");
+	snprintf(info, sizeof info, "host=%s port=%d user=postgres dbname=found", pg_cluster_socket_dir(cluster),
+		 pg_cluster_port(cluster));
+	conn = PQconnectdb(info);
 	w_session(conn);
 	w_run(conn, table_sql);
 	w_world_fixed(&world, conn);
