@@ -326,8 +326,6 @@ void cu_definition_put_query(const cu_definition *def, const char *where, cu_buf
 		cu_buf_puts(out, " WHERE ");
 		cu_buf_puts(out, where);
 	}
-	if (def->changes_only)
-		cu_buf_puts(out, " LIMIT 0");
 }
 
 /* ---- storage ---- */

@@ -83,7 +83,7 @@ void cu_definition_unref(cu_definition **def);
 bool cu_definition_matches(const cu_definition *def, const char *schema, const char *name,
 			   const struct cu_definition_request *request);
 
-/* The snapshot's query: one value per column of the definition, in order; NULL for those that no item shows. where: canonical
+/* The query of a snapshot, without its bounds: one value per column of the definition, in order; NULL for those that no item shows. where: canonical
  * SQL, NULL for every row. */
 void cu_definition_put_query(const cu_definition *def, const char *where, cu_buf *out);
 

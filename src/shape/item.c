@@ -41,7 +41,7 @@ struct cu_item_layout {
 	struct text prefix;           /* "schema"."table" */
 	struct text prefix_json;      /* the same, escaped, without outer quotes */
 	struct text open;             /* {"key":"<prefix_json> */
-	struct text snapshot_tail;    /* },"headers":{…}} */
+	struct text snapshot_tail;    /* ,"headers":{"operation":"insert","relation":[…] */
 	struct text heads[HEADS];     /* ,"headers":{"operation":…,"relation":[…],"lsn":" */
 	char *texts;
 	size_t texts_len;
@@ -119,7 +119,6 @@ static void texts_build(cu_item_layout *layout, const struct cu_item_layout_spec
 	from = texts->len;
 	cu_buf_puts(texts, ",\"headers\":{\"operation\":\"insert\",");
 	relation_json_put(texts, spec);
-	cu_buf_puts(texts, CU_ITEM_END);
 	layout->snapshot_tail = text_since(texts, from);
 	for (unsigned i = 0; i < HEADS; i++) {
 		from = texts->len;
@@ -413,11 +412,25 @@ static inline void object_put(cu_buf *out, const cu_item_layout *layout, const s
 	cu_buf_putc(out, '}');
 }
 
-void cu_item_put_snapshot(cu_buf *out, const cu_item_layout *layout, const struct cu_pg_value *row)
+static void snapshot_put(cu_buf *out, const cu_item_layout *layout, const struct cu_pg_value *row)
 {
 	open_put(out, layout, NULL, row);
 	object_put(out, layout, NULL, row, ALL, row);
 	text_put(out, layout->snapshot_tail);
+}
+
+void cu_item_put_snapshot(cu_buf *out, const cu_item_layout *layout, const struct cu_pg_value *row)
+{
+	snapshot_put(out, layout, row);
+	cu_buf_puts(out, CU_ITEM_END);
+}
+
+void cu_item_put_subset(cu_buf *out, const cu_item_layout *layout, const struct cu_pg_value *row, uint32_t mark)
+{
+	snapshot_put(out, layout, row);
+	cu_buf_puts(out, ",\"snapshot_mark\":");
+	cu_buf_put_u64(out, mark);
+	cu_buf_puts(out, CU_ITEM_END);
 }
 
 /* ,"headers":{"operation":…,"relation":[…],"lsn":"1","op_position":0,"txids":[1] */

@@ -53,6 +53,9 @@ void cu_item_put_key_json(cu_buf *out, const cu_item_layout *layout, const struc
 /* A complete snapshot item: {"key":…,"value":{…},"headers":{"operation":"insert","relation":[…]}}. */
 void cu_item_put_snapshot(cu_buf *out, const cu_item_layout *layout, const struct cu_pg_value *row);
 
+/* The same of a subset snapshot: with "snapshot_mark" as the last of its headers. */
+void cu_item_put_subset(cu_buf *out, const cu_item_layout *layout, const struct cu_pg_value *row, uint32_t mark);
+
 struct cu_item_op {
 	uint64_t lsn; /* the transaction's final LSN */
 	uint64_t op_position;

@@ -176,6 +176,11 @@ static int listen_for(struct batch *batch, struct cu_snapshot_copy *copy)
 	return rc;
 }
 
+static int set_altered(struct cu_pg_error *err)
+{
+	return cu_pg_error_set(err, CU_EPG, CU_PG_QUERY, "42703", "the table was altered");
+}
+
 /* As the transaction sees it. Copies whose table was altered leave the batch. */
 static int check_unchanged(struct batch *batch, const char *version)
 {
@@ -192,7 +197,7 @@ static int check_unchanged(struct batch *batch, const char *version)
 			i++;
 			continue;
 		}
-		cu_pg_error_set(&copy->err, CU_EPG, CU_PG_QUERY, "42703", "the table was altered");
+		set_altered(&copy->err);
 		finish(batch, i, CU_EPG, "looking at the table");
 	}
 	cu_table_unref(&table);
@@ -200,9 +205,9 @@ static int check_unchanged(struct batch *batch, const char *version)
 }
 
 /* Version of the table as the transaction sees it: appended; empty: there is no such table. */
-static int current_snapshot(struct batch *batch, cu_snapshot_range *ret_range, cu_buf *version)
+static int current_snapshot(PGconn *conn, const cu_definition *def, cu_snapshot_range *ret_range, cu_buf *version,
+			    struct cu_pg_error *err)
 {
-	const cu_definition *def = batch->copies[0]->shape->def;
 	PGresult *result = NULL;
 	cu_buf sql = CU_BUF_INIT;
 	int rc;
@@ -217,7 +222,7 @@ static int current_snapshot(struct batch *batch, cu_snapshot_range *ret_range, c
 	cu_buf_puts(&sql, " IN ACCESS SHARE MODE; SELECT pg_catalog.pg_current_snapshot()::text, "
 			  "pg_catalog.pg_current_wal_insert_lsn()::text, ");
 	cu_table_checks_put_version(def->oid, &sql);
-	rc = cu_buf_failed(&sql) ? CU_ENOMEM : cu_pg_exec(batch->conn, cu_buf_str(&sql), &result, &batch->err);
+	rc = cu_buf_failed(&sql) ? CU_ENOMEM : cu_pg_exec(conn, cu_buf_str(&sql), &result, err);
 	cu_buf_fini(&sql);
 	if (rc == 0)
 		rc = PQntuples(result) == 1 ? cu_snapshot_range_parse(PQgetvalue(result, 0, 0), ret_range)
@@ -231,25 +236,51 @@ static int current_snapshot(struct batch *batch, cu_snapshot_range *ret_range, c
 }
 
 /* Opens the transaction with a snapshot that misses nothing of what the stream has passed. */
-static int begin(struct batch *batch, uint64_t mark, cu_snapshot_range *ret_range, cu_buf *version)
+static int begin(cu_recent_xids *recent, PGconn *conn, const cu_definition *def, uint64_t mark,
+		 cu_snapshot_range *ret_range, cu_buf *version, struct cu_pg_error *err)
 {
 	int rc;
 
 	for (unsigned tries = 0;; tries++) {
 		cu_buf_clear(version);
-		rc = current_snapshot(batch, ret_range, version);
-		if (rc < 0 || !cu_recent_xids_missed(batch->env->recent, mark, ret_range))
+		rc = current_snapshot(conn, def, ret_range, version, err);
+		if (rc < 0 || !cu_recent_xids_missed(recent, mark, ret_range))
 			return rc;
 		cu_snapshot_range_fini(ret_range);
 		*ret_range = (cu_snapshot_range){ 0 };
-		rc = cu_pg_exec(batch->conn, "ROLLBACK", NULL, &batch->err);
+		rc = cu_pg_exec(conn, "ROLLBACK", NULL, err);
 		if (rc < 0)
 			return rc;
 		if (tries == CU_SNAPSHOT_RETRIES)
-			return cu_pg_error_set(&batch->err, CU_EAGAIN, CU_PG_BUSY, "",
+			return cu_pg_error_set(err, CU_EAGAIN, CU_PG_BUSY, "",
 					       "transactions that are already in the stream are not visible yet");
 		poll(NULL, 0, SNAPSHOT_RETRY_MS);
 	}
+}
+
+int cu_snapshots_begin(cu_snapshots *snapshots, PGconn *conn, const cu_definition *def, cu_snapshot_range *ret_range,
+		       struct cu_pg_error *err)
+{
+	cu_recent_xids *recent = snapshots->env.recent;
+	cu_snapshot_range range = { 0 };
+	struct cu_table *table = NULL;
+	cu_buf version = CU_BUF_INIT;
+	int rc;
+
+	rc = begin(recent, conn, def, cu_recent_xids_mark(recent), &range, &version, err);
+	if (rc == 0)
+		rc = cu_table_checks_read(snapshots->checks, conn, def->oid, version.len ? cu_buf_str(&version) : NULL,
+					  &table, err);
+	if (rc == CU_ENOTFOUND || (rc == 0 && !cu_table_fits(table, def)))
+		rc = set_altered(err);
+	if (rc == 0) {
+		*ret_range = range;
+		range = (cu_snapshot_range){ 0 };
+	}
+	cu_table_unref(&table);
+	cu_buf_fini(&version);
+	cu_snapshot_range_fini(&range);
+	return rc;
 }
 
 static void complete_copied(struct batch *batch)
@@ -274,7 +305,7 @@ static void let_others_go(void *arg)
 static void copy_each(struct batch *batch)
 {
 	for (batch->copied = 0; batch->copied < batch->len; batch->copied++) {
-		struct cu_snapshot_patience patience = { batch->started_ms + CU_SNAPSHOT_SHARE_MS, NULL, batch };
+		struct cu_pg_patience patience = { batch->started_ms + CU_SNAPSHOT_SHARE_MS, NULL, batch };
 		int rc;
 
 		if (batch->len > 1)
@@ -309,7 +340,7 @@ static void run_batch(struct batch *batch)
 	if (batch->len == 0)
 		return;
 	mark = cu_recent_xids_mark(batch->env->recent);
-	rc = begin(batch, mark, &range, &version);
+	rc = begin(batch->env->recent, batch->conn, batch->copies[0]->shape->def, mark, &range, &version, &batch->err);
 	if (rc == 0)
 		rc = check_unchanged(batch, version.len ? cu_buf_str(&version) : NULL);
 	if (rc < 0) {

@@ -41,4 +41,10 @@ void cu_snapshots_free(cu_snapshots **snapshots); /* after the pool has stopped;
  * with a 503. */
 void cu_snapshots_take(cu_snapshots *snapshots, cu_shape *shape);
 
+/* For a reader of a table at the side (subset.h): opens a transaction as a shape's snapshot has it, with the table locked
+ * against a TRUNCATE, looking like the definition, and nothing missing that the stream has passed already. CU_EPG, CU_EAGAIN
+ * with err (42703: the table was altered); the pool ends what was begun. Any of the pool's workers. */
+int cu_snapshots_begin(cu_snapshots *snapshots, PGconn *conn, const cu_definition *def, cu_snapshot_range *ret_range,
+		       struct cu_pg_error *err);
+
 #endif

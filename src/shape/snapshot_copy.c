@@ -1,11 +1,9 @@
 /* snapshot_copy.c: rows to items to chunks; the end of a snapshot, good or bad. */
 #include "shape/snapshot_copy.h"
 
-#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -162,89 +160,24 @@ static int add_row(struct cu_snapshot_copy *copy, const char *line, size_t len)
 	return add_item(copy);
 }
 
-/* Waits for something to read; while others wait for us, no longer than their patience. -1: the connection is lost. */
-static int wait_for_input(PGconn *conn, struct cu_snapshot_patience *patience)
+static int copy_line(void *ctx, const char *line, size_t len)
 {
-	struct pollfd fd = { .fd = PQsocket(conn), .events = POLLIN };
-	uint64_t now = cu_now_ms();
-
-	if (patience->lost && now >= patience->until_ms) {
-		patience->lost(patience->ctx);
-		patience->lost = NULL;
-	}
-	if (poll(&fd, 1, patience->lost ? (int)(patience->until_ms - now) : -1) > 0 && !PQconsumeInput(conn))
-		return -1;
-	return 0;
+	return add_row(ctx, line, len);
 }
 
-/* As PQexec(). The server says that the COPY has begun only when it sends the first rows, for a clause that few rows meet
- * after minutes. */
-static PGresult *start(PGconn *conn, const char *sql, struct cu_snapshot_patience *patience)
+int cu_snapshot_copy_run(struct cu_snapshot_copy *copy, PGconn *conn, struct cu_pg_patience *patience)
 {
-	PGresult *last = NULL, *next;
-
-	if (!PQsendQuery(conn, sql))
-		return NULL;
-	do {
-		while (PQisBusy(conn)) {
-			if (wait_for_input(conn, patience) < 0)
-				break;
-		}
-		next = PQgetResult(conn);
-		if (!next)
-			break;
-		PQclear(last);
-		last = next;
-	} while (PQresultStatus(last) != PGRES_COPY_OUT && PQstatus(conn) == CONNECTION_OK);
-	return last;
-}
-
-/* As PQgetCopyData(). */
-static int next_line(PGconn *conn, struct cu_snapshot_patience *patience, char **ret_line)
-{
-	int len;
-
-	while ((len = PQgetCopyData(conn, ret_line, 1)) == 0) {
-		if (wait_for_input(conn, patience) < 0)
-			return -2;
-	}
-	return len;
-}
-
-int cu_snapshot_copy_run(struct cu_snapshot_copy *copy, PGconn *conn, struct cu_snapshot_patience *patience)
-{
+	const cu_definition *def = copy->shape->def;
 	cu_buf sql = CU_BUF_INIT;
-	PGresult *result;
 	int rc;
 
 	/* What our SQL cannot name, like the = of IS DISTINCT FROM, is Postgres' own. */
 	cu_buf_puts(&sql, "SET LOCAL search_path = pg_catalog; COPY (");
-	cu_definition_put_query(copy->shape->def, copy->shape->route.where, &sql);
-	cu_buf_puts(&sql, ") TO STDOUT");
-	result = start(conn, cu_buf_str(&sql), patience);
+	cu_definition_put_query(def, copy->shape->route.where, &sql);
+	cu_buf_puts(&sql, def->changes_only ? " LIMIT 0) TO STDOUT" : ") TO STDOUT");
+	rc = cu_buf_failed(&sql) ? CU_ENOMEM
+				 : cu_pg_copy_out(conn, cu_buf_str(&sql), patience, copy_line, copy, &copy->err);
 	cu_buf_fini(&sql);
-	rc = PQresultStatus(result) == PGRES_COPY_OUT ? 0 : cu_pg_error_of(conn, result, &copy->err);
-	PQclear(result);
-	if (rc < 0)
-		return rc;
-	for (;;) {
-		char *line;
-		int len = next_line(conn, patience, &line);
-
-		if (len < 0) {
-			rc = len == -1 ? 0 : cu_pg_error_of(conn, NULL, &copy->err);
-			break;
-		}
-		rc = add_row(copy, line, (size_t)len);
-		PQfreemem(line);
-		if (rc < 0)
-			return rc; /* in the middle of a COPY: the pool replaces the connection */
-	}
-	while (rc == 0 && (result = PQgetResult(conn))) {
-		if (PQresultStatus(result) != PGRES_COMMAND_OK)
-			rc = cu_pg_error_of(conn, result, &copy->err);
-		PQclear(result);
-	}
 	if (rc < 0)
 		return rc;
 	/* The last item of all says which transactions the snapshot holds. */

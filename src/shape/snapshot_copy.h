@@ -5,6 +5,7 @@
 #ifndef CU_SNAPSHOT_COPY_H
 #define CU_SNAPSHOT_COPY_H
 
+#include "pg/copy_out.h"
 #include "pg/copy_row.h"
 #include "shape/snapshot.h"
 
@@ -24,13 +25,6 @@ struct cu_snapshot_copy {
 	struct cu_route_key route_key; /* of its where clause, for storage */
 };
 
-/* Others wait for the end of a copy: when it goes on beyond a time, they are told so, once. */
-struct cu_snapshot_patience {
-	uint64_t until_ms;
-	void (*lost)(void *ctx); /* NULL: nobody waits, or they know */
-	void *ctx;
-};
-
 struct cu_snapshot_copy *cu_snapshot_copy_new(const struct cu_snapshot_env *env, cu_shape *shape);
 void cu_snapshot_copy_free(struct cu_snapshot_copy **copy);
 bool cu_snapshot_copy_wanted(const struct cu_snapshot_copy *copy); /* its shape has not been removed meanwhile */
@@ -38,7 +32,7 @@ bool cu_snapshot_copy_wanted(const struct cu_snapshot_copy *copy); /* its shape 
 /* The transaction's snapshot is this shape's: whatever it holds goes from the tail. Copies the range. */
 void cu_snapshot_copy_begin(struct cu_snapshot_copy *copy, const cu_snapshot_range *range);
 /* COPY to chunks, or to a small snapshot. CU_ECLOSED: the shape was removed. The connection may be in the middle of a COPY then. */
-int cu_snapshot_copy_run(struct cu_snapshot_copy *copy, PGconn *conn, struct cu_snapshot_patience *patience);
+int cu_snapshot_copy_run(struct cu_snapshot_copy *copy, PGconn *conn, struct cu_pg_patience *patience);
 /* The transaction is over: makes the chunks durable and tells metadata, which takes a small snapshot as it is. */
 int cu_snapshot_copy_complete(struct cu_snapshot_copy *copy);
 /* Removes the shape; copy->err is what Postgres said when rc is CU_EPG or CU_EAGAIN. doing: for the log. */

@@ -171,6 +171,19 @@ static void snapshot_items_carry_operation_and_relation_only(void **state)
 	cu_item_layout_free(&layout);
 }
 
+static void a_subset_item_is_a_snapshot_item_with_a_mark(void **state)
+{
+	cu_item_layout *layout = items_layout();
+	cu_buf out = CU_BUF_INIT;
+
+	(void)state;
+	cu_item_put_subset(&out, layout, ROW("1", "one", NIL), 2147483647);
+	assert_text(&out, KEY("1") "{\"id\":\"1\",\"n\":null,\"title\":\"one\"}" HEADERS(
+				  "insert") ",\"snapshot_mark\":2147483647}}");
+	cu_buf_fini(&out);
+	cu_item_layout_free(&layout);
+}
+
 static void insert_writes_all_selected_columns(void **state)
 {
 	cu_item_layout *layout = items_layout();
@@ -410,6 +423,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_double_slashes_and_dots_and_mark_nulls),
 		cmocka_unit_test(snapshot_items_carry_operation_and_relation_only),
+		cmocka_unit_test(a_subset_item_is_a_snapshot_item_with_a_mark),
 		cmocka_unit_test(insert_writes_all_selected_columns),
 		cmocka_unit_test(update_writes_key_and_changed_columns),
 		cmocka_unit_test(full_replica_update_writes_all_and_old_values_of_the_changed),

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "shape/snapshot.h"
+#include "shape/subset.h"
 #include "store/test_help.h"
 
 #include "pg_cluster.h"
@@ -278,6 +278,109 @@ static void those_that_wait_when_the_pool_stops_are_gone(void **state)
 	world_free(w);
 }
 
+/* The body without the numbers that are different each time. */
+static void assert_subset(struct world *w, PGconn *conn, const cu_shape *shape, const struct cu_subset *subset,
+			  const char *expected)
+{
+	struct cu_pg_error err;
+	cu_spool spool;
+	const char *data;
+
+	cu_spool_init(&spool, w->dir, NULL);
+	assert_int_equal(cu_subset_read(w->snapshots, conn, shape->def, shape->route.where, subset, &spool, &err), 0);
+	assert_int_equal(PQtransactionStatus(conn), PQTRANS_IDLE);
+	assert_memory_equal(cu_buf_str(&spool.memory), "{\"metadata\":{\"database_lsn\":\"", 29);
+	data = strstr(cu_buf_str(&spool.memory), ", \"data\": [");
+	assert_non_null(data);
+	for (const char *at = data; (at = strstr(at, "\"key\"")); at++) {
+		/* Each item's id, in order: what is expected names them one after the other. */
+		const char *id = strstr(at, "{\"id\":\"") + 7;
+		size_t len = strcspn(id, "\"");
+
+		assert_true(strncmp(expected, id, len) == 0 && expected[len] == ' ');
+		expected += len + 1;
+	}
+	assert_string_equal(expected, "");
+	cu_spool_fini(&spool);
+}
+
+static void a_subset_has_the_rows_that_both_clauses_let_pass(void **state)
+{
+	struct world *w = world_new(1, 0);
+	cu_shape *shape = shape_of(w, 7);
+	const char *own = shape->route.where;
+	struct cu_subset all = { NULL, NULL, CU_SUBSET_ALL, 0 };
+	struct cu_subset some = { (char *)(uintptr_t) "id < 5 OR id > 90",
+				  (char *)(uintptr_t) "\"items\".\"id\" DESC NULLS LAST", 4, 1 };
+	struct cu_pg_error err;
+	PGconn *conn = NULL;
+
+	(void)state;
+	assert_int_equal(cu_pg_connect(w->config, CU_PG_ORDINARY, -1, &conn, &err), 0);
+	assert_subset(w, conn, shape, &all, "7 ");
+	assert_subset(w, conn, shape, &some, "");
+	shape->route.where = "id < 95 OR id = 99";
+	assert_subset(w, conn, shape, &some, "94 93 92 91 ");
+	some.limit = CU_SUBSET_ALL;
+	assert_subset(w, conn, shape, &some, "94 93 92 91 4 3 2 1 0 ");
+	shape->route.where = NULL;
+	some.offset = 8;
+	assert_subset(w, conn, shape, &some, "91 4 3 2 1 0 ");
+	shape->route.where = own;
+	PQfinish(conn);
+	cu_shape_unref(&shape);
+	world_free(w);
+}
+
+static void a_subset_waits_for_what_the_stream_has_passed_already(void **state)
+{
+	struct world *w = world_new(1, 0);
+	cu_shape *shape = shape_of(w, 7);
+	struct cu_subset all = { NULL, NULL, CU_SUBSET_ALL, 0 };
+	PGconn *conn = NULL, *writer = NULL;
+	PGresult *result = NULL;
+	struct cu_pg_error err;
+	cu_spool spool;
+
+	(void)state;
+	assert_int_equal(cu_pg_connect(w->config, CU_PG_ORDINARY, -1, &conn, &err), 0);
+	assert_int_equal(cu_pg_connect(w->config, CU_PG_ORDINARY, -1, &writer, &err), 0);
+	assert_int_equal(cu_pg_exec(writer, "BEGIN; SELECT pg_current_xact_id()", &result, &err), 0);
+	cu_recent_xids_push(w->recent, (uint32_t)strtoul(PQgetvalue(result, 0, 0), NULL, 10));
+	PQclear(result);
+	cu_spool_init(&spool, w->dir, NULL);
+	assert_int_equal(cu_subset_read(w->snapshots, conn, shape->def, NULL, &all, &spool, &err), CU_EAGAIN);
+	assert_int_equal(cu_pg_exec(writer, "COMMIT", NULL, &err), 0);
+	assert_subset(w, conn, shape, &all, "7 ");
+	cu_spool_fini(&spool);
+	PQfinish(writer);
+	PQfinish(conn);
+	cu_shape_unref(&shape);
+	world_free(w);
+}
+
+static void a_subset_of_a_table_that_was_altered_is_refused(void **state)
+{
+	struct world *w = world_new(1, 0);
+	cu_shape *shape = shape_of(w, 7);
+	struct cu_subset all = { NULL, NULL, CU_SUBSET_ALL, 0 };
+	PGconn *conn = NULL;
+	struct cu_pg_error err;
+	cu_spool spool;
+
+	(void)state;
+	assert_int_equal(cu_pg_connect(w->config, CU_PG_ORDINARY, -1, &conn, &err), 0);
+	assert_int_equal(cu_pg_exec(conn, "ALTER TABLE items ADD COLUMN more int", NULL, &err), 0);
+	cu_spool_init(&spool, w->dir, NULL);
+	assert_int_equal(cu_subset_read(w->snapshots, conn, shape->def, NULL, &all, &spool, &err), CU_EPG);
+	assert_string_equal(err.sqlstate, "42703");
+	assert_int_equal(cu_pg_exec(conn, "ROLLBACK; ALTER TABLE items DROP COLUMN more", NULL, &err), 0);
+	cu_spool_fini(&spool);
+	PQfinish(conn);
+	cu_shape_unref(&shape);
+	world_free(w);
+}
+
 static int group_setup(void **state)
 {
 	(void)state;
@@ -300,6 +403,9 @@ int main(void)
 		cmocka_unit_test(small_snapshots_do_not_wait_for_the_end_of_a_large_one),
 		cmocka_unit_test(a_full_pool_refuses_nobody_whom_a_worker_will_come_to),
 		cmocka_unit_test(those_that_wait_when_the_pool_stops_are_gone),
+		cmocka_unit_test(a_subset_has_the_rows_that_both_clauses_let_pass),
+		cmocka_unit_test(a_subset_waits_for_what_the_stream_has_passed_already),
+		cmocka_unit_test(a_subset_of_a_table_that_was_altered_is_refused),
 	};
 
 	if (!pg_cluster_available())
