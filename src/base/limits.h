@@ -47,6 +47,7 @@
 #define CU_METADATA_BLOB_MAX (256u * 1024 * 1024) /* definition, relation, setting: CU_ETOOBIG */
 #define CU_STORE_TRASH_SLICE 64u /* trashed files unlinked before a checkpoint may go first: continue */
 #define CU_CHECKPOINT_BYTES (64u * 1024 * 1024)
+#define CU_COMPACTION_BYTES (64u * 1024 * 1024) /* items compacted together, held in memory: the next ones apart */
 
 /* Shapes. */
 #define CU_RECENT_XIDS 16384u           /* transactions a new snapshot is checked against (power of two) */
