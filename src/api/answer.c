@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define OVERLOADED_RETRY_S 5u
+
 enum cu_answer_method cu_answer_method_of(const cu_http_request *req)
 {
 	switch (cu_http_request_method(req)) {
@@ -194,7 +196,7 @@ static void respond_error(struct cu_reader *reader, cu_http_request *req, int st
 		.cursor_asked = reader->cursor,
 		.handle = handle,
 		.retry_after_s = retry_after_s,
-		.known_error = status == 503 && retry_after_s,
+		.known_error = reader->known_error,
 	};
 
 	respond_text(reader, req, &answer, text);
@@ -207,6 +209,16 @@ void cu_answer_error(struct cu_reader *reader, cu_http_request *req, int status,
 
 	cu_api_message_body(message, &text);
 	respond_error(reader, req, status, NULL, retry_after_s, &text);
+}
+
+void cu_answer_overloaded(struct cu_reader *reader, cu_http_request *req, const char *message)
+{
+	cu_buf text = CU_BUF_INIT;
+
+	reader->known_error = true;
+	cu_api_code_body("concurrent_request_limit_exceeded", message, &text);
+	/* Those who were refused together come back apart. */
+	respond_error(reader, req, 503, NULL, OVERLOADED_RETRY_S + 1 + cu_random_below(OVERLOADED_RETRY_S), &text);
 }
 
 void cu_answer_invalid(struct cu_reader *reader, cu_http_request *req, const cu_api_errors *errors)
@@ -225,15 +237,17 @@ void cu_answer_must_refetch(struct cu_reader *reader, cu_http_request *req, cons
 	respond_error(reader, req, 409, handle, 0, &text);
 }
 
-void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind, enum cu_answer_method method,
-		     int status, const char *body, unsigned retry_after_s)
+/* more: further header lines. */
+static void respond_plain(cu_api *api, cu_http_request *req, const struct cu_answer *answer, const char *body,
+			  const cu_buf *more)
 {
-	struct cu_answer answer = { .kind = kind, .method = method, .status = status, .retry_after_s = retry_after_s };
-	struct cu_http_response response = { .status = status };
+	struct cu_http_response response = { .status = answer->status };
 	cu_buf head = CU_BUF_INIT;
 
-	cu_headers_put(api->headers, &answer, cu_wall_us() / 1000000, &head);
+	cu_headers_put(api->headers, answer, cu_wall_us() / 1000000, &head);
 	put_request_id(NULL, req, &head);
+	if (more)
+		cu_buf_append(&head, more->data, more->len);
 	if (cu_buf_failed(&head) || (body && cu_http_body_new(body, strlen(body), &response.body) < 0)) {
 		cu_http_abort(req);
 	} else {
@@ -243,6 +257,25 @@ void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind
 	}
 	cu_http_body_unref(&response.body);
 	cu_buf_fini(&head);
+}
+
+void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind, enum cu_answer_method method,
+		     int status, const char *body, unsigned retry_after_s)
+{
+	struct cu_answer answer = { .kind = kind, .method = method, .status = status, .retry_after_s = retry_after_s };
+
+	respond_plain(api, req, &answer, body, NULL);
+}
+
+void cu_answer_options(cu_api *api, cu_http_request *req)
+{
+	struct cu_answer answer = { .kind = CU_ANSWER_OPTIONS, .method = CU_ANSWER_GET, .status = 204 };
+	struct cu_http_slice wanted = cu_http_request_header(req, "access-control-request-headers");
+	cu_buf more = CU_BUF_INIT;
+
+	cu_headers_put_allowed(wanted.data, wanted.len, &more);
+	respond_plain(api, req, &answer, NULL, &more);
+	cu_buf_fini(&more);
 }
 
 /* ---- a snapshot chunk: "[", the file or the small snapshot, what comes behind it ---- */

@@ -156,7 +156,7 @@ static void lookup_done(cu_http_request *req, void *arg)
 			serve_shape(reader, req, shape);
 		else
 			cu_answer_error(reader, req, 503,
-					"Cannot connect to the database to verify the table. Please try again later.",
+					"Cannot connect to the database to verify the shape. Please try again later.",
 					1);
 	}
 	cu_table_unref(&lookup->table);
@@ -262,7 +262,7 @@ static void overloaded(struct cu_reader *reader, cu_http_request *req)
 	snprintf(message, sizeof message, "Concurrent %s request limit exceeded (limit: %u), please retry",
 		 reader->initial ? "initial" : "existing",
 		 reader->initial ? reader->api->opts.max_requests_initial : reader->api->opts.max_requests_existing);
-	cu_answer_error(reader, req, 503, message, RETRY_OVERLOADED_S);
+	cu_answer_overloaded(reader, req, message);
 }
 
 static void on_shape(cu_api *api, cu_http_request *req, bool post)
@@ -310,14 +310,15 @@ static void on_delete(cu_api *api, cu_http_request *req)
 		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 400, cu_buf_str(&body), 0);
 		goto out;
 	}
-	if (params->handle) {
-		shape = cu_shape_set_by_handle(api->opts.shapes, params->handle);
-	} else {
-		shape = known_shape(api, params);
-	}
+	shape = params->table ? known_shape(api, params) : cu_shape_set_by_handle(api->opts.shapes, params->handle);
 	if (!shape) {
-		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 404, "{\"message\":\"Shape not found\"}",
-				0);
+		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 404,
+				"{\"message\":\"No existing shape found\"}", 0);
+		goto out;
+	}
+	if (params->handle && strcmp(params->handle, shape->handle) != 0) {
+		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 400,
+				"{\"message\":\"" CU_API_ERROR_MISMATCH "\"}", 0);
 		goto out;
 	}
 	cu_shape_set_remove(api->opts.shapes, shape, "asked for by DELETE", NULL);
@@ -372,7 +373,7 @@ void cu_api_on_request(void *ctx, cu_http_request *req)
 	case CU_ROUTE_SHAPE_GET: on_shape(api, req, false); return;
 	case CU_ROUTE_SHAPE_POST: on_shape(api, req, true); return;
 	case CU_ROUTE_SHAPE_DELETE: on_delete(api, req); return;
-	case CU_ROUTE_SHAPE_OPTIONS: cu_answer_plain(api, req, CU_ANSWER_OPTIONS, CU_ANSWER_GET, 204, NULL, 0); return;
+	case CU_ROUTE_SHAPE_OPTIONS: cu_answer_options(api, req); return;
 	case CU_ROUTE_SHAPE_OTHER:
 	case CU_ROUTE_SHAPE_BELOW:
 		cu_answer_plain(api, req, CU_ANSWER_SHAPE_PLAIN, CU_ANSWER_GET, 404, CU_API_ERROR_NOT_FOUND_TEXT, 0);

@@ -16,6 +16,8 @@ void cu_api_errors_fini(cu_api_errors *errors)
 		free(errors->list[i].message);
 	}
 	free(errors->list);
+	free(errors->unreadable.field);
+	free(errors->unreadable.message);
 	cu_api_errors_init(errors);
 }
 
@@ -77,11 +79,32 @@ static void put_text(cu_buf *buf, const char *text)
 	cu_buf_put_json(buf, text, strlen(text));
 }
 
+void cu_api_errors_set_unreadable(cu_api_errors *errors, const char *error, const char *details)
+{
+	errors->unreadable.field = try_strdup(error);
+	errors->unreadable.message = details ? try_strdup(details) : NULL;
+}
+
+static void put_unreadable(const struct cu_api_error *unreadable, cu_buf *buf)
+{
+	cu_buf_puts(buf, "{\"error\":");
+	put_text(buf, unreadable->field);
+	if (unreadable->message) {
+		cu_buf_puts(buf, ",\"details\":");
+		put_text(buf, unreadable->message);
+	}
+	cu_buf_putc(buf, '}');
+}
+
 /* Quadratic in the number of complaints, which is bounded by the number of parameters that we know. */
 void cu_api_errors_body(const cu_api_errors *errors, cu_buf *ret_body)
 {
 	bool first_field = true;
 
+	if (errors->unreadable.field) {
+		put_unreadable(&errors->unreadable, ret_body);
+		return;
+	}
 	cu_buf_puts(ret_body, "{\"message\":\"" CU_API_ERROR_INVALID "\",\"errors\":{");
 	for (size_t i = 0; i < errors->len; i++) {
 		const char *field = errors->list[i].field;

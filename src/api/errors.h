@@ -2,7 +2,8 @@
  *
  * A request that does not validate collects one entry per complaint; a field may have several. The body is
  *   {"message":"Invalid request","errors":{"offset":["has invalid format"]}}
- * with the fields in the order in which they were first named.
+ * with the fields in the order in which they were first named. A POST body that cannot be read is said otherwise:
+ *   {"error":"Invalid JSON in request body","details":"…"}
  *
  * Threads: one at a time. Ownership: texts are copied. Errors: a failed allocation is remembered; the body then
  * lacks that entry, never more.
@@ -14,6 +15,9 @@
 
 #define CU_API_ERROR_INVALID "Invalid request"
 #define CU_API_ERROR_UNAUTHORIZED "Unauthorized - Invalid API secret"
+#define CU_API_ERROR_MISMATCH                                                                                       \
+	"The specified shape definition and handle do not match. Please ensure the shape definition is correct or " \
+	"omit the shape handle from the request to obtain a new one."
 #define CU_API_ERROR_NOT_FOUND_TEXT "Not found" /* the body for unknown routes; not JSON */
 #define CU_API_MUST_REFETCH_BODY "[{\"headers\":{\"control\":\"must-refetch\"}}]"
 
@@ -26,11 +30,12 @@ typedef struct cu_api_errors {
 	struct cu_api_error *list;
 	size_t len;
 	size_t cap;
+	struct cu_api_error unreadable; /* a body: error and details (may be NULL); takes the place of the list */
 } cu_api_errors;
 
-#define CU_API_ERRORS_INIT \
-	{                  \
-		NULL, 0, 0 \
+#define CU_API_ERRORS_INIT   \
+	{                    \
+		.list = NULL \
 	}
 
 void cu_api_errors_init(cu_api_errors *errors);
@@ -40,12 +45,15 @@ void cu_api_errors_add(cu_api_errors *errors, const char *field, const char *mes
 void cu_api_errors_add_fmt(cu_api_errors *errors, const char *field, const char *fmt, ...) CU_PRINTF(3, 4);
 bool cu_api_errors_has(const cu_api_errors *errors, const char *field);
 
+/* The request's body is no JSON object. details may be NULL. */
+void cu_api_errors_set_unreadable(cu_api_errors *errors, const char *error, const char *details);
+
 static inline bool cu_api_errors_any(const cu_api_errors *errors)
 {
-	return errors->len > 0;
+	return errors->len > 0 || errors->unreadable.field;
 }
 
-/* {"message":"Invalid request","errors":{…}} */
+/* {"message":"Invalid request","errors":{…}}, or the body's error */
 void cu_api_errors_body(const cu_api_errors *errors, cu_buf *ret_body);
 /* {"message":"…"} */
 void cu_api_message_body(const char *message, cu_buf *ret_body);

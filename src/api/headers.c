@@ -14,6 +14,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/random.h>
 
 /* 2024-10-09 00:00:00 UTC, the protocol's epoch of cursors. */
@@ -139,6 +140,13 @@ static void put_value(cu_buf *buf, const char *text, size_t len)
 	cu_buf_append(buf, text + from, len - from);
 }
 
+static size_t skip_blanks(const char *text, size_t at, size_t len)
+{
+	while (at < len && (text[at] == ' ' || text[at] == '\t'))
+		at++;
+	return at;
+}
+
 static void put_line(cu_buf *buf, const char *name_colon, size_t name_len, const char *value, size_t len)
 {
 	cu_buf_append(buf, name_colon, name_len);
@@ -240,6 +248,11 @@ static uint64_t random_next(void)
 	return z ^ (z >> 31);
 }
 
+unsigned cu_random_below(unsigned n)
+{
+	return (unsigned)(random_next() % n);
+}
+
 void cu_request_id(char *ret_id)
 {
 	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -272,6 +285,37 @@ void cu_headers_put_request_id(const char *client_id, size_t client_id_len, cu_b
 		cu_request_id(line + sizeof "x-request-id: " - 1);
 		cu_buf_append(ret_block, line, sizeof line - 1);
 	}
+}
+
+/* ---- what a browser may send ---- */
+
+void cu_headers_put_allowed(const char *list, size_t len, cu_buf *ret_block)
+{
+	static const char *const allowed[] = { "if-none-match", "traceparent" };
+	bool any = false;
+	size_t at = 0;
+
+	while (at < len) {
+		const char *comma = memchr(list + at, ',', len - at);
+		size_t end = comma ? (size_t)(comma - list) : len;
+		size_t from = skip_blanks(list, at, end), to = end;
+
+		while (to > from && (list[to - 1] == ' ' || list[to - 1] == '\t'))
+			to--;
+		for (size_t i = 0; i < CU_ARRAY_LEN(allowed); i++) {
+			if (strlen(allowed[i]) != to - from || strncasecmp(list + from, allowed[i], to - from) != 0)
+				continue;
+			if (!any)
+				PUT_TEXT(ret_block, "access-control-allow-headers: ");
+			else
+				PUT_TEXT(ret_block, ",");
+			cu_buf_puts(ret_block, allowed[i]);
+			any = true;
+		}
+		at = end + 1;
+	}
+	if (any)
+		PUT_TEXT(ret_block, "\r\n");
 }
 
 /* ---- cursors ---- */
@@ -348,13 +392,6 @@ void cu_etag_put(const struct cu_answer *answer, cu_buf *ret_etag)
 		cu_buf_put_u64(ret_etag, unique_number());
 	}
 	cu_buf_putc(ret_etag, '"');
-}
-
-static size_t skip_blanks(const char *text, size_t at, size_t len)
-{
-	while (at < len && (text[at] == ' ' || text[at] == '\t'))
-		at++;
-	return at;
 }
 
 bool cu_etag_matches(const char *if_none_match, size_t len, const char *etag, size_t etag_len)

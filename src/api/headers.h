@@ -68,8 +68,12 @@ void cu_headers_put(const cu_headers *headers, const struct cu_answer *answer, u
 /* Appends "x-request-id: …\r\n": the client's own id when it is one of 20..200 printable characters without spaces
  * (pass NULL, 0 when there was none), else a new one, unique in this process and unlikely to repeat elsewhere. */
 void cu_headers_put_request_id(const char *client_id, size_t client_id_len, cu_buf *ret_block);
+/* access-control-allow-headers with those of a comma-separated list that we look at; no line when there is none. */
+void cu_headers_put_allowed(const char *list, size_t len, cu_buf *ret_block);
 /* The new id alone: CU_REQUEST_ID_LEN characters of [A-Za-z0-9_-], not terminated. */
 void cu_request_id(char *ret_id);
+/* 0 … n - 1, not for secrets. */
+unsigned cu_random_below(unsigned n);
 
 /* The etag with its quotes: "<handle>:<asked>:<answered>", with a unique suffix when no_changes. */
 void cu_etag_put(const struct cu_answer *answer, cu_buf *ret_etag);

@@ -319,18 +319,21 @@ static bool is_subset_part(const char *key)
 static int gather_body(struct gathered *gathered, const char *body, size_t len)
 {
 	json_t *value, *subset;
+	json_error_t error;
 	const char *key;
 	bool nested;
 
 	if (len == 0)
 		return 0;
-	gathered->body = json_loadb(body, len, JSON_DECODE_ANY, NULL);
+	gathered->body = json_loadb(body, len, JSON_DECODE_ANY, &error);
 	if (!gathered->body) {
-		cu_api_errors_add(gathered->errors, "body", "must be valid JSON");
+		if (json_error_code(&error) == json_error_out_of_memory)
+			return CU_ENOMEM;
+		cu_api_errors_set_unreadable(gathered->errors, "Invalid JSON in request body", error.text);
 		return CU_EINVAL;
 	}
 	if (!json_is_object(gathered->body)) {
-		cu_api_errors_add(gathered->errors, "body", "must be a JSON object");
+		cu_api_errors_set_unreadable(gathered->errors, "Request body must be a JSON object", NULL);
 		return CU_EINVAL;
 	}
 	subset = json_object_get(gathered->body, "subset");
@@ -720,6 +723,9 @@ static void check_delete(struct cast *cast)
 {
 	struct cu_shape_params *out = cast->out;
 
+	/* Without a meaning here, but only their usual values do. */
+	cast_bool(cast, FIELD_LIVE, FIELD_LIVE);
+	cast_bool(cast, FIELD_LIVE_SSE, FIELD_LIVE_SSE);
 	out->offset_kind = CU_OFFSET_KIND_BEFORE_ALL;
 	out->offset = CU_OFFSET_BEFORE_ALL;
 	out->offset_text = "-1";
@@ -779,7 +785,6 @@ static int parse(const char *query, size_t len, const char *body, size_t body_le
 	gather_query(&gathered);
 	if (delete) {
 		gathered.raw[FIELD_OFFSET] = (struct raw){ FORM_ABSENT, NULL, 0 };
-		gathered.raw[FIELD_LIVE_SSE] = (struct raw){ FORM_ABSENT, NULL, 0 };
 		gathered.raw[FIELD_EXPERIMENTAL_LIVE_SSE] = (struct raw){ FORM_ABSENT, NULL, 0 };
 	}
 	rc = gather_body(&gathered, body, body_len);

@@ -35,9 +35,10 @@ struct cu_reader {
 	enum cu_wait wait;
 	bool now; /* offset=now */
 	bool live;
-	bool initial;  /* counts as a request without a handle */
-	bool redirect; /* it named another handle: 409 to this shape */
-	bool parked;   /* request bytes are gone */
+	bool initial;     /* counts as a request without a handle */
+	bool redirect;    /* it named another handle: 409 to this shape */
+	bool parked;      /* request bytes are gone */
+	bool known_error; /* of an error answer: nothing that its operator should look at */
 };
 
 /* ---- serve.c ---- */
@@ -48,6 +49,8 @@ void cu_reader_free(struct cu_reader **reader);
 /* ---- answer.c: each ends the request and frees the reader ---- */
 void cu_answer_error(struct cu_reader *reader, cu_http_request *req, int status, const char *message,
 		     unsigned retry_after_s);
+/* 503: too many requests at once. */
+void cu_answer_overloaded(struct cu_reader *reader, cu_http_request *req, const char *message);
 void cu_answer_invalid(struct cu_reader *reader, cu_http_request *req, const cu_api_errors *errors);
 void cu_answer_must_refetch(struct cu_reader *reader, cu_http_request *req, const char *handle);
 /* Chunk n of the snapshot. small: it is the one of a small snapshot. */
@@ -60,6 +63,8 @@ void cu_answer_up_to_date(struct cu_reader *reader, cu_http_request *req, cu_off
 /* Answers without a shape: ready-made header kinds and bodies; body may be NULL. */
 void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind, enum cu_answer_method method,
 		     int status, const char *body, unsigned retry_after_s);
+/* 204, with those of the headers that the browser wants to send which we look at. */
+void cu_answer_options(cu_api *api, cu_http_request *req);
 enum cu_answer_method cu_answer_method_of(const cu_http_request *req);
 
 #endif

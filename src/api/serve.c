@@ -78,7 +78,10 @@ static void wait_on_timeout(cu_http_request *req, void *app)
 		cu_answer_invalid(reader, req, &errors);
 		cu_api_errors_fini(&errors);
 		return;
-	default: cu_answer_error(reader, req, 503, "The shape's snapshot is still being made, please retry", 5); return;
+	default:
+		reader->known_error = true;
+		cu_answer_error(reader, req, 503, "The shape's snapshot is still being made, please retry", 5);
+		return;
 	}
 }
 
@@ -108,6 +111,7 @@ static void serve_gone(struct cu_reader *reader, cu_http_request *req)
 	cu_shape_lock(reader->shape);
 	failure = cu_shape_failure(reader->shape);
 	cu_shape_unlock(reader->shape);
+	reader->known_error = failure && failure->status == 503;
 	if (failure && failure->status != 409)
 		cu_answer_error(reader, req, failure->status, failure->message, failure->status == 503 ? 10 : 0);
 	else

@@ -50,18 +50,25 @@ static struct cu_shape_params *good(const char *query)
 	return good_how(GET, query, NULL);
 }
 
-static void assert_refused(enum how how, const char *query, const char *body, const char *errors)
+static void assert_refused_as(enum how how, const char *query, const char *body, const char *wanted)
 {
 	struct cu_shape_params *params;
-	char *text, wanted[512];
+	char *text;
 	int rc = parse_how(how, query, body, &params, &text);
 
-	snprintf(wanted, sizeof wanted, "{\"message\":\"Invalid request\",\"errors\":{%s}}", errors);
 	if (rc != CU_EINVAL || strcmp(text, wanted) != 0)
 		print_error("%s\n", query);
 	assert_int_equal(rc, CU_EINVAL);
 	assert_string_equal(text, wanted);
 	free(text);
+}
+
+static void assert_refused(enum how how, const char *query, const char *body, const char *errors)
+{
+	char wanted[512];
+
+	snprintf(wanted, sizeof wanted, "{\"message\":\"Invalid request\",\"errors\":{%s}}", errors);
+	assert_refused_as(how, query, body, wanted);
 }
 
 static void a_whole_request_is_understood(void **state)
@@ -354,8 +361,11 @@ static void a_post_body_overrides_the_query(void **state)
 	assert_string_equal(p->subset_offset, "7");
 	assert_int_equal(p->offset_kind, CU_OFFSET_KIND_BEFORE_ALL);
 	cu_shape_params_free(&p);
-	assert_refused(POST, "table=t&offset=-1", "{", "\"body\":[\"must be valid JSON\"]");
-	assert_refused(POST, "table=t&offset=-1", "[1]", "\"body\":[\"must be a JSON object\"]");
+	assert_refused_as(
+		POST, "table=t&offset=-1", "{",
+		"{\"error\":\"Invalid JSON in request body\",\"details\":\"string or '}' expected near end of "
+		"file\"}");
+	assert_refused_as(POST, "table=t&offset=-1", "[1]", "{\"error\":\"Request body must be a JSON object\"}");
 	assert_refused(POST, "offset=-1", "{\"table\":5}", "\"table\":[\"is invalid\"]");
 }
 
@@ -374,6 +384,7 @@ static void delete_wants_a_table_or_a_handle(void **state)
 	assert_string_equal(p->handle, "1-2");
 	cu_shape_params_free(&p);
 	assert_refused(DELETE, "", NULL, "\"handle\":[\"can't be blank when shape definition is missing\"]");
+	assert_refused(DELETE, "table=t&live=banana", NULL, "\"live\":[\"is invalid\"]");
 	assert_refused(DELETE, "table=a.b.c", NULL,
 		       "\"table\":[\"Invalid relation identifier, too many delimiters: a.b.c\"]");
 }

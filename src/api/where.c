@@ -12,18 +12,20 @@
 #include <sys/random.h>
 #include <xxhash.h>
 
-/* params[1], params[2] …: numbers come first and in their order (params.h), so one look at each tells. */
-static bool are_numbered(const struct cu_shape_params *params)
+/* What is wrong with the numbers of the parameters, NULL: nothing. Numbers come first and in their order (params.h). */
+static const char *numbering_complaint(const struct cu_shape_params *params)
 {
 	for (size_t i = 0; i < params->params_len; i++) {
-		char *end;
 		const char *key = params->params[i].key;
-		unsigned long number = strtoul(key, &end, 10);
 
-		if (*key < '1' || *key > '9' || *end || number != i + 1)
-			return false;
+		if (*key == '\0' || key[strspn(key, "0123456789")] != '\0')
+			return "Parameters can only use numbers as keys";
 	}
-	return true;
+	for (size_t i = 0; i < params->params_len; i++) {
+		if (strtoul(params->params[i].key, NULL, 10) != i + 1)
+			return "Parameters must be numbered sequentially, starting from 1";
+	}
+	return NULL;
 }
 
 #define SYNTAX_PREFIX_LEN (sizeof "SELECT 1 WHERE " - 1)
@@ -43,18 +45,25 @@ static bool between(const char *text, const char *before, const char *after, cu_
 	return true;
 }
 
+static bool is_syntax_error(struct cu_expr_error *err)
+{
+	return strcmp(err->sqlstate, "42601") == 0 && strncmp(cu_buf_str(&err->message), "syntax error", 12) == 0;
+}
+
 static void complain(struct cu_expr_error *err, cu_api_errors *errors)
 {
 	const char *message = cu_buf_str(&err->message);
 	cu_buf name = CU_BUF_INIT, text = CU_BUF_INIT;
 	size_t location = err->position ? err->position - 1 : 0;
 
-	if (strcmp(err->sqlstate, "42601") == 0 && strncmp(message, "syntax error", 12) == 0)
+	if (is_syntax_error(err))
 		location += SYNTAX_PREFIX_LEN;
 	if (err->position)
 		cu_buf_printf(&text, "At location %zu: ", location);
 	if (strcmp(err->sqlstate, "42703") == 0 && between(message, "column ", " does not exist", &name))
 		cu_buf_printf(&text, "unknown reference %s", cu_buf_str(&name));
+	else if (strcmp(err->sqlstate, "0A000") == 0 && strncmp(message, "subqueries ", 11) == 0)
+		cu_buf_clear(&text), cu_buf_puts(&text, "Subqueries are not supported");
 	else if (strcmp(err->sqlstate, "42P02") == 0 && between(message, "there is no parameter ", "", &name))
 		cu_buf_printf(&text, "parameter %s was not provided", cu_buf_str(&name));
 	else
@@ -69,15 +78,12 @@ int cu_api_where_parse(const struct cu_shape_params *params, const cu_definition
 {
 	struct cu_expr_error err = { .message = CU_BUF_INIT };
 	struct cu_expr_param *values;
+	const char *complaint;
 	int rc;
 
 	*ret_where = NULL;
-	if (!are_numbered(params)) {
-		cu_api_errors_add(errors, "params", "Parameters must be numbered sequentially, starting from 1");
-		return CU_EINVAL;
-	}
 	if (!params->where)
-		return 0;
+		return 0; /* parameters of nothing are nothing */
 	/* The stream comes in UTF-8 whatever the database has; lengths in bytes, order and md5() would be others there. */
 	if (def->encoding && strcmp(def->encoding, "UTF8") != 0) {
 		cu_api_errors_add_fmt(errors, "where", "Where clauses need a database whose encoding is UTF8, not %s",
@@ -90,8 +96,14 @@ int cu_api_where_parse(const struct cu_shape_params *params, const cu_definition
 	for (size_t i = 0; i < params->params_len; i++)
 		values[i] = (struct cu_expr_param){ params->params[i].value, strlen(params->params[i].value) };
 	rc = cu_expr_new(def->scope, params->where, strlen(params->where), values, params->params_len, ret_where, &err);
-	if (rc == CU_EINVAL)
+	complaint = numbering_complaint(params);
+	if (complaint && (rc == 0 || (rc == CU_EINVAL && !is_syntax_error(&err)))) {
+		cu_api_errors_add(errors, "params", complaint);
+		cu_expr_unref(ret_where);
+		rc = CU_EINVAL;
+	} else if (rc == CU_EINVAL) {
 		complain(&err, errors);
+	}
 	cu_buf_fini(&err.message);
 	free(values);
 	return rc;
@@ -128,8 +140,8 @@ bool cu_api_where_matches(const struct cu_shape_params *params, cu_shape *shape)
 	bool matches;
 
 	if (!params->where || !shape->route.where)
-		return !params->where && !shape->route.where && are_numbered(params);
-	if (!are_numbered(params))
+		return !params->where && !shape->route.where;
+	if (numbering_complaint(params))
 		return false;
 	hash = text_hash(params, shape->id);
 	known = &seen[(hash >> 1) % CU_API_WHERE_SEEN];

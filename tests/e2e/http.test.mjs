@@ -49,7 +49,7 @@ test("DELETE is 405 unless enabled; enabled, it drops the shape and clients star
   const view = follow(open, { table: "items" })
   await rowsBecome(view, other, "SELECT * FROM items")
   const handle = view.handle()
-  assert.equal((await open.get({ table: "items", handle: "1-1" }, { method: "DELETE" })).status, 404)
+  assert.equal((await open.get({ table: "items", handle: "1-1" }, { method: "DELETE" })).status, 400)
   assert.equal((await open.get({ table: "items", handle }, { method: "DELETE" })).status, 202)
   await waitFor(() => view.rotations > 0)
   await rowsBecome(view, other, "SELECT * FROM items")

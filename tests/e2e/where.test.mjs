@@ -207,7 +207,7 @@ test("refusals: 400 with the place as Electric gives it and Postgres' words", as
     ["k", /argument of WHERE must be type boolean, not type integer/],
     ["count(*) > 1", /aggregate functions are not allowed in WHERE/],
     ["at > now()", /now/],
-    ["k IN (SELECT 1)", /[Ss]ubquer/],
+    ["k IN (SELECT 1)", /^Subqueries are not supported$/],
     ["k = 1; DROP TABLE things", /syntax error|one expression|end/],
     ["k = 1 LIMIT 1", /syntax error/],
     ["k = $2", /^At location 4: parameter \$2 was not provided$/, { "params[1]": "1" }],
