@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #define RETRY_OVERLOADED_S 5
+#define WAITING_MESSAGE "Another instance is active: this one waits for the lock"
+#define WAITING_RETRY_S 1
 
 cu_api *cu_api_new(const struct cu_api_opts *opts)
 {
@@ -218,8 +220,7 @@ static void find_shape(struct cu_reader *reader, cu_http_request *req)
 
 	if (health == CU_API_WAITING) {
 		/* The logs here stand still while another instance goes on: nothing of them is up to date. */
-		cu_answer_error(reader, req, 503, "Another instance is active: this one waits for the lock",
-				RETRY_OVERLOADED_S);
+		cu_answer_error(reader, req, 503, WAITING_MESSAGE, WAITING_RETRY_S);
 		return;
 	}
 	shape = params->handle ? cu_shape_set_by_handle(reader->api->opts.shapes, params->handle) : NULL;
@@ -274,7 +275,7 @@ static void on_shape(cu_api *api, cu_http_request *req, bool post)
 
 	reader->api = api;
 	/* Before anything else is looked at (PROTOCOL.md, global_last_seen_lsn). */
-	reader->global_lsn = cu_collector_last_tx(api->opts.collector);
+	reader->global_lsn = api->opts.collector ? cu_collector_last_tx(api->opts.collector) : 0;
 	rc = post ? cu_shape_params_parse_post(query.data ? query.data : "", query.len, body.data ? body.data : "",
 					       body.len, &reader->params, &errors)
 		  : cu_shape_params_parse(query.data ? query.data : "", query.len, &reader->params, &errors);
@@ -300,6 +301,11 @@ static void on_delete(cu_api *api, cu_http_request *req)
 	cu_buf body = CU_BUF_INIT;
 	cu_shape *shape = NULL;
 
+	if (api->opts.health(api->opts.ctx) == CU_API_WAITING) {
+		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 503,
+				"{\"message\":\"" WAITING_MESSAGE "\"}", WAITING_RETRY_S);
+		return;
+	}
 	if (!api->opts.allow_shape_deletion) {
 		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 405,
 				"{\"message\":\"DELETE not allowed\"}", 0);

@@ -71,9 +71,12 @@
 #define CU_TABLE_WRITERS_WAIT_MS 20000u /* transactions already writing to a table that joins: then 503 */
 
 /* Postgres pool: refuse (503). */
-#define CU_POOL_CONNECTIONS_MAX 8u  /* connections of snapshots, catalog and publication: jobs wait */
-#define CU_POOL_JOBS_MAX 4096u      /* jobs that wait for a connection: CU_EFULL */
-#define CU_POOL_IDLE_MS 10000u      /* a worker without a job: ends, closes its connection */
+#define CU_POOL_CONNECTIONS_MAX 8u /* connections of snapshots, catalog and publication: jobs wait */
+#define CU_POOL_JOBS_MAX 4096u     /* jobs that wait for a connection: CU_EFULL */
+#define CU_POOL_IDLE_MS 10000u     /* a worker without a job: ends, closes its connection */
+#define CU_STORAGE_LOCK_POLL_MS \
+	100u                    /* how often a second instance looks whether the first has let go of the directory */
+#define CU_PG_LOCK_POLL_MS 250u /* the same for the lock in the database */
 #define CU_PG_CONNECT_TIMEOUT_S 10u /* one attempt to connect: give up, back off */
 
 /* Subset snapshots. */

@@ -1,4 +1,5 @@
 /* main.c: the copper binary: options, log, one stack, signals. */
+#include "base/limits.h"
 #include "base/log.h"
 #include "cli/options.h"
 #include "stack/stack.h"
@@ -51,12 +52,28 @@ static struct cu_stack_opts stack_opts(const struct cu_options *options)
 	};
 }
 
+/* Until a signal to end comes (its number), or the stack waits no more: 0, or negative when it cannot go on. */
+static int wait_for_directory(cu_stack *stack, const sigset_t *signals)
+{
+	const struct timespec pause = { .tv_nsec = CU_STORAGE_LOCK_POLL_MS * 1000000L };
+	int rc = CU_EBUSY;
+
+	while (rc == CU_EBUSY) {
+		int signal_number = sigtimedwait(signals, NULL, &pause);
+
+		if (signal_number > 0 && signal_number != SIGPIPE)
+			return signal_number;
+		rc = cu_stack_take_over(stack);
+	}
+	return rc;
+}
+
 static int serve(const struct cu_options *options)
 {
 	struct cu_stack_opts opts = stack_opts(options);
 	cu_stack *stack = NULL;
 	sigset_t signals;
-	int signal_number = 0;
+	int signal_number = 0, status = EXIT_SUCCESS;
 
 	/* Blocked before any thread starts, so that only sigwait() below sees them. */
 	sigemptyset(&signals);
@@ -72,12 +89,19 @@ static int serve(const struct cu_options *options)
 	}
 	cu_info("copper is ready", CU_KV("version", COPPER_VERSION), CU_KV("address", opts.host),
 		CU_KV_U64("port", cu_stack_port(stack)));
-	while (signal_number != SIGTERM && signal_number != SIGINT && signal_number != SIGHUP)
+	if (cu_stack_waits(stack))
+		signal_number = wait_for_directory(stack, &signals);
+	if (signal_number < 0) {
+		cu_error("copper cannot take over; see above");
+		status = EXIT_FAILURE;
+	}
+	while (signal_number >= 0 && signal_number != SIGTERM && signal_number != SIGINT && signal_number != SIGHUP)
 		sigwait(&signals, &signal_number);
-	cu_info("stopping", CU_KV("signal", sigdescr_np(signal_number)));
+	if (signal_number > 0)
+		cu_info("stopping", CU_KV("signal", sigdescr_np(signal_number)));
 	cu_stack_stop(&stack);
 	cu_info("stopped");
-	return EXIT_SUCCESS;
+	return status;
 }
 
 int main(int argc, char **argv)

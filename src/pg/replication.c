@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define REPLICATION_MAGIC 0x4e91ca7eu
-#define LOCK_POLL_MS 1000u
 #define STALL_STATUS_MS 1000u /* while the socket is not read we would not see the walsender ask */
 #define STATUS_LEN 34
 
@@ -536,7 +535,7 @@ int cu_replication_new(const struct cu_replication_opts *opts, cu_replication **
 	if (!repl->opts.queue_bytes_max)
 		repl->opts.queue_bytes_max = CU_REPLICATION_QUEUE_MAX;
 	if (!repl->opts.lock_poll_ms)
-		repl->opts.lock_poll_ms = LOCK_POLL_MS;
+		repl->opts.lock_poll_ms = CU_PG_LOCK_POLL_MS;
 	atomic_store(&repl->confirm_lsn, opts->resume_lsn);
 	pthread_mutex_init(&repl->err_mtx, NULL);
 	repl->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

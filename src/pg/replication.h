@@ -74,7 +74,7 @@ struct cu_replication_opts {
 	bool manual_publication; /* never create or alter the publication */
 	bool temporary_slot;
 	size_t queue_bytes_max; /* 0 = CU_REPLICATION_QUEUE_MAX */
-	unsigned lock_poll_ms;  /* 0 = 1000 */
+	unsigned lock_poll_ms;  /* 0 = CU_PG_LOCK_POLL_MS */
 	/* Everything before resume_lsn is held, of the history of that system and timeline; used to skip on connection
 	 * when they are the server's. 0 = the slot knows. */
 	uint64_t resume_lsn;

@@ -42,7 +42,8 @@ struct cu_stack {
 	cu_replication *replication;
 	cu_collector *collector;
 	cu_dropped *dropped;
-	cu_api *api;
+	cu_api *waiting_api;            /* answers while another instance has the directory; NULL: it never had */
+	_Atomic(cu_api *) api;          /* NULL until everything that it needs runs */
 	_Atomic(cu_http_server *) http; /* NULL until it listens: nobody waits before */
 
 	/* while the store is opened */
@@ -425,7 +426,46 @@ static void wake_everywhere(void *ctx, cu_shape *shape)
 	cu_http_wake(atomic_load(&stack->http), shape->id, CU_HTTP_ALL_LOOPS);
 }
 
-static int start_http(struct cu_stack *stack)
+static enum cu_api_health health_waiting(void *ctx)
+{
+	(void)ctx;
+	return CU_API_WAITING;
+}
+
+static void on_request(void *ctx, cu_http_request *req)
+{
+	struct cu_stack *stack = ctx;
+	cu_api *api = atomic_load(&stack->api);
+
+	cu_api_on_request(api ? api : stack->waiting_api, req);
+}
+
+static void on_wave_end(void *ctx, cu_http_loop *loop, uint64_t key)
+{
+	struct cu_stack *stack = ctx;
+	cu_api *api = atomic_load(&stack->api);
+
+	if (api)
+		cu_api_on_wave_end(api, loop, key);
+}
+
+/* The api until everything runs; it uses nothing of the stack. */
+static void make_waiting_api(struct cu_stack *stack)
+{
+	const struct cu_stack_opts *opts = &stack->opts;
+	struct cu_api_opts api = {
+		.health = health_waiting,
+		.headers = { opts->cache_max_age_s, opts->cache_stale_age_s, opts->long_poll_ms, opts->sse_timeout_ms },
+		.secret = opts->secret,
+		.allow_shape_deletion = opts->allow_shape_deletion,
+		.max_requests_initial = opts->max_requests_initial,
+		.max_requests_existing = opts->max_requests_existing,
+	};
+
+	stack->waiting_api = cu_api_new(&api);
+}
+
+static void make_api(struct cu_stack *stack)
 {
 	const struct cu_stack_opts *opts = &stack->opts;
 	struct cu_api_opts api = {
@@ -444,26 +484,65 @@ static int start_http(struct cu_stack *stack)
 		.max_requests_initial = opts->max_requests_initial,
 		.max_requests_existing = opts->max_requests_existing,
 	};
+
+	atomic_store(&stack->api, cu_api_new(&api));
+	/* Readers may have parked already, and what they wait for may have happened, before anybody could wake them. */
+	cu_shape_set_each(stack->shapes, wake_everywhere, stack);
+}
+
+static int start_http(struct cu_stack *stack)
+{
+	const struct cu_stack_opts *opts = &stack->opts;
 	struct cu_http_opts http = {
 		.host = opts->host,
 		.port = (uint16_t)opts->port,
 		.loops = opts->http_loops,
 		.idle_ms = opts->idle_timeout_ms,
 		.send_stall_ms = opts->send_timeout_ms,
-		.handlers = { .on_request = cu_api_on_request, .on_wave_end = cu_api_on_wave_end },
+		.handlers = { .on_request = on_request, .on_wave_end = on_wave_end },
+		.ctx = stack,
 	};
 	cu_http_server *server = NULL;
-	int rc;
+	int rc = cu_http_server_start(&http, &server);
 
-	stack->api = cu_api_new(&api);
-	http.ctx = stack->api;
-	rc = cu_http_server_start(&http, &server);
+	if (rc == 0)
+		atomic_store(&stack->http, server);
+	return rc;
+}
+
+/* Everything but HTTP. CU_EBUSY: another process has the directory; nothing has been done. */
+static int run_all(struct cu_stack *stack)
+{
+	int rc = open_store(stack);
+
 	if (rc < 0)
 		return rc;
-	atomic_store(&stack->http, server);
-	/* Readers may have parked already, and what they wait for may have happened, before anybody could wake them. */
-	cu_shape_set_each(stack->shapes, wake_everywhere, stack);
-	return 0;
+	rc = start_consumers(stack);
+	if (rc == 0)
+		rc = cu_catalog_new(0, &stack->catalog);
+	if (rc == 0)
+		rc = start_postgres(stack);
+	if (rc == 0)
+		rc = start_dropped(stack);
+	if (rc == 0)
+		make_api(stack);
+	return rc == CU_EBUSY ? CU_EIO : rc;
+}
+
+int cu_stack_take_over(cu_stack *stack)
+{
+	int rc;
+
+	CU_ASSERT(cu_stack_waits(stack));
+	rc = run_all(stack);
+	if (rc == 0)
+		cu_info("the storage directory is free: taken over", CU_KV("directory", stack->opts.storage_dir));
+	return rc;
+}
+
+bool cu_stack_waits(const cu_stack *stack)
+{
+	return !atomic_load(&stack->api);
 }
 
 int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
@@ -489,15 +568,13 @@ int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 	stack->shapes = cu_shape_set_new(&shapes);
 	stack->router = cu_router_new();
 	stack->recent = cu_recent_xids_new();
-	rc = open_store(stack);
-	if (rc == 0)
-		rc = start_consumers(stack);
-	if (rc == 0)
-		rc = cu_catalog_new(0, &stack->catalog);
-	if (rc == 0)
-		rc = start_postgres(stack);
-	if (rc == 0)
-		rc = start_dropped(stack);
+	rc = run_all(stack);
+	if (rc == CU_EBUSY) {
+		cu_info("another copper has the storage directory: waiting to take over",
+			CU_KV("directory", opts->storage_dir));
+		make_waiting_api(stack);
+		rc = 0;
+	}
 	if (rc == 0)
 		rc = start_http(stack);
 	if (rc < 0)
@@ -518,6 +595,7 @@ void cu_stack_stop(cu_stack **ref)
 {
 	struct cu_stack *stack = *ref;
 	cu_http_server *http;
+	cu_api *api;
 
 	if (!stack)
 		return;
@@ -542,7 +620,9 @@ void cu_stack_stop(cu_stack **ref)
 	cu_store_free(&stack->store);
 	atomic_store(&stack->http, NULL);
 	cu_http_server_free(&http);
-	cu_api_free(&stack->api);
+	api = atomic_exchange(&stack->api, NULL);
+	cu_api_free(&api);
+	cu_api_free(&stack->waiting_api);
 	cu_replication_free(&stack->replication);
 	cu_pool_free(&stack->pool);
 	cu_snapshots_free(&stack->snapshots);

@@ -3,7 +3,10 @@
  * Start order: store (and with it the shapes' logs), actors and registry, pool, replication, collector, HTTP. Stop order:
  * the reverse, with the readers drained first and a last checkpoint at the end.
  *
- * Threads: start, wait for a signal, stop: one thread, the caller's.
+ * A second instance on the same directory waits: it listens, says so on /v1/health, answers shape requests with 503, and
+ * serves as soon as its caller's take_over() finds that the first one has ended.
+ *
+ * Threads: start, take over, wait for a signal, stop: one thread, the caller's.
  */
 #ifndef CU_STACK_H
 #define CU_STACK_H
@@ -37,8 +40,14 @@ struct cu_stack_opts {
 	unsigned hibernate_after_ms, suspend_after_ms;
 };
 
-/* Everything runs when it returns 0; the database may still be unreachable. The reason of a failure has been logged. */
+/* Everything runs when it returns 0, or it waits; the database may still be unreachable. The reason of a failure has
+ * been logged. */
 int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack);
+/* Another process has the directory: call take_over again and again. */
+bool cu_stack_waits(const cu_stack *stack);
+/* One attempt, which costs an open and a flock while the answer is CU_EBUSY: still waiting. 0: everything runs. Any other
+ * failure is that of a start: logged, stop the stack. */
+int cu_stack_take_over(cu_stack *stack);
 uint16_t cu_stack_port(const cu_stack *stack);
 /* Drains readers, makes a last checkpoint, stops everything. NULL is fine. */
 void cu_stack_stop(cu_stack **stack);

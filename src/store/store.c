@@ -281,11 +281,9 @@ static int store_lock(struct cu_store *store)
 
 	if (rc == 0 && flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		rc = errno == EWOULDBLOCK ? CU_EBUSY : CU_EIO;
-		cu_error(
-			rc == CU_EBUSY
-				? "the storage directory is in use by another copper; stop it, or use another directory"
-				: "the storage directory cannot be locked",
-			CU_KV("dir", store->dir), CU_KV("error", strerror(errno)));
+		if (rc == CU_EIO)
+			cu_error("the storage directory cannot be locked", CU_KV("dir", store->dir),
+				 CU_KV("error", strerror(errno)));
 	}
 	free(path);
 	return rc;

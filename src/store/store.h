@@ -3,7 +3,7 @@
  * Threads: every call: any thread, but not from inside a `done`, unless it says so. Has one thread of its own, for
  * checkpoints and for emptying the trash; metadata has another. `done` callbacks run on one of those two, must be
  * short and must not wait.
- * Errors: cu_store_open says CU_EBUSY (another process has the directory), CU_EUNSUPPORTED (newer format),
+ * Errors: cu_store_open says CU_EBUSY (another process has the directory: not logged, it may be waited for), CU_EUNSUPPORTED (newer format),
  * CU_ECORRUPT, CU_EIO; the log line says what to do.
  */
 #ifndef CU_STORE_STORE_H

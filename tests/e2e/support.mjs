@@ -280,13 +280,13 @@ export async function startBoth(options = {}) {
 // ---------------------------------------------------------------------------------------------------- the client
 
 // A live copy of a shape through the official client. `messages` is everything that the stream brought, `rotations`
-// counts its must-refetch messages, `errors` holds what the client gave up on.
-export function follow(copper, params, { handle, offset, ...options } = {}) {
+// counts its must-refetch messages, `errors` holds what the client gave up on. `via` stands for fetch.
+export function follow(copper, params, { handle, offset, via = fetch, ...options } = {}) {
   const abort = new AbortController()
   const view = { messages: [], errors: [], rotations: 0, schema: null, requests: 0 }
   const watchingFetch = async (...request) => {
     view.requests += 1
-    const response = await fetch(...request)
+    const response = await via(...request)
     const schema = response.headers.get("electric-schema")
     if (schema) view.schema = JSON.parse(schema)
     return response
