@@ -134,23 +134,30 @@ static const struct {
 	{ "ELECTRIC_STORAGE", "storage is always on disk" },
 	{ "ELECTRIC_PERSISTENT_STATE", "storage is always on disk" },
 	{ "ELECTRIC_REPLICATION_IDLE_TIMEOUT", "connections stay open" },
+	{ "CLEANUP_REPLICATION_SLOTS_ON_SHUTDOWN",
+	  "the slot stays: when Copper is gone for good, drop it with pg_drop_replication_slot" },
 	{ "ELECTRIC_TEMPORARY_REPLICATION_SLOT_USE_RANDOM_NAME", "the slot's name is fixed" },
 	{ "ELECTRIC_MAX_SHAPES", "shapes are not evicted" },
 	{ "ELECTRIC_EXPERIMENTAL_MAX_SHAPES", "shapes are not evicted" },
 	{ "ELECTRIC_PROMETHEUS_PORT", "no metrics are exported; watch /v1/health and the log" },
 	{ "ELECTRIC_STATSD_HOST", "no metrics are exported; watch /v1/health and the log" },
 	{ "ELECTRIC_OTLP_ENDPOINT", "no metrics and traces are exported" },
+	{ "ELECTRIC_LIVE_DASHBOARD_PORT", "there is no dashboard" },
+	{ "SENTRY_DSN", "errors are in the log; none are sent elsewhere" },
 };
 
 /* Of Electric's runtime and telemetry: without a meaning here and harmless, so not a word about them. */
 static const char *const silent[] = {
 	"ELECTRIC_CLEANUP_INTERVAL_MS",
+	"ELECTRIC_CONSUMER_GC_HEAP_THRESHOLD",
 	"ELECTRIC_CONSUMER_PARTITIONS",
 	"ELECTRIC_DATABASE_ID",
+	"ELECTRIC_DROP_EMPTY_RESPONSE_SPANS",
 	"ELECTRIC_EXCLUDE_SPANS",
 	"ELECTRIC_EXPERIMENTAL_MAX_BATCH_SIZE",
 	"ELECTRIC_EXPERIMENTAL_MAX_TXN_SIZE",
 	"ELECTRIC_FEATURE_FLAGS",
+	"ELECTRIC_FLUSH_STALL_GRACE_PERIOD",
 	"ELECTRIC_HNY_API_KEY",
 	"ELECTRIC_HNY_DATASET",
 	"ELECTRIC_INSTANCE_ID",
@@ -165,15 +172,22 @@ static const char *const silent[] = {
 	"ELECTRIC_PUBLICATION_ALTER_DEBOUNCE_TIME",
 	"ELECTRIC_SERVICE_NAME",
 	"ELECTRIC_SHAPE_DB_CACHE_SIZE",
+	"ELECTRIC_SHAPE_DB_ENABLE_MEMORY_STATS",
+	"ELECTRIC_SHAPE_DB_ENABLE_STATS",
 	"ELECTRIC_SHAPE_DB_EXCLUSIVE_MODE",
 	"ELECTRIC_SHAPE_DB_STORAGE_DIR",
 	"ELECTRIC_SHAPE_DB_SYNCHRONOUS",
 	"ELECTRIC_STACK_TELEMETRY_INIT_DELAY",
 	"ELECTRIC_SUBQUERY_BUFFER_MAX_TRANSACTIONS",
 	"ELECTRIC_SYSTEM_METRICS_POLL_INTERVAL",
+	"ELECTRIC_TELEMETRY_LONG_GC_THRESHOLD",
+	"ELECTRIC_TELEMETRY_LONG_MESSAGE_QUEUE_DISABLE_THRESHOLD",
+	"ELECTRIC_TELEMETRY_LONG_MESSAGE_QUEUE_ENABLE_THRESHOLD",
+	"ELECTRIC_TELEMETRY_LONG_SCHEDULE_THRESHOLD",
 	"ELECTRIC_TELEMETRY_TOP_PROCESS_COUNT",
 	"ELECTRIC_TELEMETRY_TOP_PROCESS_LIMIT",
 	"ELECTRIC_TELEMETRY_URL",
+	"ELECTRIC_TEST_LOG_LEVEL",
 	"ELECTRIC_TWEAKS_CONN_MAX_REQUESTS",
 	"ELECTRIC_TWEAKS_HANDLER_FULLSWEEP_AFTER",
 	"ELECTRIC_TWEAKS_HTTP_API_NUM_ACCEPTORS",
@@ -616,10 +630,12 @@ static void warn_about_environment(struct cu_options *out, char *const *env)
 		size_t len = strcspn(*env, "=");
 		const char *note = NULL;
 		bool ours = strncmp(*env, "ELECTRIC_", 9) == 0 || strncmp(*env, "COPPER_", 7) == 0;
+		bool known;
 
-		if (!ours || (*env)[len] == '\0' || (*env)[len + 1] == '\0')
+		if ((*env)[len] == '\0' || (*env)[len + 1] == '\0')
 			continue;
-		if (!is_known(*env, len, &note) || note)
+		known = is_known(*env, len, &note);
+		if (note || (ours && !known))
 			warn(out, *env, len, note);
 	}
 }

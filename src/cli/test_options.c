@@ -287,19 +287,115 @@ static void help_and_version_win_over_errors(void **state)
 	cu_buf_fini(&help);
 }
 
-/* Regenerate with: build/test_options --markdown */
-static void docs_configuration_md_holds_the_whole_table(void **state)
+static cu_buf page_of_docs(const char *name)
 {
-	cu_buf table = CU_BUF_INIT, doc = CU_BUF_INIT;
-	FILE *file = fopen(TEST_CORPUS_DIR "/../../docs/configuration.md", "rb");
-	char piece[4096];
+	cu_buf doc = CU_BUF_INIT;
+	char path[512], piece[4096];
+	FILE *file;
 	size_t got;
 
-	(void)state;
+	snprintf(path, sizeof path, TEST_CORPUS_DIR "/../../docs/%s", name);
+	file = fopen(path, "rb");
 	assert_non_null(file);
 	while ((got = fread(piece, 1, sizeof piece, file)) > 0)
 		cu_buf_append(&doc, piece, got);
 	fclose(file);
+	return doc;
+}
+
+/* Every option of Electric's configuration page, with a value that it may have there. */
+static void every_option_of_electrics_page_is_honoured_or_named_with_a_reason(void **state)
+{
+	static const char *const page[] = {
+		"DATABASE_URL=" URL,
+		"ELECTRIC_POOLED_DATABASE_URL=" URL,
+		"ELECTRIC_DATABASE_USE_IPV6=true",
+		"ELECTRIC_DB_POOL_SIZE=10",
+		"ELECTRIC_DATABASE_TCP_KEEPALIVE_IDLE=60",
+		"ELECTRIC_DATABASE_TCP_KEEPALIVE_INTERVAL=10",
+		"ELECTRIC_DATABASE_TCP_KEEPALIVE_COUNT=3",
+		"ELECTRIC_DATABASE_TCP_USER_TIMEOUT=30000",
+		"ELECTRIC_DATABASE_CA_CERTIFICATE_FILE=/path/to/cert.pem",
+		"ELECTRIC_REPLICATION_STREAM_ID=my_app",
+		"CLEANUP_REPLICATION_SLOTS_ON_SHUTDOWN=true",
+		"ELECTRIC_TEMPORARY_REPLICATION_SLOT_USE_RANDOM_NAME=true",
+		"ELECTRIC_REPLICATION_IDLE_TIMEOUT=5min",
+		"ELECTRIC_MANUAL_TABLE_PUBLISHING=true",
+		"ELECTRIC_SECRET=1U6ItbhoQb4kGUU5wXBLbxvNf",
+		"ELECTRIC_INSECURE=true",
+		"ELECTRIC_INSTANCE_ID=some-unique-instance-identifier",
+		"ELECTRIC_SERVICE_NAME=my-electric-service",
+		"ELECTRIC_LISTEN_ON_IPV6=true",
+		"ELECTRIC_TCP_SEND_TIMEOUT=60s",
+		"ELECTRIC_TCP_READ_TIMEOUT=5min",
+		"ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD=20971520",
+		"ELECTRIC_PORT=8080",
+		"ELECTRIC_SHAPE_SUSPEND_CONSUMER=true",
+		"ELECTRIC_SHAPE_HIBERNATE_AFTER=5min",
+		"ELECTRIC_SHAPE_DB_EXCLUSIVE_MODE=true",
+		"ELECTRIC_SHAPE_DB_STORAGE_DIR=:memory:",
+		"ELECTRIC_SHAPE_DB_SYNCHRONOUS=NORMAL",
+		"ELECTRIC_SHAPE_DB_CACHE_SIZE=512KiB",
+		"ELECTRIC_SHAPE_DB_ENABLE_STATS=true",
+		"ELECTRIC_SHAPE_DB_ENABLE_MEMORY_STATS=true",
+		"ELECTRIC_MAX_CONCURRENT_REQUESTS={\"initial\": 100, \"existing\": 10000}",
+		"ELECTRIC_MAX_SHAPES=1000",
+		"ELECTRIC_CONSUMER_PARTITIONS=32",
+		"ELECTRIC_FEATURE_FLAGS=allow_subqueries,tagged_subqueries",
+		"ELECTRIC_CACHE_MAX_AGE=5",
+		"ELECTRIC_CACHE_STALE_AGE=5",
+		"ELECTRIC_PERSISTENT_STATE=MEMORY",
+		"ELECTRIC_STORAGE=MEMORY",
+		"ELECTRIC_STORAGE_DIR=/var/example",
+		"ELECTRIC_OTLP_ENDPOINT=https://example.com",
+		"ELECTRIC_OTEL_DEBUG=true",
+		"ELECTRIC_HNY_API_KEY=your-api-key",
+		"ELECTRIC_HNY_DATASET=your-dataset-name",
+		"ELECTRIC_PROMETHEUS_PORT=9090",
+		"ELECTRIC_STATSD_HOST=https://example.com",
+		"SENTRY_DSN=https://example.com/1",
+		"ELECTRIC_LOG_LEVEL=debug",
+		"ELECTRIC_LOG_COLORS=false",
+		"ELECTRIC_LOG_OTP_REPORTS=true",
+	};
+	cu_buf ours = CU_BUF_INIT, doc = page_of_docs("compatibility.md");
+
+	(void)state;
+	cu_options_markdown(&ours);
+	for (size_t i = 0; i < CU_ARRAY_LEN(page); i++) {
+		int len = (int)strcspn(page[i], "=");
+		char *row, option[100], honoured[100], named[100];
+		const char *secret = strncmp(page[i], "ELECTRIC_SECRET", 15) ? "ELECTRIC_INSECURE=true" : "X=";
+		struct cu_options o;
+
+		assert_good(ENV(), ENV("DATABASE_URL=" URL, (char *)page[i], (char *)secret), &o);
+		assert_in_range(o.warnings_len, 0, 1);
+		if (o.warnings_len)
+			assert_non_null(strstr(o.warnings[0], " has no effect here: "));
+		snprintf(option, sizeof option, "`COPPER_%.*s`, `%.*s` |", len - 9, page[i] + 9, len, page[i]);
+		snprintf(honoured, sizeof honoured, "| `%.*s` | honoured", len, page[i]);
+		snprintf(named, sizeof named, "| `%.*s` | ", len, page[i]);
+		row = strstr(cu_buf_str(&doc), named);
+		if (!row)
+			print_error("docs/compatibility.md does not name %.*s\n", len, page[i]);
+		assert_non_null(row);
+		if (strncmp(row, honoured, strlen(honoured)) == 0)
+			assert_true(strncmp(page[i], "DATABASE_URL", 12) == 0 || strstr(cu_buf_str(&ours), option));
+		else
+			assert_null(strstr(cu_buf_str(&ours), option));
+		assert_int_equal(o.warnings_len && strncmp(row, honoured, strlen(honoured)) == 0, 0);
+		cu_options_fini(&o);
+	}
+	cu_buf_fini(&doc);
+	cu_buf_fini(&ours);
+}
+
+/* Regenerate with: build/test_options --markdown */
+static void docs_configuration_md_holds_the_whole_table(void **state)
+{
+	cu_buf table = CU_BUF_INIT, doc = page_of_docs("configuration.md");
+
+	(void)state;
 	cu_options_markdown(&table);
 	assert_non_null(strstr(cu_buf_str(&doc), cu_buf_str(&table)));
 	cu_buf_fini(&table);
@@ -319,6 +415,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(special_values_are_understood),
 		cmocka_unit_test(unknown_variables_of_ours_and_electrics_are_warned_about),
 		cmocka_unit_test(help_and_version_win_over_errors),
+		cmocka_unit_test(every_option_of_electrics_page_is_honoured_or_named_with_a_reason),
 		cmocka_unit_test(docs_configuration_md_holds_the_whole_table),
 	};
 
