@@ -388,7 +388,7 @@ void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n,
 
 /* ---- a piece of the log ---- */
 
-static void put_up_to_date(cu_buf *out, uint64_t lsn)
+void cu_answer_put_up_to_date(cu_buf *out, uint64_t lsn)
 {
 	cu_buf_puts(out, "{\"headers\":{\"control\":\"up-to-date\",\"global_last_seen_lsn\":\"");
 	cu_buf_put_u64(out, lsn);
@@ -511,7 +511,7 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 	cu_log_reader_init(&log->reader, reader->shape, cu_store_changelog(reader->api->opts.store), from, end);
 	if (up_to_date) {
 		cu_buf_putc(&log->suffix, ',');
-		put_up_to_date(&log->suffix, reader->live ? end.tx : CU_MAX(reader->global_lsn, end.tx));
+		cu_answer_put_up_to_date(&log->suffix, reader->live ? end.tx : CU_MAX(reader->global_lsn, end.tx));
 	}
 	cu_buf_putc(&log->suffix, ']');
 	cu_buf_putc(&log->out, '[');
@@ -552,7 +552,31 @@ void cu_answer_up_to_date(struct cu_reader *reader, cu_http_request *req, cu_off
 		return;
 	}
 	cu_buf_putc(&text, '[');
-	put_up_to_date(&text, CU_MAX(reader->global_lsn, offset.tx));
+	cu_answer_put_up_to_date(&text, CU_MAX(reader->global_lsn, offset.tx));
 	cu_buf_putc(&text, ']');
 	respond_text(reader, req, &answer, &text);
+}
+
+void cu_answer_stream(struct cu_reader *reader, cu_http_request *req, bool up_to_date, struct cu_http_source *source)
+{
+	struct offset_texts texts;
+	/* The offset is the one asked for: what the client has when this head arrives, and nothing else has. No 304: it
+	 * would confirm an old stream to a cache instead of waiting for news. */
+	struct cu_answer answer = answer_to(reader, req, reader->offset, &texts);
+	struct cu_http_response response = { .status = 200, .source = source };
+	cu_buf head = CU_BUF_INIT;
+
+	answer.live_sse = true;
+	answer.up_to_date = up_to_date;
+	cu_headers_put(reader->api->headers, &answer, cu_wall_us() / 1000000, &head);
+	put_request_id(reader, req, &head);
+	if (cu_buf_failed(&head)) {
+		source->close(source);
+		cu_http_abort(req);
+	} else {
+		response.headers = head.data;
+		response.headers_len = head.len;
+		cu_http_respond(req, &response);
+	}
+	cu_buf_fini(&head);
 }

@@ -25,6 +25,8 @@ void cu_api_free(cu_api **api)
 	if (!*api)
 		return;
 	cu_headers_free(&(*api)->headers);
+	for (size_t i = 0; i < CU_ARRAY_LEN((*api)->sse_shared); i++)
+		cu_http_body_unref(&(*api)->sse_shared[i].body);
 	free(*api);
 	*api = NULL;
 }
@@ -53,6 +55,7 @@ static void serve_shape(struct cu_reader *reader, cu_http_request *req, cu_shape
 	reader->now = params->offset_kind == CU_OFFSET_KIND_NOW;
 	reader->offset = params->offset;
 	reader->live = params->live;
+	reader->live_sse = params->live_sse;
 	reader->cursor = params->cursor && params->live ? cu_xstrdup(params->cursor) : NULL;
 	cu_shape_params_free(&reader->params);
 	cu_reader_serve(reader, req);
@@ -252,8 +255,6 @@ static void not_offered_yet(const struct cu_shape_params *params, cu_api_errors 
 {
 	if (params->has_subset)
 		cu_api_errors_add(errors, "subset", "not supported yet");
-	if (params->live_sse)
-		cu_api_errors_add(errors, "live_sse", "not supported yet");
 }
 
 static void overloaded(struct cu_reader *reader, cu_http_request *req)

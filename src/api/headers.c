@@ -48,6 +48,7 @@ enum fixed {
 	FIXED_LIVE,
 	FIXED_SSE,
 	FIXED_NO_CACHE,
+	FIXED_SSE_NO_CACHE,
 	FIXED_NO_STORE,
 	FIXED_REFETCH,
 	FIXED_REFETCH_NO_HANDLE,
@@ -68,6 +69,7 @@ static const char *const fixed_texts[FIXED_COUNT] = {
 	[FIXED_INITIAL] = JSON_ANSWER("public, max-age=604800, s-maxage=3600, stale-while-revalidate=2629746"),
 	[FIXED_LIVE] = JSON_ANSWER("public, max-age=5, stale-while-revalidate=5"),
 	[FIXED_NO_CACHE] = JSON_ANSWER("no-cache"),
+	[FIXED_SSE_NO_CACHE] = VARY CACHE("no-cache") SERVER CORS_SHAPE TYPE_SSE,
 	[FIXED_NO_STORE] = JSON_ANSWER("no-store") "surrogate-control: no-store\r\n",
 	[FIXED_REFETCH] = JSON_ANSWER("public, max-age=60, must-revalidate"),
 	[FIXED_REFETCH_NO_HANDLE] = JSON_ANSWER("public, max-age=1, must-revalidate"),
@@ -111,7 +113,7 @@ void cu_headers_free(cu_headers **headers)
 static enum fixed shape_fixed(const struct cu_answer *answer)
 {
 	if (answer->method != CU_ANSWER_GET)
-		return FIXED_NO_CACHE;
+		return answer->live_sse ? FIXED_SSE_NO_CACHE : FIXED_NO_CACHE;
 	if (answer->status == 409)
 		return answer->handle ? FIXED_REFETCH : FIXED_REFETCH_NO_HANDLE;
 	if (answer->status >= 400)

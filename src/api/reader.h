@@ -8,12 +8,30 @@
 #include "api/api.h"
 #include "api/params.h"
 
+/* The text of the last piece of a stream that a loop made (sse.c). */
+struct cu_sse_shared {
+	uint64_t shape_id;
+	cu_offset from, end;
+	bool up_to_date;
+	cu_http_body *body; /* NULL: none yet */
+};
+
 struct cu_api {
 	struct cu_api_opts opts;
 	cu_headers *headers;
 	_Atomic unsigned initial; /* requests under way, by kind */
 	_Atomic unsigned existing;
+	struct cu_sse_shared sse_shared[CU_HTTP_LOOPS_MAX]; /* each its loop's */
 };
+
+/* The whole offset range of a snapshot's chunks: which one comes behind this offset? False: it is behind them. */
+static inline bool cu_snapshot_chunk_after(cu_offset offset, uint32_t *ret_n)
+{
+	if (!offset.before_all && (offset.tx != 0 || offset.op == CU_OP_INF))
+		return false;
+	*ret_n = offset.before_all ? 0 : (uint32_t)CU_MIN(offset.op + 1, UINT32_MAX);
+	return true;
+}
 
 enum cu_wait {
 	CU_WAIT_NOT,
@@ -35,6 +53,7 @@ struct cu_reader {
 	enum cu_wait wait;
 	bool now; /* offset=now */
 	bool live;
+	bool live_sse;
 	bool initial;     /* counts as a request without a handle */
 	bool redirect;    /* it named another handle: 409 to this shape */
 	bool parked;      /* request bytes are gone */
@@ -45,6 +64,11 @@ struct cu_reader {
 /* Answers, or parks. */
 void cu_reader_serve(struct cu_reader *reader, cu_http_request *req);
 void cu_reader_free(struct cu_reader **reader);
+
+/* ---- sse.c ---- */
+/* Answers with a stream that goes on from the reader's offset, and owns the reader. up_to_date: nothing is behind the
+ * offset at the moment. */
+void cu_sse_start(struct cu_reader *reader, cu_http_request *req, bool up_to_date);
 
 /* ---- answer.c: each ends the request and frees the reader ---- */
 void cu_answer_error(struct cu_reader *reader, cu_http_request *req, int status, const char *message,
@@ -59,6 +83,10 @@ void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n,
 void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset from, cu_offset end, bool up_to_date);
 /* Up-to-date alone. no_changes: a live request that saw nothing, or offset=now. */
 void cu_answer_up_to_date(struct cu_reader *reader, cu_http_request *req, cu_offset offset, bool no_changes);
+/* The head of a live_sse answer; the source does the rest, and frees the reader when it is closed. Takes the source. */
+void cu_answer_stream(struct cu_reader *reader, cu_http_request *req, bool up_to_date, struct cu_http_source *source);
+/* The message of that name. */
+void cu_answer_put_up_to_date(cu_buf *out, uint64_t lsn);
 
 /* Answers without a shape: ready-made header kinds and bodies; body may be NULL. */
 void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind, enum cu_answer_method method,

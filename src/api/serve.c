@@ -118,6 +118,13 @@ static void serve_gone(struct cu_reader *reader, cu_http_request *req)
 		cu_answer_must_refetch(reader, req, NULL);
 }
 
+/* An offset that nobody was given yet. Up to the last transaction that was processed, all is at the log's end: also the
+ * offsets that clients of live_sse make of an up-to-date's LSN. */
+static bool beyond(cu_offset offset, cu_offset latest, uint64_t last_tx)
+{
+	return cu_offset_cmp(offset, latest) > 0 && offset.tx > last_tx;
+}
+
 /* The log after the snapshot, with `from` an offset in it. */
 static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset from, cu_offset latest,
 		      uint64_t last_tx)
@@ -134,7 +141,7 @@ static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset 
 		cu_answer_log(reader, req, from, end, cu_offset_cmp(end, latest) == 0);
 		return;
 	}
-	if (compared > 0 && from.tx > last_tx) {
+	if (beyond(from, latest, last_tx)) {
 		/* Maybe an offset that an earlier run of ours gave out and that the stream is about to bring again. */
 		if (cu_collector_caught_up(reader->api->opts.collector))
 			park(reader, req, CU_WAIT_BEYOND);
@@ -153,8 +160,8 @@ void cu_reader_serve(struct cu_reader *reader, cu_http_request *req)
 	cu_shape *shape = reader->shape;
 	struct cu_shape_status status;
 	uint64_t last_tx;
-	bool in_snapshot = reader->offset.before_all || (reader->offset.tx == 0 && reader->offset.op != CU_OP_INF);
-	uint64_t n = reader->offset.before_all ? 0 : reader->offset.op + 1;
+	uint32_t n = 0;
+	bool in_snapshot = cu_snapshot_chunk_after(reader->offset, &n);
 
 	/* The bit first, then the look (shape.h). */
 	atomic_fetch_or(&shape->waiting_loops, UINT64_C(1) << cu_http_loop_index(cu_http_request_loop(req)));
@@ -180,8 +187,12 @@ void cu_reader_serve(struct cu_reader *reader, cu_http_request *req)
 			cu_answer_up_to_date(reader, req, status.latest, true);
 		return;
 	}
+	if (reader->live_sse && !beyond(reader->offset, status.latest, last_tx)) {
+		cu_sse_start(reader, req, cu_offset_cmp(reader->offset, status.latest) >= 0);
+		return;
+	}
 	if (in_snapshot && n < status.chunks_len) {
-		cu_answer_chunk(reader, req, (uint32_t)n, status.snapshot_small);
+		cu_answer_chunk(reader, req, n, status.snapshot_small);
 		return;
 	}
 	if (!status.snapshot_complete) {

@@ -24,6 +24,8 @@
 #define CU_HTTP_WAKE_KEYS_MAX 65536u /* different keys queued per loop for waking: wake everybody */
 #define CU_HTTP_ACCEPT_PAUSE_MS 200u /* out of file descriptors: accept nothing for so long */
 
+#define CU_SSE_KEEP_ALIVE_MS 21000u  /* a live_sse stream without news: a comment, so that nobody in between hangs up */
+
 /* Replication: wait (back-pressure to the walsender). */
 #define CU_REPLICATION_QUEUE_MAX \
 	(16u * 1024 * 1024)                      /* bytes between replication and collector: stop reading the socket */
