@@ -421,9 +421,7 @@ static int start_dropped(struct cu_stack *stack)
 
 static void wake_everywhere(void *ctx, cu_shape *shape)
 {
-	struct cu_stack *stack = ctx;
-
-	cu_http_wake(atomic_load(&stack->http), shape->id, CU_HTTP_ALL_LOOPS);
+	shape_woken(ctx, shape->id, CU_HTTP_ALL_LOOPS);
 }
 
 static enum cu_api_health health_waiting(void *ctx)
