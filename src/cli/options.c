@@ -87,7 +87,7 @@ static const struct option options[] = {
 	{ "long-poll-timeout", "ELECTRIC_LONG_POLL_TIMEOUT", TYPE_DURATION, GROUP_HTTP, AT(long_poll_ms), 1, DAY_MS,
 	  "20s", false, "how long a live request waits for news" },
 	{ "sse-timeout", NULL, TYPE_DURATION, GROUP_HTTP, AT(sse_timeout_ms), 1, DAY_MS, "60s", false,
-	  "how long a live_sse stream lives" },
+	  "how long a live_sse stream lives; above 1 s, for shorter ones make clients fall back to long polling" },
 	{ "tcp-send-timeout", "ELECTRIC_TCP_SEND_TIMEOUT", TYPE_DURATION, GROUP_HTTP, AT(send_timeout_ms), 1, DAY_MS,
 	  "30s", false, "a reader that takes no byte for so long is cut off" },
 	{ "tcp-read-timeout", "ELECTRIC_TCP_READ_TIMEOUT", TYPE_DURATION, GROUP_HTTP, AT(read_timeout_ms), 1, DAY_MS,
