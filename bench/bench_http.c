@@ -97,7 +97,7 @@ static void respond_file(cu_http_request *req)
 		.status = 200, .headers = headers, .headers_len = sizeof headers - 1, .source = &range->source
 	};
 
-	range->source = (struct cu_http_source){ range_next, range_close, file_len };
+	range->source = (struct cu_http_source){ .next = range_next, .close = range_close, .length = file_len };
 	cu_http_respond(req, &response);
 }
 

@@ -21,6 +21,7 @@ static const char usage_text[] =
 	"  get URL PATH…           the same with plain paths, for a yardstick; @FILE holds one path a line\n"
 	"  drain URL TABLE         follow live until --items or --marker was readable; the clock starts at a line on stdin\n"
 	"  wait URL TABLE          readers wait live; a write is made; how long until each is answered\n"
+	"  sse URL TABLE           readers follow by live_sse while --rounds writes are made, --rate a second\n"
 	"  idle URL TABLE          readers wait live until stdin ends\n"
 	"  bare                    a bare replication connection instead of a server, measured as `wait` does\n"
 	"\n"
@@ -37,6 +38,7 @@ static const char usage_text[] =
 	"  --write SQL             wait, bare: the measured write (one transaction)\n"
 	"  --shell COMMAND         wait: the write as a command instead\n"
 	"  --rounds R --warmup W   wait, bare: writes that count (20) and writes before them (3)\n"
+	"  --rate N                sse: writes per second (100)\n"
 	"  --settle MS             wait, bare: pause between parking and the write (100)\n"
 	"  --others TABLE:N        wait: N more readers on a table that is not written\n"
 	"  --publication NAME      bare: what the connection replicates\n"
@@ -72,7 +74,7 @@ void cu_reader_ask(cu_reader *reader, const struct cu_load_opts *opts, bool live
 		cu_buf_printf(&target, "&handle=%s", reader->handle);
 	cu_buf_printf(&target, "&offset=%s", reader->offset);
 	if (live) {
-		cu_buf_puts(&target, "&live=true");
+		cu_buf_puts(&target, reader->sse ? "&live=true&live_sse=true" : "&live=true");
 		if (reader->cursor[0])
 			cu_buf_printf(&target, "&cursor=%s", reader->cursor);
 	}
@@ -186,6 +188,7 @@ static void options_parse(struct cu_load_opts *opts, int argc, char **argv)
 		{ "requests", required_argument, NULL, 'm' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "warmup", required_argument, NULL, 'w' },
+		{ "rate", required_argument, NULL, 'R' },
 		{ "settle", required_argument, NULL, 's' },
 		{ "limit", required_argument, NULL, 'l' },
 		{ "query", required_argument, NULL, 'q' },
@@ -211,6 +214,7 @@ static void options_parse(struct cu_load_opts *opts, int argc, char **argv)
 		case 'm': opts->requests = number(optarg); break;
 		case 'r': opts->rounds = (unsigned)number(optarg); break;
 		case 'w': opts->warmup = (unsigned)number(optarg); break;
+		case 'R': opts->rate = (unsigned)number(optarg); break;
 		case 's': opts->settle_ms = (unsigned)number(optarg); break;
 		case 'l': opts->limit_s = (unsigned)number(optarg); break;
 		case 'q': opts->query = optarg; break;
@@ -229,15 +233,17 @@ static void options_parse(struct cu_load_opts *opts, int argc, char **argv)
 		default: fputs(usage_text, stderr); exit(2);
 		}
 	}
-	if (opts->readers == 0 || opts->rounds == 0) {
-		fprintf(stderr, "load: --readers and --rounds are at least 1\n");
+	if (opts->readers == 0 || opts->rounds == 0 || opts->rate == 0) {
+		fprintf(stderr, "load: --readers, --rounds and --rate are at least 1\n");
 		exit(2);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	struct cu_load_opts opts = { .readers = 1, .rounds = 20, .warmup = 3, .settle_ms = 100, .limit_s = 60 };
+	struct cu_load_opts opts = {
+		.readers = 1, .rounds = 20, .warmup = 3, .rate = 100, .settle_ms = 100, .limit_s = 60
+	};
 	struct rlimit files;
 	const char *command;
 	int rc = CU_EINVAL;
@@ -274,6 +280,8 @@ int main(int argc, char **argv)
 			rc = cu_load_wait(&opts);
 		else if (strcmp(command, "idle") == 0)
 			rc = cu_load_idle(&opts);
+		else if (strcmp(command, "sse") == 0)
+			rc = cu_load_sse(&opts);
 		else
 			fputs(usage_text, stderr);
 	} else {

@@ -14,6 +14,7 @@ struct cu_load_opts {
 	uint64_t requests; /* fetch, get: start new walks until so many requests were made */
 	unsigned rounds;   /* wait, bare: measured writes */
 	unsigned warmup;   /* wait, bare: writes before them that are not counted */
+	unsigned rate;     /* sse: writes per second */
 	unsigned settle_ms;
 	unsigned limit_s;  /* give up after so many seconds without progress */
 	const char *query; /* further parameters, already encoded: columns=…&secret=… */
@@ -38,6 +39,7 @@ typedef struct cu_reader {
 	unsigned index;
 	unsigned step;    /* get: the next path */
 	bool live;        /* the request in flight is a live one */
+	bool sse;         /* live requests ask for live_sse */
 	bool answered;    /* wait: in this round */
 	bool parked_only; /* wait: a reader of the second table */
 	const char *table;
@@ -52,6 +54,7 @@ int cu_load_fetch(const struct cu_load_opts *opts); /* also `get`, when there ar
 int cu_load_drain(const struct cu_load_opts *opts);
 int cu_load_wait(const struct cu_load_opts *opts);
 int cu_load_idle(const struct cu_load_opts *opts);
+int cu_load_sse(const struct cu_load_opts *opts);
 int cu_load_bare(const struct cu_load_opts *opts);
 
 /* Asks for what follows the reader's position. */
