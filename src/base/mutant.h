@@ -21,6 +21,18 @@ enum cu_mutant {
 	CU_MUTANT_RETRY_REMOVES_ANY,       /* publish.c: the retry removes whatever entry is there */
 	CU_MUTANT_NOPROC_IS_A_CRASH,       /* publish.c: suspended just before the event counts as crashed */
 	CU_MUTANT_NO_GRACE_PERIOD,         /* table.c: frees while readers may look */
+
+	/* tests/crash/ */
+	CU_MUTANT_CONFIRM_BEFORE_STORED,  /* collector.c: tells Postgres before the checkpoint is durable */
+	CU_MUTANT_DROP_TO_CHECKPOINT,     /* collector.c: drops segments that tails still need */
+	CU_MUTANT_TRANSACTION_TWICE,      /* transaction.c: takes in what came again */
+	CU_MUTANT_ABORT_LEAVES_NO_RECORD, /* transaction.c: an aborted transaction stays open in the change log */
+	CU_MUTANT_CUT_LEAVES_THE_REST,    /* changelog_scan.c: what lies behind the checkpoint stays */
+	CU_MUTANT_REPLAY_SHOWS_HELD,      /* replay.c: also transactions that the snapshot holds */
+	CU_MUTANT_REPLAY_WANTS_ABORTED, /* replay.c: refuses a log without the dropped part of an aborted transaction */
+	CU_MUTANT_FILES_GO_FIRST,       /* store.c: a shape's files go before its row */
+	CU_MUTANT_ORPHANS_STAY,         /* store.c: files without a row are left at the start */
+	CU_MUTANT_COPY_LEAVES_FILES,    /* snapshot_copy.c: of a shape that was removed before its first file came */
 	CU_MUTANT_COUNT
 };
 extern enum cu_mutant cu_mutant;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 #include <stdlib.h>
 
@@ -20,7 +21,8 @@ static void checkpoint_stored(void *ctx, int rc)
 		cu_replication_confirm(c->opts.replication, c->saved.lsn);
 		/* Segments that no tail needs any more. Runs appended meanwhile stand behind this checkpoint's end. */
 		if (c->saved.log_pos - cu_changelog_start(c->log) > CU_SEGMENT_BYTES) {
-			oldest = cu_shape_set_oldest_position(c->opts.shapes);
+			oldest = CU_MUTANT(DROP_TO_CHECKPOINT) ? UINT64_MAX
+							       : cu_shape_set_oldest_position(c->opts.shapes);
 			cu_changelog_drop_before(c->log, CU_MIN(oldest, c->saved.log_pos));
 		}
 	} else {
@@ -54,6 +56,8 @@ static void checkpoint_start(struct cu_collector *c)
 	c->saved.log_pos = cu_changelog_end(c->log);
 	c->saved.last_tx = CU_MAX(c->saved.last_tx, c->committed_tx);
 	c->checkpoint_log_pos = c->saved.log_pos;
+	if (CU_MUTANT(CONFIRM_BEFORE_STORED))
+		cu_replication_confirm(c->opts.replication, c->saved.lsn);
 	rc = cu_store_checkpoint(c->opts.store, &c->saved, checkpoint_stored, c);
 	if (rc < 0)
 		checkpoint_stored(c, rc);

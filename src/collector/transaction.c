@@ -6,6 +6,7 @@
 #include "collector/internal.h"
 
 #include "base/log.h"
+#include "base/mutant.h"
 
 #include <stdlib.h>
 
@@ -99,7 +100,7 @@ static void on_begin(struct cu_collector *c, const struct cu_pgoutput_msg *msg)
 {
 	c->tx = (struct cu_transaction){
 		.open = true,
-		.skip = msg->u.begin.final_lsn < c->safe_lsn,
+		.skip = msg->u.begin.final_lsn < c->safe_lsn && !CU_MUTANT(TRANSACTION_TWICE),
 		.tx = msg->u.begin.final_lsn,
 		.xid = msg->u.begin.xid,
 	};
@@ -376,7 +377,7 @@ void cu_collector_abort(struct cu_collector *c)
 		cu_shape_unref(&c->touched.list[i]);
 	}
 	c->touched.len = 0;
-	if (c->tx.open && c->tx.appended) {
+	if (c->tx.open && c->tx.appended && !CU_MUTANT(ABORT_LEAVES_NO_RECORD)) {
 		struct cu_fanout fanout = {
 			.tx = c->tx.tx,
 			.xid = c->tx.xid,

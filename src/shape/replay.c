@@ -1,6 +1,8 @@
 /* replay.c: fan-out records to tails. */
 #include "shape/replay.h"
 
+#include "base/mutant.h"
+
 #include <stdlib.h>
 
 void cu_replay_init(cu_replay *replay, cu_shape_set *shapes)
@@ -45,9 +47,10 @@ static void touch(cu_replay *replay, cu_shape *shape)
 	replay->touched[replay->touched_len++] = cu_shape_ref(shape);
 }
 
-static int append_runs(cu_shape *shape, const struct cu_fanout *fanout, const struct cu_fanout_shape *entry,
-		       const struct cu_changelog_item *items, uint64_t bytes_max)
+static int append_runs(cu_replay *replay, cu_shape *shape, const struct cu_fanout *fanout,
+		       const struct cu_fanout_shape *entry, const struct cu_changelog_item *items)
 {
+	uint64_t bytes_max = cu_tail_run_bytes_max(cu_shape_set_chunk_bytes(replay->shapes));
 	struct cu_tail_run run = { .tx = fanout->tx, .xid = fanout->xid };
 	int rc = 0;
 
@@ -55,8 +58,11 @@ static int append_runs(cu_shape *shape, const struct cu_fanout *fanout, const st
 		const struct cu_fanout_run *range = &fanout->runs[entry->runs_at + r];
 
 		for (uint32_t i = range->first; rc == 0 && i < range->first + range->len; i++) {
-			if (items[i].pos == 0)
-				return CU_ECORRUPT; /* its segment was dropped although a shape needs it */
+			if (items[i].pos == 0) {
+				/* Its segment was dropped: nobody needs it, so the transaction must be one that was aborted. */
+				replay->missing = true;
+				return 0;
+			}
 			if (cu_tail_run_extend(&run, items[i].pos, items[i].len, items[i].op, bytes_max))
 				continue;
 			rc = cu_shape_append(shape, &run);
@@ -80,14 +86,17 @@ int cu_replay_fanout(void *ctx, const struct cu_fanout *fanout, const struct cu_
 
 		if (!shape)
 			continue;
-		if (!cu_shape_holds(shape, fanout->xid, fanout->tx)) {
+		if (!cu_shape_holds(shape, fanout->xid, fanout->tx) || CU_MUTANT(REPLAY_SHOWS_HELD)) {
 			touch(replay, shape);
-			rc = append_runs(shape, fanout, entry, items,
-					 cu_tail_run_bytes_max(cu_shape_set_chunk_bytes(replay->shapes)));
+			rc = append_runs(replay, shape, fanout, entry, items);
 		}
 		cu_shape_unref(&shape);
 	}
-	if (fanout->flags & (CU_FANOUT_COMMIT | CU_FANOUT_ABORT))
+	if (rc == 0 && replay->missing && (fanout->flags & CU_FANOUT_COMMIT || CU_MUTANT(REPLAY_WANTS_ABORTED)))
+		rc = CU_ECORRUPT; /* a segment was dropped although a shape needs it */
+	if (fanout->flags & (CU_FANOUT_COMMIT | CU_FANOUT_ABORT)) {
 		end_transaction(replay, (fanout->flags & CU_FANOUT_COMMIT) != 0);
+		replay->missing = false;
+	}
 	return rc;
 }

@@ -14,6 +14,7 @@ typedef struct cu_replay {
 	cu_shape_set *shapes;
 	cu_shape **touched; /* of the open transaction; references */
 	size_t touched_len, touched_cap;
+	bool missing; /* the open transaction has items in a segment that was dropped */
 } cu_replay;
 
 void cu_replay_init(cu_replay *replay, cu_shape_set *shapes);

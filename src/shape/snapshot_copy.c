@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -274,6 +275,9 @@ void cu_snapshot_copy_fail(struct cu_snapshot_copy *copy, int rc, const char *do
 	/* Its files go with it: then whatever failed did so because of that. */
 	if (!cu_snapshot_copy_wanted(copy) || stopping)
 		rc = CU_ECLOSED;
+	/* Removed before its first file was made: then that one, and its directory, are still there. */
+	if (!cu_snapshot_copy_wanted(copy) && (copy->writer || copy->chunks_len) && !CU_MUTANT(COPY_LEAVES_FILES))
+		(void)cu_store_remove_shape(copy->env->store, copy->shape->id, NULL, NULL);
 	if (rc == CU_EPG && err->kind == CU_PG_QUERY && table_changed(err->sqlstate)) {
 		/* The table was dropped or altered since the request was checked: refetch finds out. */
 		failure.status = 409;

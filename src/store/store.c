@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -159,6 +160,8 @@ int cu_store_remove_shape(cu_store *store, uint64_t shape_id, cu_store_done *don
 
 	CU_ASSERT(store->magic == STORE_MAGIC);
 	*removal = (struct removal){ store, shape_id, done, ctx };
+	if (CU_MUTANT(FILES_GO_FIRST))
+		removal_trash(store, shape_id);
 	rc = cu_metadata_remove_shape(store->metadata, shape_id, removal_durable, removal);
 	if (rc < 0)
 		free(removal);
@@ -226,7 +229,8 @@ static int remove_orphan(void *ctx, uint64_t shape_id)
 {
 	struct load *load = ctx;
 
-	if (load->ids_len > 0 && bsearch(&shape_id, load->ids, load->ids_len, sizeof *load->ids, id_cmp))
+	if ((load->ids_len > 0 && bsearch(&shape_id, load->ids, load->ids_len, sizeof *load->ids, id_cmp)) ||
+	    CU_MUTANT(ORPHANS_STAY))
 		return 0;
 	return cu_chunks_remove_shape(load->store->chunks, shape_id);
 }

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@ int cu_sim_mutex_lock(pthread_mutex_t *mtx, const char *file, int line);
 int cu_sim_mutex_trylock(pthread_mutex_t *mtx, const char *file, int line);
 int cu_sim_mutex_unlock(pthread_mutex_t *mtx, const char *file, int line);
 int cu_sim_mutex_destroy(pthread_mutex_t *mtx);
+int cu_sim_rwlock_lock(pthread_rwlock_t *lock, bool write, const char *file, int line);
+int cu_sim_rwlock_unlock(pthread_rwlock_t *lock, const char *file, int line);
 int cu_sim_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mtx, const char *file, int line);
 int cu_sim_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mtx, const struct timespec *until, const char *file,
 			  int line);

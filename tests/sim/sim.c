@@ -313,6 +313,28 @@ int cu_sim_mutex_destroy(pthread_mutex_t *mtx)
 	return 0;
 }
 
+int cu_sim_rwlock_lock(pthread_rwlock_t *lock, bool write, const char *file, int line)
+{
+	cu_sim_point("rwlock", file, line);
+	if (!current)
+		return write ? pthread_rwlock_wrlock(lock) : pthread_rwlock_rdlock(lock);
+	while ((write ? pthread_rwlock_trywrlock(lock) : pthread_rwlock_tryrdlock(lock)) != 0) {
+		current->status = STATUS_MUTEX;
+		current->what = lock;
+		thread_switch();
+	}
+	return 0;
+}
+
+int cu_sim_rwlock_unlock(pthread_rwlock_t *lock, const char *file, int line)
+{
+	if (pthread_rwlock_unlock(lock) != 0)
+		cu_sim_fail(file, line, "unlocks what it has not locked");
+	wake_all(STATUS_MUTEX, lock);
+	cu_sim_point("rwunlock", file, line);
+	return 0;
+}
+
 static void cond_await(pthread_cond_t *cond, pthread_mutex_t *mtx, enum status status)
 {
 	pthread_mutex_unlock(mtx);
@@ -702,6 +724,7 @@ bool cu_sim_expect_pass(const char *name, void (*main_fn)(void *arg), uint64_t u
 	uint64_t first = 1;
 
 	(void)number_from("COPPER_SIM_SEEDS", &usual);
+	(void)number_from("COPPER_SIM_FIRST", &first);
 	if (replay_seed(&first))
 		usual = 1;
 	cu_sim_explore(main_fn, first, usual, CU_MUTANT_NONE, false, &result);

@@ -9,7 +9,7 @@
  * steps (PCT, Burckhardt et al. 2010), which finds with few seeds what needs few unlucky switches.
  *
  * cu_sim_explore() runs seeds in a child process, because a bug may abort it. COPPER_SIM_SEED=n replays one seed and
- * prints its trace; COPPER_SIM_SEEDS=n says how many to explore.
+ * prints its trace; COPPER_SIM_SEEDS=n says how many to explore, COPPER_SIM_FIRST=n from which on.
  */
 #ifndef CU_SIM_H
 #define CU_SIM_H

@@ -1,0 +1,409 @@
+/* check.c: the model's side of every shape, and its comparison with the store's. */
+#include "crash/check.h"
+
+#include "shape/log_reader.h"
+#include "sim/sim.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- what a log must say ---- */
+
+struct items {
+	cu_buf *out;
+	bool open; /* the end of the last one is not written yet */
+};
+
+static void item_begin(struct items *items)
+{
+	if (items->open)
+		cu_buf_puts(items->out, CU_ITEM_END);
+	if (items->out->len)
+		cu_buf_putc(items->out, ',');
+	items->open = true;
+}
+
+static void expect_update(struct items *items, const cu_definition *def, struct cu_item_op op,
+			  const struct cu_pg_value *old_row, const struct cu_pg_value *new_row)
+{
+	if (cu_item_key_changed(def->layout, old_row, new_row)) {
+		item_begin(items);
+		cu_item_put_delete_key_change(items->out, def->layout, &op, old_row, new_row);
+		op.op_position++;
+		item_begin(items);
+		cu_item_put_insert_key_change(items->out, def->layout, &op, old_row, new_row);
+	} else if (cu_item_row_changed(def->layout, old_row, new_row)) {
+		item_begin(items);
+		cu_item_put_update(items->out, def->layout, &op, old_row, new_row);
+	}
+}
+
+static void expect_tx(const cu_definition *def, unsigned table, const struct pg_tx *tx, struct items *items)
+{
+	struct cu_pg_value old_row[POSTGRES_COLUMNS], new_row[POSTGRES_COLUMNS];
+	struct cu_item_op op = { .lsn = tx->final_lsn, .txid = tx->xid, .replica_full = def->replica_full };
+
+	for (size_t i = 0; i < tx->len; i++) {
+		const struct pg_change *change = &tx->changes[i];
+
+		op.op_position = 2 * i;
+		if (change->table != table)
+			continue;
+		pg_row_values(&change->old_row, old_row);
+		pg_row_values(&change->new_row, new_row);
+		switch (change->kind) {
+		case PG_INSERT:
+			item_begin(items);
+			cu_item_put_insert(items->out, def->layout, &op, new_row);
+			break;
+		case PG_DELETE:
+			item_begin(items);
+			cu_item_put_delete(items->out, def->layout, &op, old_row);
+			break;
+		case PG_UPDATE: expect_update(items, def, op, old_row, new_row); break;
+		case PG_TRUNCATE: break;
+		}
+	}
+	if (items->open)
+		cu_buf_puts(items->out, CU_ITEM_END_LAST);
+}
+
+static void end_add(struct known *known)
+{
+	if (known->ends_len == known->ends_cap) {
+		known->ends_cap = known->ends_cap ? known->ends_cap * 2 : 64;
+		known->ends = cu_xrealloc(known->ends, known->ends_cap * sizeof *known->ends);
+	}
+	known->ends[known->ends_len++] = known->log.len;
+}
+
+static bool truncates(const struct pg_tx *tx, unsigned table)
+{
+	for (size_t i = 0; i < tx->len; i++) {
+		if (tx->changes[i].kind == PG_TRUNCATE && tx->changes[i].table == table)
+			return true;
+	}
+	return false;
+}
+
+/* Takes in what Postgres committed meanwhile: ends[n] is where the n-th transaction behind the snapshot ends. */
+static void expect(struct world *world, struct known *known)
+{
+	const cu_definition *def = world->definitions[known->definition];
+
+	for (; known->txs < world->pg->txs_len; known->txs++) {
+		const struct pg_tx *tx = &world->pg->txs[known->txs];
+		struct items items = { &known->log, false };
+
+		if (truncates(tx, known_table(known)))
+			known->may_go = true;
+		expect_tx(def, known_table(known), tx, &items);
+		end_add(known);
+	}
+}
+
+/* The bytes that are told to be safe: of the transactions that end before lsn. */
+static size_t told_before(const struct world *world, const struct known *known, uint64_t lsn)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < known->ends_len; i++) {
+		if (world->pg->txs[known->snapshot_txs + i].end_lsn <= lsn)
+			len = known->ends[i];
+	}
+	return len;
+}
+
+/* ---- what it says ---- */
+
+/* CU_ECLOSED: the shape was removed meanwhile. */
+static int read_log(struct world *world, cu_shape *shape, cu_buf *out)
+{
+	cu_buf piece = CU_BUF_INIT;
+	cu_log_reader reader;
+	int rc;
+
+	cu_log_reader_init(&reader, shape, cu_store_changelog(world->store), CU_OFFSET_SNAPSHOT_END,
+			   cu_shape_status(shape).latest);
+	do {
+		cu_buf_clear(&piece);
+		rc = cu_log_reader_next(&reader, &piece);
+		cu_buf_append(out, piece.data, piece.len);
+	} while (rc == 1);
+	cu_log_reader_fini(&reader);
+	cu_buf_fini(&piece);
+	return rc;
+}
+
+static int read_chunk(struct world *world, uint64_t shape_id, uint32_t n, cu_buf *out)
+{
+	uint64_t bytes;
+	size_t got;
+	int fd = -1;
+	int rc = cu_chunk_open(cu_store_chunks(world->store), shape_id, n, &fd, &bytes);
+
+	if (rc < 0)
+		return rc;
+	cu_buf_reserve(out, bytes);
+	rc = cu_file_read_at(&cu_file_system, fd, out->data + out->len, bytes, 0, &got);
+	out->len += got;
+	close(fd);
+	return rc;
+}
+
+static int read_snapshot(struct world *world, cu_shape *shape, cu_buf *out)
+{
+	struct cu_shape_status status = cu_shape_status(shape);
+	int rc = 0;
+
+	if (status.snapshot_small) {
+		if (cu_shape_put_small(shape, out))
+			return 0;
+		return cu_metadata_get_small(cu_store_metadata(world->store), shape->id, out);
+	}
+	for (uint32_t n = 0; rc == 0 && n < status.chunks_len; n++) {
+		if (n > 0)
+			cu_buf_putc(out, ',');
+		rc = read_chunk(world, shape->id, n, out);
+	}
+	return rc;
+}
+
+static bool is_served(const cu_shape *shape)
+{
+	enum cu_shape_state state = cu_shape_status(shape).state;
+
+	return state == CU_SHAPE_LIVE || state == CU_SHAPE_CREATING;
+}
+
+/* Where the bytes differ from what they must begin with; for the trace. */
+static void note_difference(const struct known *known, const char *what, const cu_buf *is, const cu_buf *should)
+{
+	size_t at = 0;
+
+	while (at < is->len && at < should->len && is->data[at] == should->data[at])
+		at++;
+	cu_sim_note("%s of %s: %zu bytes, should be %zu, same up to %zu", what, known->handle, is->len, should->len,
+		    at);
+	fprintf(stderr, "crash: the %s of %s has %zu bytes of %zu and differs at %zu: is %.*s, should be %.*s\n", what,
+		known->handle, is->len, should->len, at, (int)CU_MIN(is->len - at, (size_t)160), is->data + at,
+		(int)CU_MIN(should->len - at, (size_t)160), should->data + at);
+}
+
+static void check_snapshot(struct world *world, struct known *known)
+{
+	cu_buf bytes = CU_BUF_INIT;
+	int rc;
+
+	if (!cu_shape_status(known->shape).snapshot_complete)
+		return;
+	rc = read_snapshot(world, known->shape, &bytes);
+	if (rc == 0 && (bytes.len != known->snapshot.len || memcmp(bytes.data, known->snapshot.data, bytes.len) != 0)) {
+		note_difference(known, "snapshot", &bytes, &known->snapshot);
+		CU_SIM_CHECK(!"a snapshot is not what it was");
+	}
+	cu_buf_fini(&bytes);
+	/* Unless it was removed under our hands, or its files cannot be opened any more. */
+	CU_SIM_CHECK(rc == 0 || !is_served(known->shape) || disk_crashed(world->disk));
+}
+
+/* Answers end where they ended before: caches keep them. */
+static void check_cuts(struct known *known)
+{
+	cu_offset cuts[CUTS_MAX], at = CU_OFFSET_SNAPSHOT_END;
+	cu_shape *shape = known->shape;
+	size_t len = 0;
+
+	cu_shape_lock(shape);
+	while (len < CUTS_MAX) {
+		const cu_tail *tail = cu_shape_tail(shape);
+
+		at = cu_tail_answer_end(tail, at);
+		if (cu_offset_cmp(at, cu_tail_latest(tail)) >= 0)
+			break;
+		cuts[len++] = at;
+	}
+	cu_shape_unlock(shape);
+	for (size_t i = 0; i < CU_MIN(len, known->cuts_len); i++)
+		CU_SIM_CHECK(cu_offset_cmp(cuts[i], known->cuts[i]) == 0);
+	if (len > known->cuts_len) {
+		memcpy(known->cuts, cuts, len * sizeof *cuts);
+		known->cuts_len = len;
+	}
+}
+
+static void check_log(struct world *world, struct known *known)
+{
+	uint64_t confirmed = world->pg->confirmed;
+	cu_buf bytes = CU_BUF_INIT;
+	bool ends = false;
+	int rc;
+
+	rc = read_log(world, known->shape, &bytes);
+	expect(world, known);
+	if (rc == CU_ECLOSED) {
+		CU_SIM_CHECK(!is_served(known->shape));
+		goto out;
+	}
+	CU_SIM_CHECK(rc == 0);
+	for (size_t i = 0; i < known->ends_len; i++)
+		ends |= known->ends[i] == bytes.len;
+	if (bytes.len > known->log.len || (bytes.len && memcmp(bytes.data, known->log.data, bytes.len) != 0) ||
+	    (bytes.len && !ends)) {
+		note_difference(known, "log", &bytes, &known->log);
+		CU_SIM_CHECK(!"a log is not what it must be");
+	}
+	if (bytes.len < told_before(world, known, confirmed)) {
+		note_difference(known, "log", &bytes, &known->log);
+		CU_SIM_CHECK(!"something confirmed to Postgres is missing");
+	}
+out:
+	cu_buf_fini(&bytes);
+}
+
+void check_shape(struct world *world, struct known *known)
+{
+	/* Nobody is served before the snapshot is known. */
+	if (!known->shape || !known->has_snapshot || !cu_shape_status(known->shape).snapshot_complete ||
+	    !is_served(known->shape))
+		return;
+	check_snapshot(world, known);
+	check_log(world, known);
+	check_cuts(known);
+}
+
+/* ---- what was told ---- */
+
+void check_told(struct world *world)
+{
+	for (struct known *known = world->known; known; known = known->next) {
+		struct cu_shape_status status;
+
+		if (!known->shape)
+			continue;
+		status = cu_shape_status(known->shape);
+		known->live |= status.state == CU_SHAPE_LIVE;
+		/* After a crash this may be said of a removal that failed. */
+		known->gone |= status.state == CU_SHAPE_GONE && !disk_crashed(world->disk);
+		if (known->live && known->gone)
+			expect(world, known);
+		CU_SIM_CHECK(!known->gone || !known->live || known->asked_to_go || known->may_go);
+	}
+}
+
+/* What Postgres sends again may be cut elsewhere: runs end with segments, and the log's end has moved. Bytes and offsets
+ * are the same. */
+static void forget_cuts(struct world *world, struct known *known)
+{
+	size_t len = 0;
+
+	while (len < known->cuts_len && known->cuts[len].tx < world->pg->confirmed_at_start)
+		len++;
+	known->cuts_len = len;
+}
+
+static void take_over(void *ctx, cu_shape *shape)
+{
+	struct world *world = ctx;
+	struct known *known = world_find(world, shape->handle);
+
+	CU_SIM_CHECK(known && known->has_snapshot);
+	if (known->gone)
+		cu_sim_note("%s is back", known->handle);
+	CU_SIM_CHECK(!known->gone);
+	CU_SIM_CHECK(cu_shape_status(shape).snapshot_complete);
+	cu_shape_unref(&known->shape);
+	known->shape = cu_shape_ref(shape);
+	known->live = true;
+	forget_cuts(world, known);
+	known->asked_to_go = false; /* nobody was told of it */
+}
+
+void check_recovered(struct world *world)
+{
+	const struct cu_checkpoint *cp = &world->checkpoint;
+
+	CU_SIM_CHECK(world->pg->confirmed_at_start <= cp->lsn);
+	/* Without a checkpoint nobody knows whose the shapes are: the collector drops them. */
+	if (!cp->system_id) {
+		for (struct known *known = world->known; known; known = known->next)
+			known->may_go = true;
+	}
+	cu_shape_set_each(world->set, take_over, world);
+	for (struct known *known = world->known; known; known = known->next) {
+		if (known->shape)
+			continue;
+		if (known->has_snapshot)
+			expect(world, known);
+		if (known->live && !known->gone && !known->asked_to_go && !known->may_go)
+			cu_sim_note("%s is missing", known->handle);
+		CU_SIM_CHECK(!known->live || known->gone || known->asked_to_go || known->may_go);
+		known->gone = true;
+	}
+}
+
+void check_caught_up(struct world *world)
+{
+	for (struct known *known = world->known; known; known = known->next) {
+		bool truncated = false;
+
+		if (!known->shape || !known->has_snapshot || cu_shape_status(known->shape).state != CU_SHAPE_LIVE)
+			continue;
+		check_shape(world, known);
+		for (size_t i = known->snapshot_txs; i < world->pg->txs_len; i++)
+			truncated |= truncates(&world->pg->txs[i], known_table(known));
+		CU_SIM_CHECK(!truncated);
+	}
+	check_told(world);
+}
+
+/* ---- files ---- */
+
+static size_t count_files(const char *path)
+{
+	DIR *dir = opendir(path);
+	size_t count = 0;
+	struct dirent *entry;
+
+	CU_SIM_CHECK(dir);
+	while ((entry = readdir(dir)))
+		count += entry->d_name[0] != '.';
+	closedir(dir);
+	return count;
+}
+
+struct files {
+	struct world *world;
+	size_t dirs;
+};
+
+static void count_shape(void *ctx, cu_shape *shape)
+{
+	struct files *files = ctx;
+	struct cu_shape_status status = cu_shape_status(shape);
+	char *path = cu_file_path("%s/shapes/%" PRIu64, files->world->dir, shape->id);
+
+	if (!status.snapshot_small) {
+		files->dirs++;
+		CU_SIM_CHECK(count_files(path) == status.chunks_len);
+		cu_sim_note("shape %s has files in %s", shape->handle, path);
+	}
+	free(path);
+}
+
+void check_files(struct world *world)
+{
+	struct files files = { world, 0 };
+	char *shapes = cu_file_path("%s/shapes", world->dir), *trash = cu_file_path("%s/trash", world->dir);
+
+	cu_sim_quiesce();
+	if (!disk_crashed(world->disk)) {
+		cu_shape_set_each(world->set, count_shape, &files);
+		CU_SIM_CHECK(count_files(shapes) == files.dirs);
+		CU_SIM_CHECK(count_files(trash) == 0);
+	}
+	free(shapes);
+	free(trash);
+}

@@ -1,0 +1,240 @@
+/* The store on a disk that crashes: after recovery and replay every log is what Postgres' transactions make of it, every
+ * shape that was promised is there, and none that was removed; several lives of the process for each seed.
+ * label: unit */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "crash/check.h"
+#include "sim/sim.h"
+
+#include <stdlib.h>
+
+enum { SEEDS = 200 };
+
+/* One of the shapes of this process; NULL: there is none. */
+static struct known *random_known(struct world *world)
+{
+	struct known *found = NULL;
+	uint32_t count = 0;
+
+	for (struct known *known = world->known; known; known = known->next) {
+		if (known->shape && cu_sim_random(++count) == 0)
+			found = known;
+	}
+	return found;
+}
+
+static void remove_one(struct world *world)
+{
+	struct known *known = random_known(world);
+
+	if (!known)
+		return;
+	cu_sim_note("main: %s is to go", known->handle);
+	known->asked_to_go = true;
+	cu_shape_set_remove(world->set, known->shape, "simulated", NULL);
+}
+
+enum action {
+	ACTION_COMMIT,
+	ACTION_CREATE,
+	ACTION_REMOVE,
+	ACTION_BEGIN,
+	ACTION_BREAK,
+	ACTION_CATCH_UP,
+	ACTION_CHECK,
+	ACTION_PAUSE,
+	ACTIONS
+};
+
+/* How often each is done, by seed: what is rare in all of them together is common in some. */
+static void choose_weights(uint32_t weights[ACTIONS])
+{
+	static const uint32_t some[] = { 0, 1, 2, 4, 8 };
+
+	for (unsigned i = 0; i < ACTIONS; i++)
+		weights[i] = some[cu_sim_random(CU_ARRAY_LEN(some))];
+	weights[ACTION_COMMIT] += 4;
+	weights[ACTION_CREATE] += 1;
+}
+
+static enum action choose(const uint32_t weights[ACTIONS])
+{
+	uint32_t sum = 0, at;
+	unsigned action = 0;
+
+	for (unsigned i = 0; i < ACTIONS; i++)
+		sum += weights[i];
+	for (at = cu_sim_random(sum); at >= weights[action]; action++)
+		at -= weights[action];
+	return action;
+}
+
+static void act(struct world *world, const uint32_t weights[ACTIONS])
+{
+	struct known *known;
+
+	switch (choose(weights)) {
+	case ACTION_COMMIT: postgres_commit(world->pg); break;
+	case ACTION_CREATE:
+		if (world->waiting_len < WAITING_MAX)
+			world_create(world, cu_sim_random(DEFINITIONS));
+		break;
+	case ACTION_REMOVE: remove_one(world); break;
+	case ACTION_BEGIN: postgres_begin(world->pg); break;
+	case ACTION_BREAK: postgres_break(world->pg); break;
+	case ACTION_CATCH_UP: world_catch_up(world); break;
+	case ACTION_CHECK:
+		known = random_known(world);
+		if (known)
+			check_shape(world, known);
+		break;
+	case ACTION_PAUSE:
+	case ACTIONS: world_pause(world); break;
+	}
+	check_told(world);
+}
+
+/* The life of one process, until the disk stops, or it is stopped. */
+static void live(struct world *world, bool last)
+{
+	uint32_t acts = last ? 0 : 5 + cu_sim_random(60), weights[ACTIONS];
+
+	choose_weights(weights);
+	if (!world_start(world))
+		return;
+	check_recovered(world);
+	/* Nobody is served before it is known that the stored shapes can go on. */
+	while (!disk_crashed(world->disk) && !cu_collector_server_version(world->collector))
+		world_pause(world);
+	while (acts-- && !disk_crashed(world->disk))
+		act(world, weights);
+	if ((last || cu_sim_random(2)) && world_catch_up(world)) {
+		check_caught_up(world);
+		check_files(world);
+	}
+	check_told(world);
+	world_stop(world);
+	check_told(world);
+}
+
+static void scenario(void *arg)
+{
+	struct world *world = world_new();
+	uint32_t lives = 3 + cu_sim_random(4);
+
+	(void)arg;
+	while (lives--) {
+		static const uint32_t steps[] = { 10, 40, 150, 400, 400, 1000 };
+
+		if (lives && cu_sim_random(8))
+			disk_arm(world->disk, 1 + cu_sim_random(steps[cu_sim_random(CU_ARRAY_LEN(steps))]));
+		live(world, lives == 0);
+		/* A process that ends leaves its files in the page cache; then the power may fail all the same. */
+		if (disk_crashed(world->disk) || cu_sim_random(2))
+			disk_recover(world->disk);
+		disk_arm(world->disk, 0);
+	}
+	world_free(&world);
+}
+
+static void every_seed_recovers(void **state)
+{
+	(void)state;
+	assert_true(cu_sim_expect_pass("crash", scenario, SEEDS));
+}
+
+static void seeds_are_repeatable(void **state)
+{
+	(void)state;
+	assert_true(cu_sim_expect_repeatable(scenario, 5));
+}
+
+/* Each fsync is needed: a disk that only pretends it loses something that was promised. */
+static void a_disk_that_lies_is_found_out(void **state)
+{
+	static const struct {
+		enum disk_lie lie;
+		const char *what;
+		uint64_t within;
+	} lies[] = {
+		{ DISK_LIE_FORMAT, "format.tmp is not synced", 50 },
+		{ DISK_LIE_SEGMENT, "change log segments are not synced", 50 },
+		{ DISK_LIE_CHUNK, "snapshot files are not synced", 50 },
+		{ DISK_LIE_WAL, "SQLite's write-ahead file is not synced", 50 },
+		{ DISK_LIE_DATABASE, "SQLite's main file is not synced", 50 },
+		{ DISK_LIE_PARENT_DIR, "the directory above the store is not synced", 400 },
+		{ DISK_LIE_STORE_DIR, "the store's directory is not synced", 50 },
+		{ DISK_LIE_LOG_DIR, "log/ is not synced", 50 },
+		{ DISK_LIE_SHAPE_DIR, "a shape's directory is not synced", 50 },
+		{ DISK_LIE_SHAPES_DIR, "shapes/ is not synced", 50 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(lies); i++) {
+		bool found;
+
+		disk_lie = lies[i].lie;
+		found = cu_sim_expect_found(lies[i].what, scenario, CU_MUTANT_NONE, lies[i].within);
+		disk_lie = DISK_HONEST;
+		assert_true(found);
+	}
+}
+
+static void slips_of_the_store_are_found(void **state)
+{
+	static const struct {
+		enum cu_mutant mutant;
+		const char *what;
+		uint64_t within;
+	} slips[] = {
+		{ CU_MUTANT_CONFIRM_BEFORE_STORED, "confirmed before the checkpoint is durable", 400 },
+		{ CU_MUTANT_DROP_TO_CHECKPOINT, "segments dropped that a tail needs", 400 },
+		{ CU_MUTANT_TRANSACTION_TWICE, "a transaction taken in twice", 400 },
+		{ CU_MUTANT_ABORT_LEAVES_NO_RECORD, "an abort that is not in the change log", 400 },
+		{ CU_MUTANT_CUT_LEAVES_THE_REST, "a log that is not cut at the checkpoint", 400 },
+		{ CU_MUTANT_REPLAY_SHOWS_HELD, "replay shows what the snapshot holds", 400 },
+		{ CU_MUTANT_FILES_GO_FIRST, "a shape's files removed before its row", 400 },
+		{ CU_MUTANT_ORPHANS_STAY, "files without a row stay", 400 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(slips); i++)
+		assert_true(cu_sim_expect_found(slips[i].what, scenario, slips[i].mutant, slips[i].within));
+}
+
+/* What it has found in the product: put back in, it is found again. */
+static void an_aborted_transaction_whose_segment_is_gone_does_not_stop_the_start(void **state)
+{
+	(void)state;
+	assert_true(cu_sim_expect_found("a dropped part of an aborted transaction missed at the start", scenario,
+					CU_MUTANT_REPLAY_WANTS_ABORTED, 400));
+}
+
+static void a_shape_removed_before_its_first_file_leaves_none(void **state)
+{
+	(void)state;
+	assert_true(cu_sim_expect_found("files of a shape that was removed before they came", scenario,
+					CU_MUTANT_COPY_LEAVES_FILES, 400));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_seed_recovers),
+		cmocka_unit_test(seeds_are_repeatable),
+		cmocka_unit_test(a_disk_that_lies_is_found_out),
+		cmocka_unit_test(slips_of_the_store_are_found),
+		cmocka_unit_test(an_aborted_transaction_whose_segment_is_gone_does_not_stop_the_start),
+		cmocka_unit_test(a_shape_removed_before_its_first_file_leaves_none),
+	};
+
+	cu_log_level_max = getenv("COPPER_SIM_SEED") ? CU_LOG_INFO : CU_LOG_ERROR;
+	if (getenv("COPPER_SIM_SEEDS"))
+		cmocka_set_test_filter("every_seed_recovers"); /* make crash-sim */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
