@@ -347,6 +347,7 @@ static void on_health(cu_api *api, cu_http_request *req)
 		cu_answer_plain(api, req, CU_ANSWER_HEALTH, CU_ANSWER_GET, 202, "{\"status\":\"waiting\"}", 0);
 		return;
 	case CU_API_STARTING:
+	case CU_API_DISCONNECTED:
 		cu_answer_plain(api, req, CU_ANSWER_HEALTH, CU_ANSWER_GET, 202, "{\"status\":\"starting\"}", 0);
 		return;
 	}

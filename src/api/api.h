@@ -18,7 +18,12 @@
 
 typedef struct cu_api cu_api;
 
-enum cu_api_health { CU_API_STARTING, CU_API_WAITING, CU_API_ACTIVE };
+enum cu_api_health {
+	CU_API_STARTING,
+	CU_API_WAITING, /* another instance is active */
+	CU_API_ACTIVE,
+	CU_API_DISCONNECTED, /* was active; the database is away: what is here is served, health says starting */
+};
 
 /* Everything is borrowed for the life of the api. */
 struct cu_api_opts {

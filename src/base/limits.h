@@ -66,6 +66,7 @@
 /* Postgres connections: back-off. */
 #define CU_RECONNECT_MS_MIN 100u
 #define CU_RECONNECT_MS_MAX 10000u
+#define CU_RECONNECT_REFUSED_MS 1000u   /* the first pause after a refusal that does not pass by itself */
 #define CU_CATALOG_TABLES_MAX 16384u    /* cached table descriptions: forget all */
 #define CU_CATALOG_TTL_MS 60000u        /* a cached table description is looked up again */
 #define CU_DROPPED_CHECK_MS 10000u      /* between two looks for shapes whose table was dropped or renamed */

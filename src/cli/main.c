@@ -27,6 +27,12 @@ static struct cu_stack_opts stack_opts(const struct cu_options *options)
 {
 	return (struct cu_stack_opts){
 		.database_url = options->database_url,
+		.pooled_database_url = options->pooled_database_url,
+		.database_ca_file = options->database_ca_file,
+		.keepalive_idle_ms = options->keepalive_idle_ms,
+		.keepalive_interval_ms = options->keepalive_interval_ms,
+		.keepalive_count = options->keepalive_count,
+		.tcp_user_timeout_ms = options->tcp_user_timeout_ms,
 		.storage_dir = options->storage_dir,
 		.stream_id = options->replication_stream_id,
 		.manual_publishing = options->manual_table_publishing,

@@ -54,6 +54,24 @@ static const struct option options[] = {
 	{ "database-url", "DATABASE_URL", TYPE_URL, GROUP_DATABASE, AT(database_url), 0, 0, NULL, true,
 	  "Postgres to follow: postgresql://user:password@host:5432/db?sslmode=require. Required. The role needs "
 	  "REPLICATION" },
+	{ "pooled-database-url", "ELECTRIC_POOLED_DATABASE_URL", TYPE_URL, GROUP_DATABASE, AT(pooled_database_url), 0,
+	  0, NULL, true,
+	  "the same database through a pooler (PgBouncer in transaction mode is fine): snapshots use it; replication, "
+	  "lock, catalog and publication do not. Its role needs SELECT. Older name: ELECTRIC_QUERY_DATABASE_URL" },
+	{ "database-ca-certificate-file", "ELECTRIC_DATABASE_CA_CERTIFICATE_FILE", TYPE_STRING, GROUP_DATABASE,
+	  AT(database_ca_file), 0, 0, NULL, false,
+	  "PEM file of the authorities that may have signed the server's certificate; turns sslmode=verify-full on" },
+	{ "database-tcp-keepalive-idle", "ELECTRIC_DATABASE_TCP_KEEPALIVE_IDLE", TYPE_DURATION, GROUP_DATABASE,
+	  AT(keepalive_idle_ms), 1, DAY_MS, "30s", false,
+	  "a connection that is silent for so long is probed; what the URL says (keepalives_idle) comes first, here and "
+	  "in the next three" },
+	{ "database-tcp-keepalive-interval", "ELECTRIC_DATABASE_TCP_KEEPALIVE_INTERVAL", TYPE_DURATION, GROUP_DATABASE,
+	  AT(keepalive_interval_ms), 1, DAY_MS, "10s", false, "between two probes" },
+	{ "database-tcp-keepalive-count", "ELECTRIC_DATABASE_TCP_KEEPALIVE_COUNT", TYPE_UNSIGNED, GROUP_DATABASE,
+	  AT(keepalive_count), 1, 127, "3", false, "unanswered probes after which it is given up" },
+	{ "database-tcp-user-timeout", "ELECTRIC_DATABASE_TCP_USER_TIMEOUT", TYPE_DURATION, GROUP_DATABASE,
+	  AT(tcp_user_timeout_ms), 0, DAY_MS, "0", false,
+	  "how long what was sent may stay unacknowledged; 0 is the system's" },
 	{ "database-use-ipv6", "ELECTRIC_DATABASE_USE_IPV6", TYPE_BOOL, GROUP_DATABASE, AT(database_ipv6), 0, 0,
 	  "false", false, "accepted for Electric's sake: every address of the database's host is tried anyway" },
 	{ "db-pool-size", "ELECTRIC_DB_POOL_SIZE", TYPE_UNSIGNED, GROUP_DATABASE, AT(db_pool_size), 2, 1000, "20",
@@ -117,20 +135,19 @@ static const struct option options[] = {
 };
 #define OPTIONS_LEN CU_ARRAY_LEN(options)
 
+/* Older names of Electric's variables. */
+static const struct {
+	const char *variable;
+	size_t at; /* of which option */
+} old_variables[] = {
+	{ "ELECTRIC_QUERY_DATABASE_URL", AT(pooled_database_url) },
+};
+
 /* What Electric understands and we do not need; a value is worth a warning, since somebody expects something of it. */
 static const struct {
 	const char *name;
 	const char *note;
 } ignored[] = {
-	{ "ELECTRIC_POOLED_DATABASE_URL", "all connections use the database URL" },
-	{ "ELECTRIC_QUERY_DATABASE_URL", "all connections use the database URL" },
-	{ "ELECTRIC_DATABASE_CA_CERTIFICATE_FILE",
-	  "the server's certificate is NOT verified by it: put sslmode=verify-full&sslrootcert=<file> into the "
-	  "database URL" },
-	{ "ELECTRIC_DATABASE_TCP_KEEPALIVE_IDLE", "put keepalives_idle=<seconds> into the database URL" },
-	{ "ELECTRIC_DATABASE_TCP_KEEPALIVE_INTERVAL", "put keepalives_interval=<seconds> into the database URL" },
-	{ "ELECTRIC_DATABASE_TCP_KEEPALIVE_COUNT", "put keepalives_count=<n> into the database URL" },
-	{ "ELECTRIC_DATABASE_TCP_USER_TIMEOUT", "put tcp_user_timeout=<milliseconds> into the database URL" },
 	{ "ELECTRIC_STORAGE", "storage is always on disk" },
 	{ "ELECTRIC_PERSISTENT_STATE", "storage is always on disk" },
 	{ "ELECTRIC_REPLICATION_IDLE_TIMEOUT", "connections stay open" },
@@ -476,6 +493,15 @@ static const char *lookup(char *const *env, const char *name)
 	return NULL;
 }
 
+/* NULL: there is none. */
+static const char *old_variable(const struct option *option)
+{
+	for (size_t i = 0; i < CU_ARRAY_LEN(old_variables); i++)
+		if (old_variables[i].at == option->at)
+			return old_variables[i].variable;
+	return NULL;
+}
+
 static void parse_environment(struct parse *parse, char *const *env, const bool *from_flag)
 {
 	char name[VARIABLE_LEN_MAX];
@@ -494,6 +520,8 @@ static void parse_environment(struct parse *parse, char *const *env, const bool 
 			set_value(parse, option, name, value);
 		} else if (option->electric && (value = lookup(env, option->electric))) {
 			set_value(parse, option, option->electric, value);
+		} else if (old_variable(option) && (value = lookup(env, old_variable(option)))) {
+			set_value(parse, option, old_variable(option), value);
 		}
 	}
 }
@@ -584,15 +612,19 @@ static void parse_arguments(struct parse *parse, int argc, char *const *argv, ch
 
 /* ---- warnings ---- */
 
+static bool is_name(const char *known, const char *name, size_t len)
+{
+	return known && strlen(known) == len && memcmp(known, name, len) == 0;
+}
+
 static bool is_known(const char *name, size_t len, const char **ret_note)
 {
 	char copper[VARIABLE_LEN_MAX];
 
 	for (size_t i = 0; i < OPTIONS_LEN; i++) {
 		copper_variable(&options[i], copper);
-		if ((strlen(copper) == len && memcmp(copper, name, len) == 0) ||
-		    (options[i].electric && strlen(options[i].electric) == len &&
-		     memcmp(options[i].electric, name, len) == 0))
+		if (is_name(copper, name, len) || is_name(options[i].electric, name, len) ||
+		    is_name(old_variable(&options[i]), name, len))
 			return true;
 	}
 	for (size_t i = 0; i < CU_ARRAY_LEN(ignored); i++) {

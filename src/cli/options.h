@@ -13,8 +13,14 @@
 
 struct cu_options {
 	/* database */
-	char *database_url; /* required */
+	char *database_url;        /* required */
+	char *pooled_database_url; /* NULL: none */
+	char *database_ca_file;    /* NULL: none */
 	bool database_ipv6;
+	unsigned keepalive_idle_ms;
+	unsigned keepalive_interval_ms;
+	unsigned keepalive_count;
+	unsigned tcp_user_timeout_ms; /* 0: the system's */
 	unsigned db_pool_size;
 	char *replication_stream_id; /* "default" */
 	bool manual_table_publishing;

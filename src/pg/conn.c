@@ -17,6 +17,7 @@ struct cu_pg_config {
 	unsigned magic;
 	PQconninfoOption *options; /* as parsed; values NULL when not in the URL and without a default */
 	unsigned options_len;
+	bool pooled;
 };
 
 /* Sent as one simple query: one round trip. The time-outs a role may have by default would end a snapshot of a large
@@ -228,6 +229,43 @@ void cu_pg_config_free(cu_pg_config **config_at)
 	free(config);
 }
 
+void cu_pg_config_set_pooled(cu_pg_config *config)
+{
+	config->pooled = true;
+}
+
+static void config_set(cu_pg_config *config, const char *keyword, const char *value)
+{
+	for (unsigned i = 0; i < config->options_len; i++) {
+		PQconninfoOption *option = &config->options[i];
+
+		if (strcmp(option->keyword, keyword) != 0)
+			continue;
+		free(option->val); /* libpq's are malloc()ed, and freed as such */
+		option->val = cu_xstrdup(value);
+	}
+}
+
+void cu_pg_config_set_default(cu_pg_config *config, const char *keyword, const char *value)
+{
+	if (!*config_value(config, keyword))
+		config_set(config, keyword, value);
+}
+
+int cu_pg_config_set_ca(cu_pg_config *config, const char *ca_file, struct cu_pg_error *err)
+{
+	const char *mode = config_value(config, "sslmode");
+
+	if (strcmp(mode, "disable") == 0)
+		return cu_pg_error_set(err, CU_EINVAL, CU_PG_CONFIG, NULL,
+				       "there is a CA certificate file to verify the server with, but the database URL "
+				       "says sslmode=disable: leave sslmode out");
+	if (strcmp(mode, "verify-ca") != 0)
+		config_set(config, "sslmode", "verify-full");
+	config_set(config, "sslrootcert", ca_file);
+	return 0;
+}
+
 const char *cu_pg_config_host(const cu_pg_config *config)
 {
 	return config_value(config, "host");
@@ -246,6 +284,54 @@ static void notice(void *arg, const char *message)
 	cu_debug("postgres notice", CU_KV("text", message));
 }
 
+/* Where libpq's text has "  28P01: ": the server's word for why it refuses us. NULL: it did not come so far. */
+static const char *sqlstate_at(const char *text)
+{
+	while ((text = strstr(text, ":  "))) {
+		const char *state = text + 3;
+
+		if (strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && state[5] == ':')
+			return state;
+		text++;
+	}
+	return NULL;
+}
+
+/* Why there is no connection: with the SQLSTATE, and with what helps where it does not pass by itself. */
+static int connect_error(PGconn *conn, struct cu_pg_error *err)
+{
+	const char *text = PQerrorMessage(conn), *state = sqlstate_at(text);
+	cu_buf message = CU_BUF_INIT;
+	char sqlstate[6] = "";
+	enum cu_pg_kind kind = CU_PG_LOST;
+	const char *hint = "";
+
+	if (state) {
+		const char *end = strchr(state, '\n'); /* the rest says where in the server's sources */
+
+		memcpy(sqlstate, state, 5);
+		kind = kind_of_sqlstate(sqlstate);
+		cu_buf_append(&message, text, (size_t)(state - text));
+		cu_buf_append(&message, state + 7, end ? (size_t)(end - state - 7) : strlen(state + 7));
+	} else {
+		cu_buf_puts(&message, text);
+		if (strstr(text, "certificate")) {
+			kind = CU_PG_CONFIG;
+			hint = "the server's certificate was not accepted: see ELECTRIC_DATABASE_CA_CERTIFICATE_FILE, "
+			       "sslrootcert and the host's name in the database URL";
+		} else if (strstr(text, "does not support SSL")) {
+			kind = CU_PG_CONFIG;
+			hint = "switch ssl on in the server, or take sslmode out of the database URL";
+		}
+	}
+	if (kind == CU_PG_PERMISSION)
+		hint = "see user and password in the database URL, and the server's pg_hba.conf";
+	cu_pg_error_set(err, CU_EPG, kind, sqlstate, "%s", cu_buf_str(&message));
+	text_copy(err->hint, sizeof err->hint, hint);
+	cu_buf_fini(&message);
+	return CU_EPG;
+}
+
 /* Drives the connection attempt to its end. 0, CU_EPG, CU_ECLOSED. */
 static int connect_poll(PGconn *conn, int cancel_fd, struct cu_pg_error *err)
 {
@@ -260,10 +346,8 @@ static int connect_poll(PGconn *conn, int cancel_fd, struct cu_pg_error *err)
 		uint64_t now = cu_now_ms();
 		int n;
 
-		if (want == PGRES_POLLING_FAILED || PQstatus(conn) == CONNECTION_BAD) {
-			cu_pg_error_of(conn, NULL, err);
-			return CU_EPG;
-		}
+		if (want == PGRES_POLLING_FAILED || PQstatus(conn) == CONNECTION_BAD)
+			return connect_error(conn, err);
 		if (now >= deadline)
 			return cu_pg_error_set(err, CU_EPG, CU_PG_LOST, NULL,
 					       "no connection to the database within %u s", CU_PG_CONNECT_TIMEOUT_S);
@@ -315,11 +399,13 @@ int cu_pg_connect(const cu_pg_config *config, enum cu_pg_mode mode, int cancel_f
 		goto out;
 	}
 	PQsetNoticeProcessor(conn, notice, NULL);
+	PQsetErrorVerbosity(conn, PQERRORS_VERBOSE); /* the only way to the SQLSTATE of a refusal */
 	rc = connect_poll(conn, cancel_fd, err);
 	if (rc < 0)
 		goto out;
+	PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
 	/* Older servers do not know all the settings; preflight refuses them in clear words. */
-	if (PQserverVersion(conn) >= 140000) {
+	if (!config->pooled && PQserverVersion(conn) >= 140000) {
 		rc = cu_pg_exec(conn, session_settings, NULL, err);
 		if (rc == 0 && PQserverVersion(conn) >= 170000)
 			rc = cu_pg_exec(conn, "SET transaction_timeout = 0", NULL, err);

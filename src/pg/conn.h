@@ -6,7 +6,8 @@
  *
  * Each connection gets the display settings of PROTOCOL.md ("Items"), so that a value reads the same in a snapshot and
  * in the stream. They are session settings: a pooler in transaction mode loses them, so whoever reads values runs
- * CU_PG_DISPLAY_SETTINGS_LOCAL inside its transaction (it costs no round trip when sent along).
+ * CU_PG_DISPLAY_SETTINGS_LOCAL inside its transaction (it costs no round trip when sent along). On a connection of a
+ * configuration that is pooled, nothing is set outside a transaction: it would change somebody else's session.
  */
 #ifndef CU_PG_CONN_H
 #define CU_PG_CONN_H
@@ -17,7 +18,8 @@
 
 #define CU_PG_DISPLAY_SETTINGS_LOCAL                                                                     \
 	"SET LOCAL bytea_output = 'hex'; SET LOCAL DateStyle = 'ISO, DMY'; SET LOCAL TimeZone = 'UTC'; " \
-	"SET LOCAL extra_float_digits = 1; SET LOCAL IntervalStyle = 'iso_8601';"
+	"SET LOCAL extra_float_digits = 1; SET LOCAL IntervalStyle = 'iso_8601'; "                       \
+	"SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;"
 
 /* What a failure means to the caller. */
 enum cu_pg_kind {
@@ -46,6 +48,13 @@ typedef struct cu_pg_config cu_pg_config;
 /* url: postgres://…, postgresql://… or "host=… dbname=…". CU_EINVAL with a clear err when libpq cannot read it. */
 int cu_pg_config_new(const char *url, cu_pg_config **ret_config, struct cu_pg_error *err);
 void cu_pg_config_free(cu_pg_config **config);
+/* Before the configuration is shared. It leads to a pooler in transaction mode: no session settings. */
+void cu_pg_config_set_pooled(cu_pg_config *config);
+/* A parameter of libpq's that holds where the URL has none. */
+void cu_pg_config_set_default(cu_pg_config *config, const char *keyword, const char *value);
+/* The server must show a certificate of an authority in that file, for the host's name (sslmode=verify-full, or
+ * verify-ca where the URL says so). CU_EINVAL with err when the URL turns encryption off. */
+int cu_pg_config_set_ca(cu_pg_config *config, const char *ca_file, struct cu_pg_error *err);
 /* Borrowed, valid as long as the configuration; "" when not set. For logs. */
 const char *cu_pg_config_host(const cu_pg_config *config);
 const char *cu_pg_config_dbname(const cu_pg_config *config);

@@ -507,3 +507,52 @@ int cu_publication_join(cu_publication *pub, PGconn *conn, const struct cu_table
 	free(join.relations);
 	return rc;
 }
+
+/* --- join on another pool's connection --- */
+
+struct elsewhere {
+	cu_publication *pub;
+	const struct cu_table *table;
+	struct cu_pg_error *err;
+	int rc;
+	bool done;
+	pthread_mutex_t mtx;
+	pthread_cond_t cond;
+};
+
+static void run_elsewhere(PGconn *conn, const struct cu_pg_error *err, void *arg)
+{
+	struct elsewhere *ask = arg;
+	int rc = CU_EPG;
+
+	if (conn)
+		rc = cu_publication_join(ask->pub, conn, ask->table, ask->err);
+	else
+		*ask->err = *err;
+	pthread_mutex_lock(&ask->mtx);
+	ask->rc = rc;
+	ask->done = true;
+	pthread_cond_signal(&ask->cond);
+	pthread_mutex_unlock(&ask->mtx);
+}
+
+int cu_publication_join_in(cu_publication *pub, cu_pool *pool, const struct cu_table *table, struct cu_pg_error *err)
+{
+	struct elsewhere ask = { .pub = pub,
+				 .table = table,
+				 .err = err,
+				 .mtx = PTHREAD_MUTEX_INITIALIZER,
+				 .cond = PTHREAD_COND_INITIALIZER };
+
+	if (cu_publication_has(pub, table->oid))
+		return 0;
+	if (cu_pool_submit(pool, CU_POOL_SHORT, run_elsewhere, &ask) < 0)
+		return cu_pg_error_set(err, CU_EAGAIN, CU_PG_BUSY, NULL, "too many jobs wait for a connection");
+	pthread_mutex_lock(&ask.mtx);
+	while (!ask.done)
+		pthread_cond_wait(&ask.cond, &ask.mtx);
+	pthread_mutex_unlock(&ask.mtx);
+	pthread_cond_destroy(&ask.cond);
+	pthread_mutex_destroy(&ask.mtx);
+	return ask.rc;
+}

@@ -12,6 +12,7 @@
 #define CU_PG_PUBLICATION_H
 
 #include "pg/catalog.h"
+#include "pg/pool.h"
 
 typedef struct cu_publication cu_publication;
 
@@ -21,6 +22,9 @@ void cu_publication_free(cu_publication **pub);
 /* 0, CU_EAGAIN (locks or writers in the way), CU_EPG with err: kind CU_PG_PERMISSION when we may not alter,
  * CU_PG_CONFIG when the publication or (manual) the table's settings are missing: err->message tells precisely what. */
 int cu_publication_join(cu_publication *pub, PGconn *conn, const struct cu_table *table, struct cu_pg_error *err);
+/* The same on a connection of that pool, whose role may alter what the caller's own may not. Waits; never from a worker
+ * of that pool. */
+int cu_publication_join_in(cu_publication *pub, cu_pool *pool, const struct cu_table *table, struct cu_pg_error *err);
 bool cu_publication_has(cu_publication *pub, uint32_t oid);
 /* 0 = all (after a reconnection, or when the publication was made anew). */
 void cu_publication_forget(cu_publication *pub, uint32_t oid);

@@ -464,10 +464,16 @@ static void disconnect(cu_replication *repl, const struct cu_pg_error *err)
 	pthread_mutex_lock(&repl->err_mtx);
 	repl->last_error = *err;
 	pthread_mutex_unlock(&repl->err_mtx);
-	if (!stopping(repl))
+	cu_pg_error_text(err, text, sizeof text);
+	if (!stopping(repl) && (err->kind == CU_PG_PERMISSION || err->kind == CU_PG_CONFIG)) {
+		repl->backoff_ms = CU_MAX(repl->backoff_ms, CU_RECONNECT_REFUSED_MS / 2);
+		cu_error("replication cannot start", CU_KV("slot", repl->opts.names.slot), CU_KV("error", text),
+			 CU_KV("next", "this does not pass by itself: somebody must change it; it is tried again from "
+				       "time to time"));
+	} else if (!stopping(repl)) {
 		cu_warn(repl->told_connected ? "replication interrupted" : "replication could not start",
-			CU_KV("slot", repl->opts.names.slot), CU_KV("error", cu_pg_error_text(err, text, sizeof text)),
-			CU_KV("next", "connecting again"));
+			CU_KV("slot", repl->opts.names.slot), CU_KV("error", text), CU_KV("next", "connecting again"));
+	}
 	PQfinish(repl->conn);
 	repl->conn = NULL;
 	if (repl->told_connected) {

@@ -167,7 +167,10 @@ static int listen_for(struct batch *batch, struct cu_snapshot_copy *copy)
 	if (rc == CU_ENOTFOUND)
 		rc = cu_pg_error_set(&copy->err, CU_EPG, CU_PG_QUERY, "42P01", "the table does not exist any more");
 	if (rc == 0)
-		rc = cu_publication_join(batch->env->publication, batch->conn, table, &copy->err);
+		rc = batch->env->owner_pool
+			     ? cu_publication_join_in(batch->env->publication, batch->env->owner_pool, table,
+						      &copy->err)
+			     : cu_publication_join(batch->env->publication, batch->conn, table, &copy->err);
 	cu_table_unref(&table);
 	/* It may listen already, when it was given back by another transaction. */
 	if (rc == 0)

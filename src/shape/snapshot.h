@@ -30,6 +30,7 @@ struct cu_snapshot_env {
 	cu_catalog *catalog;
 	cu_recent_xids *recent;
 	cu_pool *pool;
+	cu_pool *owner_pool;  /* whose role may alter publication and tables; NULL: that of `pool` */
 	uint64_t chunk_bytes; /* a chunk is closed once it has this many */
 };
 

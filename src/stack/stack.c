@@ -19,12 +19,14 @@
 #define STACK_ID "default"
 #define DRAIN_GRACE_MS 5000u
 #define ANCESTORS_RETRY_MS 5
+#define POOL_BESIDE_POOLED 4u /* direct connections for catalog and publication when snapshots have others */
 #define VERSION_WITH_GENERATED_COLUMNS 180000
 
 struct cu_stack {
 	struct cu_stack_opts opts;
 
 	cu_pg_config *config;
+	cu_pg_config *pooled_config; /* NULL: all connections are made by the other */
 	cu_shape_set *shapes;
 	cu_store *store;
 	struct cu_checkpoint checkpoint;
@@ -38,6 +40,7 @@ struct cu_stack {
 	cu_catalog *catalog;
 	cu_publication *publication;
 	cu_pool *pool;
+	cu_pool *pooled; /* NULL: snapshots run in the other */
 	cu_snapshots *snapshots;
 	cu_replication *replication;
 	cu_collector *collector;
@@ -317,11 +320,13 @@ static enum cu_api_health health(void *ctx)
 {
 	struct cu_stack *stack = ctx;
 
-	if (cu_replication_state_get(stack->replication) == CU_REPLICATION_WAITING_LOCK)
+	enum cu_replication_state state = cu_replication_state_get(stack->replication);
+
+	if (state == CU_REPLICATION_WAITING_LOCK)
 		return CU_API_WAITING;
-	/* A connection that is being made again is not worth a load balancer's attention: reads go on. */
-	return atomic_load(&stack->was_active) && cu_collector_server_version(stack->collector) ? CU_API_ACTIVE
-												: CU_API_STARTING;
+	if (!atomic_load(&stack->was_active) || !cu_collector_server_version(stack->collector))
+		return CU_API_STARTING;
+	return state == CU_REPLICATION_STREAMING ? CU_API_ACTIVE : CU_API_DISCONNECTED;
 }
 
 static bool generated_in_stream(void *ctx)
@@ -367,6 +372,7 @@ static int start_postgres(struct cu_stack *stack)
 		.arg = stack,
 	};
 	struct cu_pool_opts pool = { .config = stack->config, .connections_max = stack->opts.db_pool_size };
+	struct cu_pool_opts pooled = { .config = stack->pooled_config };
 	struct cu_collector_opts collector = {
 		.stack_id = STACK_ID,
 		.store = stack->store,
@@ -390,8 +396,14 @@ static int start_postgres(struct cu_stack *stack)
 		return rc;
 	}
 	rc = cu_publication_new(replication.names.publication, stack->opts.manual_publishing, 0, &stack->publication);
+	if (stack->pooled_config) {
+		pool.connections_max = CU_MIN(CU_MAX(stack->opts.db_pool_size / 4, 1u), POOL_BESIDE_POOLED);
+		pooled.connections_max = stack->opts.db_pool_size - pool.connections_max;
+	}
 	if (rc == 0)
 		rc = cu_pool_new(&pool, &stack->pool);
+	if (rc == 0 && stack->pooled_config)
+		rc = cu_pool_new(&pooled, &stack->pooled);
 	if (rc == 0)
 		rc = cu_replication_new(&replication, &stack->replication);
 	if (rc < 0)
@@ -403,7 +415,8 @@ static int start_postgres(struct cu_stack *stack)
 		.publication = stack->publication,
 		.catalog = stack->catalog,
 		.recent = stack->recent,
-		.pool = stack->pool,
+		.pool = stack->pooled ? stack->pooled : stack->pool,
+		.owner_pool = stack->pooled ? stack->pool : NULL,
 		.chunk_bytes = stack->opts.chunk_bytes,
 	});
 	collector.replication = stack->replication;
@@ -543,6 +556,36 @@ bool cu_stack_waits(const cu_stack *stack)
 	return !atomic_load(&stack->api);
 }
 
+static void default_number(cu_pg_config *config, const char *keyword, unsigned value)
+{
+	char text[16];
+
+	snprintf(text, sizeof text, "%u", value);
+	if (value)
+		cu_pg_config_set_default(config, keyword, text);
+}
+
+static int configure(struct cu_stack *stack, const char *url, const char *name, cu_pg_config **ret_config)
+{
+	const struct cu_stack_opts *opts = &stack->opts;
+	struct cu_pg_error err;
+	int rc = cu_pg_config_new(url, ret_config, &err);
+
+	if (rc == 0 && opts->database_ca_file)
+		rc = cu_pg_config_set_ca(*ret_config, opts->database_ca_file, &err);
+	if (rc < 0) {
+		cu_error("a database URL is not right", CU_KV("variable", name), CU_KV("error", err.message),
+			 CU_KV("next", "it looks like postgresql://user:password@host:5432/database"));
+		return rc;
+	}
+	/* The kernel knows seconds. */
+	default_number(*ret_config, "keepalives_idle", (opts->keepalive_idle_ms + 999) / 1000);
+	default_number(*ret_config, "keepalives_interval", (opts->keepalive_interval_ms + 999) / 1000);
+	default_number(*ret_config, "keepalives_count", opts->keepalive_count);
+	default_number(*ret_config, "tcp_user_timeout", opts->tcp_user_timeout_ms);
+	return 0;
+}
+
 int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 {
 	struct cu_stack *stack = cu_xzalloc(sizeof *stack);
@@ -553,16 +596,17 @@ int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 		.wake = shape_woken,
 		.ctx = stack,
 	};
-	struct cu_pg_error err;
 	int rc;
 
 	stack->opts = *opts;
-	rc = cu_pg_config_new(opts->database_url, &stack->config, &err);
-	if (rc < 0) {
-		cu_error("DATABASE_URL is not right", CU_KV("error", err.message),
-			 CU_KV("next", "it looks like postgresql://user:password@host:5432/database"));
-		goto out;
+	rc = configure(stack, opts->database_url, "DATABASE_URL", &stack->config);
+	if (rc == 0 && opts->pooled_database_url) {
+		rc = configure(stack, opts->pooled_database_url, "ELECTRIC_POOLED_DATABASE_URL", &stack->pooled_config);
+		if (rc == 0)
+			cu_pg_config_set_pooled(stack->pooled_config);
 	}
+	if (rc < 0)
+		goto out;
 	stack->shapes = cu_shape_set_new(&shapes);
 	stack->router = cu_router_new();
 	stack->recent = cu_recent_xids_new();
@@ -604,6 +648,9 @@ void cu_stack_stop(cu_stack **ref)
 	/* Snapshots under way fail; their shapes are made anew when asked for. */
 	if (stack->pool)
 		cu_pool_stop(stack->pool);
+	/* After the other, which its jobs may wait for. */
+	if (stack->pooled)
+		cu_pool_stop(stack->pooled);
 	cu_dropped_stop(&stack->dropped);
 	if (stack->collector)
 		cu_collector_stop(stack->collector);
@@ -623,6 +670,7 @@ void cu_stack_stop(cu_stack **ref)
 	cu_api_free(&stack->waiting_api);
 	cu_replication_free(&stack->replication);
 	cu_pool_free(&stack->pool);
+	cu_pool_free(&stack->pooled);
 	cu_snapshots_free(&stack->snapshots);
 	cu_publication_free(&stack->publication);
 	cu_catalog_free(&stack->catalog);
@@ -633,6 +681,7 @@ void cu_stack_stop(cu_stack **ref)
 	cu_shape_set_free(&stack->shapes);
 	cu_router_free(&stack->router);
 	cu_pg_config_free(&stack->config);
+	cu_pg_config_free(&stack->pooled_config);
 	free(stack->broken);
 	free(stack);
 }

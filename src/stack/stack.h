@@ -19,6 +19,10 @@ typedef struct cu_stack cu_stack;
 /* Texts are borrowed for the life of the stack. */
 struct cu_stack_opts {
 	const char *database_url;
+	const char *pooled_database_url; /* for snapshots; NULL: the same */
+	const char *database_ca_file;    /* NULL: as the URLs say */
+	unsigned keepalive_idle_ms, keepalive_interval_ms, keepalive_count;
+	unsigned tcp_user_timeout_ms; /* 0: the system's */
 	const char *storage_dir;
 	const char *stream_id;
 	bool manual_publishing;

@@ -2,7 +2,7 @@
 // for conditions with a deadline. Everything started here ends with the test process, even when that is killed.
 import assert from "node:assert/strict"
 import { execFileSync, spawn, spawnSync } from "node:child_process"
-import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import net from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -108,10 +108,7 @@ const textSettings = [
 
 export async function startCluster({ settings = [] } = {}) {
   const home = tempDir("pg")
-  if (root) {
-    const id = (flag) => Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }))
-    chownSync(home, id("-u"), id("-g"))
-  }
+  giveToPostgres(home)
   const data = join(home, "data")
   const initdb = [join(pgBin, "initdb"), "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust"]
   const asPostgres = root ? ["runuser", "-u", "postgres", "--"] : []
@@ -122,6 +119,7 @@ export async function startCluster({ settings = [] } = {}) {
   const port = await freePort()
   const cluster = {
     port,
+    data,
     url: `postgresql://postgres@127.0.0.1:${port}/postgres?sslmode=disable`,
     log: "",
     server: null,
@@ -185,6 +183,38 @@ export async function startCluster({ settings = [] } = {}) {
   cleanups.push(() => cluster.stop("SIGQUIT"))
   await cluster.start()
   return cluster
+}
+
+// Gives files to the user that Postgres runs as: keys must be its own.
+export function giveToPostgres(...files) {
+  if (!root) return
+  const id = (flag) => Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }))
+  for (const file of files) chownSync(file, id("-u"), id("-g"))
+}
+
+// A PgBouncer in transaction mode in front of a cluster. `users` may connect without a password.
+export async function startPgBouncer({ cluster, users = ["postgres"], poolSize = 2 }) {
+  const home = tempDir("pgbouncer")
+  const port = await freePort()
+  const config = join(home, "pgbouncer.ini")
+  const list = join(home, "users.txt")
+  writeFileSync(list, users.map((user) => `"${user}" ""\n`).join(""))
+  writeFileSync(config, `[databases]\npostgres = host=127.0.0.1 port=${cluster.port} dbname=postgres\n[pgbouncer]\n` +
+    `listen_addr = 127.0.0.1\nlisten_port = ${port}\nunix_socket_dir =\nauth_type = trust\nauth_file = ${list}\n` +
+    `pool_mode = transaction\ndefault_pool_size = ${poolSize}\nserver_tls_sslmode = disable\n`)
+  giveToPostgres(home, config, list)
+  const bouncer = { port, log: "", url: (user) => `postgresql://${user}@127.0.0.1:${port}/postgres?sslmode=disable` }
+  const child = spawnBound("pgbouncer", [config], { user: "postgres", cwd: "/", stdio: ["ignore", "pipe", "pipe"] })
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (text) => (bouncer.log = (bouncer.log + text).slice(-100_000)))
+  }
+  bouncer.stop = async () => {
+    child.kill("SIGKILL")
+    await exited(child)
+  }
+  cleanups.push(bouncer.stop)
+  await waitFor(() => /process up/.test(bouncer.log), { what: "PgBouncer listens" })
+  return bouncer
 }
 
 // ---------------------------------------------------------------------------------------------------- Copper
