@@ -251,6 +251,19 @@ static bool admitted(cu_api *api, bool initial)
 	return before < (initial ? api->opts.max_requests_initial : api->opts.max_requests_existing);
 }
 
+/* Whoever starts over with the handle that a 409 told comes with all others of that shape, and makes no work. */
+static bool names_our_shape(const cu_api *api, const struct cu_shape_params *params)
+{
+	cu_shape *shape = NULL;
+	bool ours;
+
+	if (params && params->handle_sent && api->opts.shapes)
+		shape = cu_shape_set_by_handle(api->opts.shapes, params->handle_sent);
+	ours = shape != NULL;
+	cu_shape_unref(&shape);
+	return ours;
+}
+
 static void not_offered_yet(const struct cu_shape_params *params, cu_api_errors *errors)
 {
 	if (params->has_subset)
@@ -282,7 +295,7 @@ static void on_shape(cu_api *api, cu_http_request *req, bool post)
 		  : cu_shape_params_parse(query.data ? query.data : "", query.len, &reader->params, &errors);
 	if (rc == 0)
 		not_offered_yet(reader->params, &errors);
-	reader->initial = !reader->params || !reader->params->handle;
+	reader->initial = !names_our_shape(api, reader->params);
 	if (!admitted(api, reader->initial))
 		overloaded(reader, req);
 	else if (rc == CU_ENOMEM)

@@ -602,7 +602,7 @@ static void cast_all(struct cast *cast)
 
 	out->table = cast_text(cast, FIELD_TABLE);
 	out->offset_text = cast_text(cast, FIELD_OFFSET);
-	out->handle = cast_text(cast, FIELD_HANDLE);
+	out->handle = out->handle_sent = cast_text(cast, FIELD_HANDLE);
 	out->live = cast_present(cast, FIELD_LIVE);
 	out->where = cast_text(cast, FIELD_WHERE);
 	cast_columns(cast, FIELD_COLUMNS, &out->columns, &out->columns_len);

@@ -59,6 +59,7 @@ struct cu_shape_params {
 	cu_offset offset;        /* for AT; CU_OFFSET_BEFORE_ALL for BEFORE_ALL */
 	const char *offset_text; /* canonical: "-1", "now", "12_0", "0_inf": what the etag names */
 	const char *handle;      /* NULL with BEFORE_ALL and NOW, whatever was sent */
+	const char *handle_sent; /* this, then */
 	bool live;
 	bool live_sse;
 	const char *cursor; /* any text */

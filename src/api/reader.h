@@ -54,7 +54,7 @@ struct cu_reader {
 	bool now; /* offset=now */
 	bool live;
 	bool live_sse;
-	bool initial;     /* counts as a request without a handle */
+	bool initial;     /* counts as one that names no shape of ours, until its answer begins */
 	bool redirect;    /* it named another handle: 409 to this shape */
 	bool parked;      /* request bytes are gone */
 	bool known_error; /* of an error answer: nothing that its operator should look at */

@@ -222,6 +222,7 @@ static void a_handle_is_ignored_with_minus_one_and_now(void **state)
 
 	(void)state;
 	assert_null(p->handle);
+	assert_string_equal(p->handle_sent, "old");
 	cu_shape_params_free(&p);
 	p = good("table=t&offset=now&handle=old");
 	assert_null(p->handle);

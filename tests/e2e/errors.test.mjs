@@ -2,6 +2,7 @@
 // router.ex). Each row of a table is a request and all of its answer but date, length, request id and server.
 import assert from "node:assert/strict"
 import http from "node:http"
+import net from "node:net"
 import { test } from "node:test"
 import { startBoth, startCluster, startCopper, waitFor } from "./support.mjs"
 
@@ -231,6 +232,38 @@ test("over the limit of requests at the same time: 503 with a code, and times th
     assert.ok(answers.filter(({ status }) => status === 200).length >= 2)
   }
   assert.ok(times.size >= 2)
+})
+
+test("a request counts as a first one until its answer begins, and not at all when it names a shape that is there", async () => {
+  const cluster = await startCluster()
+  await cluster.sql(`
+    CREATE TABLE items (id int PRIMARY KEY); CREATE TABLE locked (id int PRIMARY KEY);
+    CREATE TABLE large (id int PRIMARY KEY, t text); INSERT INTO large SELECT i, repeat('x', 1000) FROM generate_series(1, 20000) i`)
+  const narrow = await startCopper({ cluster, env: {
+    ELECTRIC_MAX_CONCURRENT_REQUESTS: '{"initial":1,"existing":10}', ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD: "100MiB" } })
+  const { port } = narrow
+  const first = await request(query("table=items&offset=-1"), { port })
+  assert.equal(first.status, 200)
+  assert.equal((await request(query("table=large&offset=-1"), { port })).status, 200)
+  // It reads nothing of a long answer: all of that is another kind of waiting.
+  const lazy = net.connect(port, "127.0.0.1")
+  lazy.write("GET /v1/shape?table=large&offset=-1 HTTP/1.1\r\nHost: x\r\n\r\n")
+  await new Promise((resolve) => lazy.once("readable", resolve))
+  await waitFor(async () => (await request(query("table=items&offset=-1"), { port })).status === 200)
+  // The only place for first requests is taken while a snapshot waits for the table's lock.
+  const writer = await cluster.connect()
+  await writer.query("BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
+  const waiting = request(query("table=locked&offset=-1"), { port })
+  await waitFor(async () => (await request(query("table=items&offset=-1"), { port })).status === 503)
+  const refused = JSON.parse((await request(query("table=items&offset=0_0&handle=1-2"), { port })).text)
+  assert.equal(refused.message, "Concurrent initial request limit exceeded (limit: 1), please retry")
+  assert.equal((await request(query(`table=items&offset=-1&handle=${first.headers["electric-handle"]}`), { port })).status, 200)
+  await writer.query("COMMIT")
+  assert.equal((await waiting).status, 200)
+  await writer.end()
+  lazy.destroy()
+  await narrow.stop()
+  await cluster.stop()
 })
 
 test("DELETE where it is not enabled is 405; without the secret 401; without the database 503", async () => {
