@@ -28,8 +28,9 @@
 
 /* Replication: wait (back-pressure to the walsender). */
 #define CU_REPLICATION_QUEUE_MAX \
-	(16u * 1024 * 1024)                      /* bytes between replication and collector: stop reading the socket */
-#define CU_REPLICATION_STATUS_MS 10000u          /* longest silence towards the walsender */
+	(16u * 1024 * 1024)             /* bytes between replication and collector: stop reading the socket */
+#define CU_REPLICATION_STUCK_MS 300000u /* the server fails to decode the next WAL, whatever the reason: a new slot */
+#define CU_REPLICATION_STATUS_MS 10000u /* longest silence towards the walsender */
 #define CU_FRAGMENT_BYTES_MAX (4u * 1024 * 1024) /* a transaction is handed on in fragments of about this size */
 #define CU_FRAGMENT_CHANGES_MAX 8192u            /* … or this many changes */
 
@@ -69,7 +70,6 @@
 #define CU_RECONNECT_REFUSED_MS 1000u   /* the first pause after a refusal that does not pass by itself */
 #define CU_CATALOG_TABLES_MAX 16384u    /* cached table descriptions: forget all */
 #define CU_CATALOG_TTL_MS 60000u        /* a cached table description is looked up again */
-#define CU_DROPPED_CHECK_MS 10000u      /* between two looks for shapes whose table was dropped or renamed */
 #define CU_TABLE_LOCK_TIMEOUT_MS 1000u  /* ALTER … REPLICA IDENTITY FULL: retry */
 #define CU_TABLE_WRITERS_WAIT_MS 20000u /* transactions already writing to a table that joins: then 503 */
 

@@ -36,6 +36,7 @@ static struct cu_stack_opts stack_opts(const struct cu_options *options)
 		.storage_dir = options->storage_dir,
 		.stream_id = options->replication_stream_id,
 		.manual_publishing = options->manual_table_publishing,
+		.publication_refresh_ms = options->publication_refresh_ms,
 		.db_pool_size = options->db_pool_size,
 		.host = options->host,
 		.port = options->port,

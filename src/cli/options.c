@@ -82,6 +82,9 @@ static const struct option options[] = {
 	{ "manual-table-publishing", "ELECTRIC_MANUAL_TABLE_PUBLISHING", TYPE_BOOL, GROUP_DATABASE,
 	  AT(manual_table_publishing), 0, 0, "false", false,
 	  "never touch the publication or a table's replica identity; say what is missing instead" },
+	{ "publication-refresh-period", "ELECTRIC_TWEAKS_PUBLICATION_REFRESH_PERIOD", TYPE_DURATION, GROUP_DATABASE,
+	  AT(publication_refresh_ms), 10, DAY_MS, "10s", false,
+	  "how often it is looked whether the shapes' tables are still there and published" },
 
 	{ "port", "ELECTRIC_PORT", TYPE_UNSIGNED, GROUP_HTTP, AT(port), 0, 65535, "3000", false,
 	  "port to listen on; 0 takes any free one" },
@@ -209,7 +212,6 @@ static const char *const silent[] = {
 	"ELECTRIC_TWEAKS_HANDLER_FULLSWEEP_AFTER",
 	"ELECTRIC_TWEAKS_HTTP_API_NUM_ACCEPTORS",
 	"ELECTRIC_TWEAKS_PROCESS_REGISTRY_PARTITIONS",
-	"ELECTRIC_TWEAKS_PUBLICATION_REFRESH_PERIOD",
 	"ELECTRIC_TWEAKS_SCHEMA_RECONCILER_PERIOD",
 	"ELECTRIC_USAGE_REPORTING",
 };

@@ -24,6 +24,7 @@ struct cu_options {
 	unsigned db_pool_size;
 	char *replication_stream_id; /* "default" */
 	bool manual_table_publishing;
+	unsigned publication_refresh_ms;
 
 	/* http */
 	char *host;       /* numeric address to listen on; "0.0.0.0", or "::" with listen_ipv6 */

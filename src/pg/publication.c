@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "pg/slot.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -22,6 +23,13 @@
 #define RETRY_PAUSE_MS 300u /* lets through who queued behind our lock request */
 #define WRITERS_PAUSE_MS_MIN 10u
 #define WRITERS_PAUSE_MS_MAX 250u
+
+/* A table that has joined, or (not joined) whose version was noted. */
+struct member {
+	uint32_t oid;
+	bool joined;
+	struct cu_publication_version version;
+};
 
 struct cu_publication {
 	unsigned magic;
@@ -34,8 +42,8 @@ struct cu_publication {
 	/* under mtx */
 	pthread_mutex_t mtx;
 	pthread_cond_t joined_some;
-	uint32_t *joined; /* sorted */
-	unsigned joined_len, joined_cap;
+	struct member *members; /* sorted by oid */
+	unsigned members_len, members_cap;
 	uint32_t *joining; /* a second caller must wait for the first, or it would skip the wait for writers */
 	unsigned joining_len, joining_cap;
 	uint64_t generation; /* counts forget(): a join under way during one is not remembered */
@@ -50,6 +58,7 @@ struct join {
 	uint64_t deadline_ms;
 	char *relations; /* "{oid,…}" of the table and everything below it */
 	bool member;
+	struct cu_publication_version version;
 	cu_buf identity; /* ALTER TABLE … statements still needed */
 	cu_buf lacking;  /* names of the tables without FULL, for messages */
 };
@@ -83,59 +92,82 @@ void cu_publication_free(cu_publication **pub_at)
 	pub->magic = 0;
 	pthread_cond_destroy(&pub->joined_some);
 	pthread_mutex_destroy(&pub->mtx);
-	free(pub->joined);
+	free(pub->members);
 	free(pub->joining);
 	free(pub->name);
 	free(pub);
 }
 
-/* --- the two sets, under mtx --- */
+/* --- the members and the set of those under way, under mtx --- */
 
-static unsigned set_at(const uint32_t *set, unsigned len, uint32_t oid)
+static struct member *member_find(const cu_publication *pub, uint32_t oid, unsigned *ret_at)
 {
-	unsigned low = 0, high = len;
+	unsigned low = 0, high = pub->members_len;
 
 	while (low < high) {
 		unsigned mid = low + (high - low) / 2;
 
-		if (set[mid] < oid)
+		if (pub->members[mid].oid < oid)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return low;
+	if (ret_at)
+		*ret_at = low;
+	return low < pub->members_len && pub->members[low].oid == oid ? &pub->members[low] : NULL;
 }
 
-static bool set_has(const uint32_t *set, unsigned len, uint32_t oid)
+static struct member *member_add(cu_publication *pub, uint32_t oid)
 {
-	unsigned at = set_at(set, len, oid);
+	unsigned at;
+	struct member *member = member_find(pub, oid, &at);
 
-	return at < len && set[at] == oid;
-}
-
-static void set_add(uint32_t **set, unsigned *len, unsigned *cap, uint32_t oid)
-{
-	unsigned at = set_at(*set, *len, oid);
-
-	if (at < *len && (*set)[at] == oid)
-		return;
-	if (*len == *cap) {
-		*cap = *cap ? *cap * 2 : 16;
-		*set = cu_xrealloc(*set, *cap * sizeof **set);
+	if (member)
+		return member;
+	if (pub->members_len == pub->members_cap) {
+		pub->members_cap = pub->members_cap ? pub->members_cap * 2 : 16;
+		pub->members = cu_xrealloc(pub->members, pub->members_cap * sizeof *pub->members);
 	}
-	memmove(*set + at + 1, *set + at, (*len - at) * sizeof **set);
-	(*set)[at] = oid;
-	(*len)++;
+	member = &pub->members[at];
+	memmove(member + 1, member, (pub->members_len - at) * sizeof *member);
+	*member = (struct member){ .oid = oid };
+	pub->members_len++;
+	return member;
 }
 
-static void set_remove(uint32_t *set, unsigned *len, uint32_t oid)
+static bool has_joined(const cu_publication *pub, uint32_t oid)
 {
-	unsigned at = set_at(set, *len, oid);
+	const struct member *member = member_find(pub, oid, NULL);
 
-	if (at == *len || set[at] != oid)
-		return;
-	memmove(set + at, set + at + 1, (*len - at - 1) * sizeof *set);
-	(*len)--;
+	return member && member->joined;
+}
+
+static bool is_joining(const cu_publication *pub, uint32_t oid)
+{
+	for (unsigned i = 0; i < pub->joining_len; i++) {
+		if (pub->joining[i] == oid)
+			return true;
+	}
+	return false;
+}
+
+static void joining_add(cu_publication *pub, uint32_t oid)
+{
+	if (pub->joining_len == pub->joining_cap) {
+		pub->joining_cap = pub->joining_cap ? pub->joining_cap * 2 : 16;
+		pub->joining = cu_xrealloc(pub->joining, pub->joining_cap * sizeof *pub->joining);
+	}
+	pub->joining[pub->joining_len++] = oid;
+}
+
+static void joining_remove(cu_publication *pub, uint32_t oid)
+{
+	for (unsigned i = 0; i < pub->joining_len; i++) {
+		if (pub->joining[i] == oid) {
+			pub->joining[i] = pub->joining[--pub->joining_len];
+			return;
+		}
+	}
 }
 
 bool cu_publication_has(cu_publication *pub, uint32_t oid)
@@ -143,19 +175,81 @@ bool cu_publication_has(cu_publication *pub, uint32_t oid)
 	bool has;
 
 	pthread_mutex_lock(&pub->mtx);
-	has = set_has(pub->joined, pub->joined_len, oid);
+	has = has_joined(pub, oid);
 	pthread_mutex_unlock(&pub->mtx);
 	return has;
 }
 
 void cu_publication_forget(cu_publication *pub, uint32_t oid)
 {
+	struct member *member;
+
 	pthread_mutex_lock(&pub->mtx);
 	pub->generation++;
-	if (oid)
-		set_remove(pub->joined, &pub->joined_len, oid);
+	member = oid ? member_find(pub, oid, NULL) : NULL;
+	if (member) {
+		unsigned behind = pub->members_len - (unsigned)(member - pub->members) - 1;
+
+		memmove(member, member + 1, behind * sizeof *member);
+		pub->members_len--;
+	} else if (!oid) {
+		pub->members_len = 0;
+	}
+	pthread_mutex_unlock(&pub->mtx);
+}
+
+/* --- versions --- */
+
+void cu_publication_put_version(const cu_publication *pub, int server_version, const char *oid, cu_buf *sql)
+{
+	const char *ancestors = "SELECT relid FROM pg_catalog.pg_partition_ancestors";
+
+	/* The row that names the table, an ancestor or its schema is made anew when it is added again. Of several the
+	 * oldest counts: one that comes in addition changes nothing. The publication's options are in its own row. */
+	cu_buf_printf(
+		sql,
+		"(SELECT v.text FROM (SELECT p.puballtables AS everything, "
+		"pg_catalog.concat_ws('/', p.oid, p.xmin, m.row) AS text, m.row FROM pg_catalog.pg_publication p, "
+		"LATERAL (SELECT min(r.oid) AS row FROM (SELECT r.oid FROM pg_catalog.pg_publication_rel r "
+		"WHERE r.prpubid = p.oid AND (r.prrelid = %s OR r.prrelid IN (%s(%s)))",
+		oid, ancestors, oid);
+	if (server_version >= 150000)
+		cu_buf_printf(sql,
+			      " UNION ALL SELECT s.oid FROM pg_catalog.pg_publication_namespace s "
+			      "WHERE s.pnpubid = p.oid AND s.pnnspid IN (SELECT k.relnamespace FROM "
+			      "pg_catalog.pg_class k WHERE k.oid = %s OR k.oid IN (%s(%s)))",
+			      oid, ancestors, oid);
+	cu_buf_puts(sql, ") r) m WHERE p.pubname = ");
+	cu_pg_put_literal(sql, pub->name);
+	cu_buf_puts(sql, ") v WHERE v.everything OR v.row IS NOT NULL)");
+}
+
+void cu_publication_version_set(struct cu_publication_version *version, const char *text)
+{
+	snprintf(version->text, sizeof version->text, "%s", text ? text : "");
+}
+
+void cu_publication_version_get(cu_publication *pub, uint32_t oid, struct cu_publication_version *ret_version)
+{
+	const struct member *member;
+
+	pthread_mutex_lock(&pub->mtx);
+	member = member_find(pub, oid, NULL);
+	if (member)
+		*ret_version = member->version;
 	else
-		pub->joined_len = 0;
+		cu_publication_version_set(ret_version, NULL);
+	pthread_mutex_unlock(&pub->mtx);
+}
+
+void cu_publication_version_note(cu_publication *pub, uint32_t oid, const struct cu_publication_version *version)
+{
+	struct member *member;
+
+	pthread_mutex_lock(&pub->mtx);
+	member = member_add(pub, oid);
+	if (!member->joined)
+		member->version = *version;
 	pthread_mutex_unlock(&pub->mtx);
 }
 
@@ -222,6 +316,16 @@ out:
 	return rc;
 }
 
+/* Somebody dropped the publication. The stream would make it anew, but a silent one does not notice. */
+static int publication_missing(struct join *join)
+{
+	struct cu_publication *pub = join->pub;
+	bool created;
+
+	return cu_pg_publication_ensure(join->conn, pub->name, pub->manual, PQserverVersion(join->conn), &created,
+					join->err);
+}
+
 static int member_read(struct join *join)
 {
 	char oid_text[16];
@@ -234,8 +338,8 @@ static int member_read(struct join *join)
 	if (rc < 0)
 		goto out;
 	if (PQntuples(res) == 0) {
-		rc = cu_pg_error_set(join->err, CU_EPG, CU_PG_CONFIG, NULL, "publication \"%s\" does not exist",
-				     join->pub->name);
+		join->member = false;
+		rc = publication_missing(join);
 		goto out;
 	}
 	join->member = *PQgetvalue(res, 0, 0) == 't';
@@ -253,6 +357,25 @@ static int member_read(struct join *join)
 			join->pub->name, join->pub->name);
 out:
 	PQclear(res);
+	return rc;
+}
+
+/* Inside of the transaction that joins: the version that its commit makes. */
+static int version_read(struct join *join)
+{
+	cu_buf sql = CU_BUF_INIT;
+	PGresult *res = NULL;
+	char oid_text[16];
+	int rc;
+
+	snprintf(oid_text, sizeof oid_text, "%u", join->table->oid);
+	cu_buf_puts(&sql, "SELECT ");
+	cu_publication_put_version(join->pub, PQserverVersion(join->conn), oid_text, &sql);
+	rc = cu_pg_exec(join->conn, cu_buf_str(&sql), &res, join->err);
+	if (rc == 0)
+		cu_publication_version_set(&join->version, PQgetvalue(res, 0, 0));
+	PQclear(res);
+	cu_buf_fini(&sql);
 	return rc;
 }
 
@@ -324,7 +447,8 @@ static int alter(struct join *join)
 /* Failures that pass: a lock not got in time, a deadlock, somebody who altered the same thing in the same moment. */
 static bool passing(const struct cu_pg_error *err)
 {
-	return err->kind == CU_PG_BUSY || strcmp(err->sqlstate, "42710") == 0 || strcmp(err->sqlstate, "XX000") == 0;
+	return err->kind == CU_PG_BUSY || strcmp(err->sqlstate, "42710") == 0 || strcmp(err->sqlstate, "23505") == 0 ||
+	       strcmp(err->sqlstate, "XX000") == 0;
 }
 
 /* One attempt: look, and change what is missing, in one transaction. */
@@ -357,6 +481,9 @@ static int attempt(struct join *join)
 		if (rc < 0)
 			goto out;
 	}
+	rc = version_read(join);
+	if (rc < 0)
+		goto out;
 	rc = cu_pg_exec(join->conn, "COMMIT", NULL, join->err);
 	if (rc == 0 && changed)
 		cu_info("table joined the publication", CU_KV("publication", join->pub->name),
@@ -454,12 +581,12 @@ static int turn_take(cu_publication *pub, uint32_t oid, uint64_t *ret_generation
 
 	pthread_mutex_lock(&pub->mtx);
 	for (;;) {
-		if (set_has(pub->joined, pub->joined_len, oid)) {
+		if (has_joined(pub, oid)) {
 			rc = 1;
 			break;
 		}
-		if (!set_has(pub->joining, pub->joining_len, oid)) {
-			set_add(&pub->joining, &pub->joining_len, &pub->joining_cap, oid);
+		if (!is_joining(pub, oid)) {
+			joining_add(pub, oid);
 			*ret_generation = pub->generation;
 			break;
 		}
@@ -472,12 +599,20 @@ static int turn_take(cu_publication *pub, uint32_t oid, uint64_t *ret_generation
 	return rc;
 }
 
-static void turn_end(cu_publication *pub, uint32_t oid, bool joined, uint64_t generation)
+static void turn_end(const struct join *join, bool joined, uint64_t generation)
 {
+	cu_publication *pub = join->pub;
+	struct member *member;
+
 	pthread_mutex_lock(&pub->mtx);
-	set_remove(pub->joining, &pub->joining_len, oid);
-	if (joined && generation == pub->generation)
-		set_add(&pub->joined, &pub->joined_len, &pub->joined_cap, oid);
+	joining_remove(pub, join->table->oid);
+	if (joined && generation == pub->generation) {
+		member = member_add(pub, join->table->oid);
+		member->joined = true;
+		/* One that was noted before stays: if they differ, older shapes of the table have a gap. */
+		if (!*member->version.text)
+			member->version = join->version;
+	}
 	pthread_cond_broadcast(&pub->joined_some);
 	pthread_mutex_unlock(&pub->mtx);
 }
@@ -501,7 +636,7 @@ int cu_publication_join(cu_publication *pub, PGconn *conn, const struct cu_table
 	rc = alter_with_retries(&join);
 	if (rc == 0)
 		rc = writers_wait(&join);
-	turn_end(pub, table->oid, rc == 0, generation);
+	turn_end(&join, rc == 0, generation);
 	cu_buf_fini(&join.identity);
 	cu_buf_fini(&join.lacking);
 	free(join.relations);

@@ -29,4 +29,21 @@ bool cu_publication_has(cu_publication *pub, uint32_t oid);
 /* 0 = all (after a reconnection, or when the publication was made anew). */
 void cu_publication_forget(cu_publication *pub, uint32_t oid);
 
+/* How a table came to be published: equal texts, and it has been published all the time between the two looks, with the
+ * same options. A table that left the publication and came back has another version: changes of it may be missing. */
+#define CU_PUBLICATION_VERSION_SIZE 40
+
+struct cu_publication_version {
+	char text[CU_PUBLICATION_VERSION_SIZE]; /* "": not published, or not known */
+};
+
+/* Appends an SQL expression: the version of the table whose oid the expression `oid` gives; NULL: not published. */
+void cu_publication_put_version(const cu_publication *pub, int server_version, const char *oid, cu_buf *sql);
+/* text NULL: not published. */
+void cu_publication_version_set(struct cu_publication_version *version, const char *text);
+/* The version with which the table joined, or that was noted for it. */
+void cu_publication_version_get(cu_publication *pub, uint32_t oid, struct cu_publication_version *ret_version);
+/* Of a table that has not joined since the start: a stored shape's. One that has joined keeps its own. */
+void cu_publication_version_note(cu_publication *pub, uint32_t oid, const struct cu_publication_version *version);
+
 #endif

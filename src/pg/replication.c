@@ -71,8 +71,10 @@ struct cu_replication {
 	uint64_t status_at_ms; /* when the last status was sent */
 	unsigned status_every_ms;
 	unsigned backoff_ms;
-	bool bulk;       /* the socket wakes us for BULK_BYTES only */
-	unsigned streak; /* reads that followed each other within BULK_GAP_NS */
+	uint64_t stuck_since_ms; /* the server has been failing to decode what comes next since then; 0: it has not … */
+	uint64_t stuck_lsn;      /* … with this confirmed */
+	bool bulk;               /* the socket wakes us for BULK_BYTES only */
+	unsigned streak;         /* reads that followed each other within BULK_GAP_NS */
 	uint64_t read_ns;
 };
 
@@ -375,7 +377,10 @@ static int start_streaming(cu_replication *repl, struct cu_pg_error *err)
 	repl->status_every_ms = status_every(now->ident.wal_sender_timeout_ms);
 	repl->status_at_ms = 0; /* the first goes out at once */
 	repl->status_asked = false;
-	repl->backoff_ms = 0;
+	if (repl->stuck_lsn != confirmed)
+		repl->stuck_since_ms = 0;
+	if (!repl->stuck_since_ms)
+		repl->backoff_ms = 0;
 	repl->bulk = false;
 	repl->streak = 0;
 	atomic_store(&repl->server_wal_end, now->ident.flush_lsn);
@@ -456,6 +461,33 @@ static int connect_once(cu_replication *repl, struct cu_pg_error *err)
 	return rc;
 }
 
+/* The server gave up on the WAL that comes next. It is older than its publication (which somebody made anew): no attempt
+ * will ever get past it. Other reasons may pass; but as long as none does, the slot keeps all WAL from here on. */
+static void undecodable(cu_replication *repl, const struct cu_pg_error *err)
+{
+	uint64_t confirmed = atomic_load(&repl->confirm_lsn);
+	uint64_t now = cu_now_ms();
+	const char *why = NULL;
+
+	if (err->kind != CU_PG_QUERY || *err->sqlstate == '\0')
+		return;
+	if (!repl->stuck_since_ms || repl->stuck_lsn != confirmed) {
+		repl->stuck_since_ms = now;
+		repl->stuck_lsn = confirmed;
+	}
+	if (strcmp(err->sqlstate, "42704") == 0)
+		why = "the publication is newer than the WAL that comes next";
+	else if (now - repl->stuck_since_ms >= repl->opts.stuck_ms)
+		why = "no attempt to decode the WAL that comes next has succeeded for too long";
+	if (!why)
+		return;
+	cu_error("replication cannot go on from the slot's position", CU_KV("slot", repl->opts.names.slot),
+		 CU_KV("why", why), CU_KV_LSN("confirmed", confirmed),
+		 CU_KV("next", "a new slot, so that WAL does not pile up; all shapes start anew"));
+	repl->want_fresh_slot = true;
+	repl->stuck_since_ms = 0;
+}
+
 /* Logs, tells the consumer, closes what cannot be used on. */
 static void disconnect(cu_replication *repl, const struct cu_pg_error *err)
 {
@@ -514,8 +546,10 @@ static void *run(void *arg)
 	while (!stopping(repl)) {
 		int rc = connect_once(repl, &err);
 
-		if (rc == 0)
+		if (rc == 0) {
 			rc = stream(repl, &err);
+			undecodable(repl, &err);
+		}
 		disconnect(repl, &err);
 		if (rc != CU_ECLOSED)
 			backoff(repl);
@@ -542,6 +576,8 @@ int cu_replication_new(const struct cu_replication_opts *opts, cu_replication **
 		repl->opts.queue_bytes_max = CU_REPLICATION_QUEUE_MAX;
 	if (!repl->opts.lock_poll_ms)
 		repl->opts.lock_poll_ms = CU_PG_LOCK_POLL_MS;
+	if (!repl->opts.stuck_ms)
+		repl->opts.stuck_ms = CU_REPLICATION_STUCK_MS;
 	atomic_store(&repl->confirm_lsn, opts->resume_lsn);
 	pthread_mutex_init(&repl->err_mtx, NULL);
 	repl->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

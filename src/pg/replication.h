@@ -75,6 +75,7 @@ struct cu_replication_opts {
 	bool temporary_slot;
 	size_t queue_bytes_max; /* 0 = CU_REPLICATION_QUEUE_MAX */
 	unsigned lock_poll_ms;  /* 0 = CU_PG_LOCK_POLL_MS */
+	unsigned stuck_ms;      /* 0 = CU_REPLICATION_STUCK_MS */
 	/* Everything before resume_lsn is held, of the history of that system and timeline; used to skip on connection
 	 * when they are the server's. 0 = the slot knows. */
 	uint64_t resume_lsn;

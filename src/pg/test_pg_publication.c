@@ -96,8 +96,77 @@ static void join_sets_membership_and_identity_once(void **state)
 	pg_cluster_sql(cluster, "DROP PUBLICATION pub");
 	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
 	cu_publication_forget(pub, 0);
+	/* One that somebody dropped is made anew, unless that is for somebody else to do. */
+	cu_publication_free(&pub);
+	pub = publication(true, 0);
 	assert_int_equal(cu_publication_join(pub, conn, table, &err), CU_EPG);
 	assert_int_equal(err.kind, CU_PG_CONFIG);
+	cu_publication_free(&pub);
+	pub = publication(false, 0);
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	assert_string_equal(members("pub"), "j1");
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(conn);
+}
+
+static void version_now(PGconn *conn, const cu_publication *pub, uint32_t oid,
+			struct cu_publication_version *ret_version)
+{
+	cu_buf sql = CU_BUF_INIT;
+	PGresult *res = NULL;
+	char text[16];
+
+	snprintf(text, sizeof text, "%u", oid);
+	cu_buf_puts(&sql, "SELECT ");
+	cu_publication_put_version(pub, PQserverVersion(conn), text, &sql);
+	assert_int_equal(cu_pg_exec(conn, cu_buf_str(&sql), &res, &err), 0);
+	cu_publication_version_set(ret_version, PQgetisnull(res, 0, 0) ? NULL : PQgetvalue(res, 0, 0));
+	PQclear(res);
+	cu_buf_fini(&sql);
+}
+
+static void version_tells_whether_a_table_was_published_all_the_time(void **state)
+{
+	PGconn *conn = connect_as(NULL);
+	cu_publication *pub = publication(false, 0);
+	struct cu_publication_version joined, now;
+	struct cu_table *table;
+
+	(void)state;
+	fresh_publication();
+	pg_cluster_sql(cluster, "CREATE TABLE jvp (id int PRIMARY KEY) PARTITION BY RANGE (id);"
+				"CREATE TABLE jv PARTITION OF jvp DEFAULT; CREATE TABLE jv_other (id int)");
+	table = describe(conn, "jv");
+	version_now(conn, pub, table->oid, &now);
+	assert_string_equal(now.text, "");
+	cu_publication_version_get(pub, table->oid, &joined);
+	assert_string_equal(joined.text, "");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	cu_publication_version_get(pub, table->oid, &joined);
+	version_now(conn, pub, table->oid, &now);
+	assert_string_equal(now.text, joined.text);
+	assert_int_not_equal(*joined.text, '\0');
+	/* What comes in addition, its partitioned table among it, changes nothing; nor does what goes beside it. */
+	pg_cluster_sql(cluster, "ALTER PUBLICATION pub ADD TABLE jv_other; ALTER PUBLICATION pub ADD TABLE jvp;"
+				"ALTER PUBLICATION pub DROP TABLE jv_other");
+	version_now(conn, pub, table->oid, &now);
+	assert_string_equal(now.text, joined.text);
+	pg_cluster_sql(cluster, "ALTER PUBLICATION pub DROP TABLE jv; ALTER PUBLICATION pub ADD TABLE jv");
+	version_now(conn, pub, table->oid, &now);
+	assert_string_not_equal(now.text, joined.text);
+	/* A version that was noted for stored shapes outlives the join of a new one: theirs have the gap. */
+	cu_publication_forget(pub, table->oid);
+	cu_publication_version_note(pub, table->oid, &joined);
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	cu_publication_version_get(pub, table->oid, &now);
+	assert_string_equal(now.text, joined.text);
+	pg_cluster_sql(cluster, "ALTER PUBLICATION pub SET (publish = 'insert')");
+	cu_publication_forget(pub, 0);
+	version_now(conn, pub, table->oid, &joined);
+	pg_cluster_sql(cluster, "ALTER PUBLICATION pub SET (publish = 'insert, update, delete, truncate')");
+	version_now(conn, pub, table->oid, &now);
+	assert_string_not_equal(now.text, joined.text);
 	cu_table_unref(&table);
 	cu_publication_free(&pub);
 	PQfinish(conn);
@@ -386,6 +455,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(join_sets_membership_and_identity_once),
+		cmocka_unit_test(version_tells_whether_a_table_was_published_all_the_time),
 		cmocka_unit_test(join_reaches_every_partition),
 		cmocka_unit_test(join_waits_for_who_was_writing_and_for_nobody_else),
 		cmocka_unit_test(writer_that_does_not_end_gives_eagain),

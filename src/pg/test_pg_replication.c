@@ -340,6 +340,47 @@ static void dropped_publication_gives_a_new_slot(void **state)
 	cu_replication_free(&repl);
 }
 
+static void publication_made_anew_by_hand_gives_a_new_slot(void **state)
+{
+	cu_replication *repl = repl_start(0, "renewed");
+	struct seen seen = { 0 };
+
+	(void)state;
+	read_until(repl, &seen, &seen.connected, 1);
+	pg_cluster_sql(cluster,
+		       "CREATE TABLE renewed (id int PRIMARY KEY); DROP PUBLICATION electric_publication_renewed");
+	/* This row's WAL knows no publication: no attempt would ever get past it. */
+	pg_cluster_sql(cluster, "INSERT INTO renewed VALUES (1)");
+	pg_cluster_sql(cluster, "CREATE PUBLICATION electric_publication_renewed FOR TABLE renewed");
+	read_until(repl, &seen, &seen.connected, 2);
+	while (!seen.last.slot.created)
+		read_until(repl, &seen, &seen.connected, seen.connected + 1);
+	cu_replication_free(&repl);
+}
+
+static void wal_that_cannot_be_decoded_is_given_up_after_a_while(void **state)
+{
+	struct cu_replication_opts opts = { .config = config, .stuck_ms = 300 };
+	struct seen seen = { 0 };
+	cu_replication *repl = NULL;
+
+	(void)state;
+	assert_int_equal(cu_pg_names_init(&opts.names, "stuck"), 0);
+	/* The filter fails in the walsender, each time that it meets this row. */
+	pg_cluster_sql(cluster, "CREATE TABLE stuck (id int PRIMARY KEY);"
+				"CREATE PUBLICATION electric_publication_stuck FOR TABLE stuck WHERE (1 / id > 0)");
+	assert_int_equal(cu_replication_new(&opts, &repl), 0);
+	assert_int_equal(cu_replication_start(repl), 0);
+	read_until(repl, &seen, &seen.connected, 1);
+	assert_true(seen.last.slot.created);
+	pg_cluster_sql(cluster, "INSERT INTO stuck VALUES (0)");
+	read_until(repl, &seen, &seen.connected, 2);
+	assert_false(seen.last.slot.created);
+	while (!seen.last.slot.created)
+		read_until(repl, &seen, &seen.connected, seen.connected + 1);
+	cu_replication_free(&repl);
+}
+
 static void reset_slot_makes_a_new_one(void **state)
 {
 	cu_replication *repl = repl_start(0, "reset");
@@ -396,6 +437,8 @@ int main(void)
 		cmocka_unit_test(second_instance_waits_and_takes_over),
 		cmocka_unit_test(lost_lock_ends_the_stream),
 		cmocka_unit_test(dropped_publication_gives_a_new_slot),
+		cmocka_unit_test(publication_made_anew_by_hand_gives_a_new_slot),
+		cmocka_unit_test(wal_that_cannot_be_decoded_is_given_up_after_a_while),
 		cmocka_unit_test(reset_slot_makes_a_new_one),
 		cmocka_unit_test(wake_interrupts_a_waiting_consumer),
 	};

@@ -7,7 +7,7 @@
 #include "shape/consumer.h"
 #include "shape/replay.h"
 #include "shape/snapshot.h"
-#include "stack/dropped.h"
+#include "stack/table_watch.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -44,7 +44,7 @@ struct cu_stack {
 	cu_snapshots *snapshots;
 	cu_replication *replication;
 	cu_collector *collector;
-	cu_dropped *dropped;
+	cu_table_watch *table_watch;
 	cu_api *waiting_api;            /* answers while another instance has the directory; NULL: it never had */
 	_Atomic(cu_api *) api;          /* NULL until everything that it needs runs */
 	_Atomic(cu_http_server *) http; /* NULL until it listens: nobody waits before */
@@ -425,11 +425,17 @@ static int start_postgres(struct cu_stack *stack)
 	return rc < 0 ? rc : cu_replication_start(stack->replication);
 }
 
-static int start_dropped(struct cu_stack *stack)
+static int start_table_watch(struct cu_stack *stack)
 {
-	struct cu_dropped_opts opts = { stack->pool, stack->shapes, stack->catalog, stack->publication };
+	struct cu_table_watch_opts opts = {
+		.pool = stack->pool,
+		.shapes = stack->shapes,
+		.catalog = stack->catalog,
+		.publication = stack->publication,
+		.period_ms = stack->opts.publication_refresh_ms,
+	};
 
-	return cu_dropped_start(&opts, &stack->dropped);
+	return cu_table_watch_start(&opts, &stack->table_watch);
 }
 
 static void wake_everywhere(void *ctx, cu_shape *shape)
@@ -534,7 +540,7 @@ static int run_all(struct cu_stack *stack)
 	if (rc == 0)
 		rc = start_postgres(stack);
 	if (rc == 0)
-		rc = start_dropped(stack);
+		rc = start_table_watch(stack);
 	if (rc == 0)
 		make_api(stack);
 	return rc == CU_EBUSY ? CU_EIO : rc;
@@ -651,7 +657,7 @@ void cu_stack_stop(cu_stack **ref)
 	/* After the other, which its jobs may wait for. */
 	if (stack->pooled)
 		cu_pool_stop(stack->pooled);
-	cu_dropped_stop(&stack->dropped);
+	cu_table_watch_stop(&stack->table_watch);
 	if (stack->collector)
 		cu_collector_stop(stack->collector);
 	if (stack->replication)

@@ -26,6 +26,7 @@ struct cu_stack_opts {
 	const char *storage_dir;
 	const char *stream_id;
 	bool manual_publishing;
+	unsigned publication_refresh_ms; /* between two looks at whether the shapes' tables are there and published */
 	unsigned db_pool_size;
 
 	const char *host;

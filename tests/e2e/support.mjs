@@ -16,9 +16,9 @@ export const checkout = fileURLToPath(new URL("../..", import.meta.url))
 export const binary = process.env.COPPER_BIN ?? join(checkout, "build/release/copper")
 export const sanitized = /\b(asan|tsan)\b/.test(binary)
 // Sanitizers and a busy machine make everything slower; a deadline is for what hangs, not a measurement.
-export const patience = sanitized ? 120_000 : 45_000
+export const patience = Number(process.env.PATIENCE ?? (sanitized ? 120_000 : 45_000))
 
-const pgBin = process.env.PG_BIN ?? "/usr/lib/postgresql/15/bin"
+export const pgBin = process.env.PG_BIN ?? "/usr/lib/postgresql/15/bin"
 const root = process.getuid() === 0
 const cleanups = []
 
@@ -158,9 +158,9 @@ export async function startCluster({ settings = [] } = {}) {
     },
 
     // One connection of one's own, for transactions. Values come as Postgres' text.
-    async connect() {
+    async connect({ database = "postgres" } = {}) {
       const client = new pg.Client({
-        connectionString: cluster.url,
+        connectionString: cluster.url.replace(/\/postgres\?/, `/${database}?`),
         options: textSettings.map((setting) => `-c ${setting}`).join(" "),
         types: { getTypeParser: () => (text) => text },
       })

@@ -1,0 +1,275 @@
+/* table_watch.c: the tables of all shapes, looked up by oid. Shapes whose table is not there under its name, or has not been published
+ * all the time, are removed. */
+#include "stack/table_watch.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* A definition that shapes had before the database was asked (each had its table then), and what was known of it. */
+struct asked {
+	cu_definition *def;
+	struct cu_publication_version version;
+	const char *why; /* its shapes have to go; NULL: they stay */
+};
+
+struct asked_list {
+	struct asked *list;
+	size_t len;
+};
+
+struct cu_table_watch {
+	struct cu_table_watch_opts opts;
+	pthread_t thread;
+	pthread_mutex_t lock; /* guards the next two */
+	pthread_cond_t cond;
+	bool stopping;
+	bool asking;
+};
+
+static int by_oid(const void *a, const void *b)
+{
+	const struct asked *x = a, *y = b;
+
+	return (x->def->oid > y->def->oid) - (x->def->oid < y->def->oid);
+}
+
+static void asked_init(struct asked_list *asked, const struct cu_table_watch *watch)
+{
+	cu_definition **defs;
+
+	asked->len = cu_shape_set_definitions(watch->opts.shapes, &defs);
+	asked->list = cu_xzalloc(asked->len * sizeof *asked->list);
+	for (size_t i = 0; i < asked->len; i++) {
+		asked->list[i].def = defs[i];
+		cu_publication_version_get(watch->opts.publication, defs[i]->oid, &asked->list[i].version);
+	}
+	if (asked->len)
+		qsort(asked->list, asked->len, sizeof *asked->list, by_oid);
+	free(defs);
+}
+
+static void asked_fini(struct asked_list *asked)
+{
+	for (size_t i = 0; i < asked->len; i++)
+		cu_definition_unref(&asked->list[i].def);
+	free(asked->list);
+}
+
+static int query(const struct cu_table_watch *watch, PGconn *conn, const struct asked_list *asked,
+		 PGresult **ret_result)
+{
+	cu_buf sql = CU_BUF_INIT;
+	struct cu_pg_error err;
+	uint32_t last = 0;
+	int rc;
+
+	cu_buf_puts(&sql, "SELECT c.oid, n.nspname, c.relname, ");
+	cu_publication_put_version(watch->opts.publication, PQserverVersion(conn), "c.oid", &sql);
+	cu_buf_puts(&sql, " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+			  "WHERE c.oid = ANY ('{");
+	for (size_t i = 0; i < asked->len; i++) {
+		uint32_t oid = asked->list[i].def->oid;
+
+		if (oid != last)
+			cu_buf_printf(&sql, "%s%" PRIu32, last ? "," : "", oid);
+		last = oid;
+	}
+	cu_buf_puts(&sql, "}'::oid[]) ORDER BY c.oid");
+	rc = cu_pg_exec(conn, cu_buf_str(&sql), ret_result, &err);
+	if (rc < 0)
+		cu_warn("the database could not be asked about the shapes' tables", CU_KV("error", err.message),
+			CU_KV("next", "asking again"));
+	cu_buf_fini(&sql);
+	return rc;
+}
+
+static void look_at_snapshot(void *ctx, cu_shape *shape)
+{
+	bool *complete = ctx;
+
+	*complete |= cu_shape_status(shape).snapshot_complete;
+}
+
+/* Only then must its table have been published; others may be about to join theirs. */
+static bool has_snapshots(struct cu_table_watch *watch, const cu_definition *def)
+{
+	bool complete = false;
+
+	cu_shape_set_each_of(watch->opts.shapes, def, look_at_snapshot, &complete);
+	return complete;
+}
+
+/* Has the table been published all the time? Of a stored shape's table nothing is known at first: it is noted. */
+static void compare_version(struct cu_table_watch *watch, struct asked *asked,
+			    const struct cu_publication_version *found)
+{
+	struct cu_publication_version now;
+
+	cu_publication_version_get(watch->opts.publication, asked->def->oid, &now);
+	if (strcmp(now.text, asked->version.text) != 0)
+		return; /* it joined, or was forgotten, while the database was asked */
+	if (*now.text && strcmp(now.text, found->text) == 0)
+		return;
+	if (!*now.text && *found->text) {
+		cu_publication_version_note(watch->opts.publication, asked->def->oid, found);
+		return;
+	}
+	if (*now.text || has_snapshots(watch, asked->def))
+		asked->why = "its table left the publication or the publication's options changed, be it for a moment";
+}
+
+/* Both sides are in the order of the oids. */
+static void compare(struct cu_table_watch *watch, struct asked_list *asked, const PGresult *found)
+{
+	int row = 0, rows = PQntuples(found);
+
+	for (size_t i = 0; i < asked->len; i++) {
+		const cu_definition *def = asked->list[i].def;
+		struct cu_publication_version version;
+		uint32_t oid = 0;
+
+		for (; row < rows; row++) {
+			oid = (uint32_t)strtoul(PQgetvalue(found, row, 0), NULL, 10);
+			if (oid >= def->oid)
+				break;
+		}
+		if (row == rows || oid != def->oid) {
+			asked->list[i].why = "its table was dropped";
+		} else if (strcmp(PQgetvalue(found, row, 1), def->schema) != 0 ||
+			   strcmp(PQgetvalue(found, row, 2), def->name) != 0) {
+			asked->list[i].why = "its table has another name now";
+		} else {
+			cu_publication_version_set(&version, PQgetvalue(found, row, 3));
+			compare_version(watch, &asked->list[i], &version);
+		}
+	}
+}
+
+struct removal {
+	cu_shape_set *shapes;
+	const char *why;
+};
+
+static void remove_shape(void *ctx, cu_shape *shape)
+{
+	const struct removal *removal = ctx;
+
+	cu_shape_set_remove(removal->shapes, shape, removal->why, NULL);
+}
+
+/* All are forgotten first: several definitions may be of one table, and one made anew meanwhile has to join it again. */
+static void remove_shapes(struct cu_table_watch *watch, const struct asked_list *asked)
+{
+	for (size_t i = 0; i < asked->len; i++) {
+		if (!asked->list[i].why)
+			continue;
+		cu_warn("a table cannot be followed any more: its shapes are removed",
+			CU_KV("schema", asked->list[i].def->schema), CU_KV("table", asked->list[i].def->name),
+			CU_KV("why", asked->list[i].why),
+			CU_KV("next", "their readers refetch, if the table is there"));
+		cu_catalog_invalidate(watch->opts.catalog, asked->list[i].def->oid);
+		cu_publication_forget(watch->opts.publication, asked->list[i].def->oid);
+	}
+	for (size_t i = 0; i < asked->len; i++) {
+		struct removal removal = { watch->opts.shapes, asked->list[i].why };
+
+		if (asked->list[i].why)
+			cu_shape_set_each_of(watch->opts.shapes, asked->list[i].def, remove_shape, &removal);
+	}
+}
+
+static void run_check(PGconn *conn, const struct cu_pg_error *err, void *arg)
+{
+	struct cu_table_watch *watch = arg;
+	struct asked_list asked;
+	PGresult *found = NULL;
+
+	(void)err;
+	if (conn) {
+		asked_init(&asked, watch);
+		if (asked.len && query(watch, conn, &asked, &found) == 0) {
+			compare(watch, &asked, found);
+			remove_shapes(watch, &asked);
+		}
+		PQclear(found);
+		asked_fini(&asked);
+	}
+	pthread_mutex_lock(&watch->lock);
+	watch->asking = false;
+	pthread_cond_signal(&watch->cond);
+	pthread_mutex_unlock(&watch->lock);
+}
+
+/* One question at a time: a database that takes long to answer is not asked twice. */
+static void *run(void *arg)
+{
+	struct cu_table_watch *watch = arg;
+	uint64_t due_ms = cu_now_ms() + watch->opts.period_ms;
+	bool ask;
+
+	pthread_mutex_lock(&watch->lock);
+	while (!watch->stopping) {
+		struct timespec due = { .tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000 };
+
+		pthread_cond_timedwait(&watch->cond, &watch->lock, &due);
+		if (watch->stopping || cu_now_ms() < due_ms)
+			continue;
+		due_ms = cu_now_ms() + watch->opts.period_ms;
+		ask = !watch->asking && cu_shape_set_len(watch->opts.shapes) > 0;
+		if (!ask)
+			continue;
+		watch->asking = true;
+		pthread_mutex_unlock(&watch->lock);
+		ask = cu_pool_submit(watch->opts.pool, CU_POOL_SHORT, run_check, watch) == 0;
+		pthread_mutex_lock(&watch->lock);
+		if (!ask)
+			watch->asking = false;
+	}
+	while (watch->asking)
+		pthread_cond_wait(&watch->cond, &watch->lock);
+	pthread_mutex_unlock(&watch->lock);
+	return NULL;
+}
+
+int cu_table_watch_start(const struct cu_table_watch_opts *opts, cu_table_watch **ret_watch)
+{
+	cu_table_watch *watch = cu_xzalloc(sizeof *watch);
+	pthread_condattr_t monotonic;
+
+	watch->opts = *opts;
+	CU_ASSERT(pthread_mutex_init(&watch->lock, NULL) == 0);
+	CU_ASSERT(pthread_condattr_init(&monotonic) == 0);
+	CU_ASSERT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+	CU_ASSERT(pthread_cond_init(&watch->cond, &monotonic) == 0);
+	pthread_condattr_destroy(&monotonic);
+	if (pthread_create(&watch->thread, NULL, run, watch) != 0) {
+		pthread_cond_destroy(&watch->cond);
+		pthread_mutex_destroy(&watch->lock);
+		free(watch);
+		return CU_EAGAIN;
+	}
+	*ret_watch = watch;
+	return 0;
+}
+
+void cu_table_watch_stop(cu_table_watch **ref)
+{
+	cu_table_watch *watch = *ref;
+
+	if (!watch)
+		return;
+	*ref = NULL;
+	pthread_mutex_lock(&watch->lock);
+	watch->stopping = true;
+	pthread_cond_signal(&watch->cond);
+	pthread_mutex_unlock(&watch->lock);
+	pthread_join(watch->thread, NULL);
+	pthread_cond_destroy(&watch->cond);
+	pthread_mutex_destroy(&watch->lock);
+	free(watch);
+}
