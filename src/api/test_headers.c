@@ -614,6 +614,32 @@ static void errors_survive_a_failed_allocation(void **state)
 	}
 }
 
+static void a_browser_may_send_what_we_look_at(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "if-none-match", "access-control-allow-headers: if-none-match\r\n" },
+		{ " TraceParent ,x, If-None-Match", "access-control-allow-headers: traceparent,if-none-match\r\n" },
+		{ "authorization", "" },
+		{ "if-none-matchx,xif-none-match,,", "" },
+		{ "", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(cases); i++) {
+		cu_buf block = CU_BUF_INIT;
+
+		cu_headers_put_allowed(cases[i][0], strlen(cases[i][0]), &block);
+		assert_string_equal(cu_buf_str(&block), cases[i][1]);
+		cu_buf_fini(&block);
+	}
+	{
+		cu_buf block = CU_BUF_INIT;
+
+		cu_headers_put_allowed(NULL, 0, &block); /* the header is missing */
+		assert_int_equal(block.len, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -631,6 +657,7 @@ int main(void)
 		cmocka_unit_test(cursors_step_with_the_long_poll_time_and_never_stand_still),
 		cmocka_unit_test(error_bodies_equal_the_recorded_ones),
 		cmocka_unit_test(errors_survive_a_failed_allocation),
+		cmocka_unit_test(a_browser_may_send_what_we_look_at),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
