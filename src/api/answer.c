@@ -83,8 +83,7 @@ struct offset_texts {
 	char answered[CU_OFFSET_TEXT_MAX];
 };
 
-static struct cu_answer answer_to(const struct cu_reader *reader, const cu_http_request *req, cu_offset answered,
-				  struct offset_texts *texts)
+static struct cu_answer answer_to(const struct cu_reader *reader, cu_offset answered, struct offset_texts *texts)
 {
 	const cu_definition *def = reader->shape->def;
 
@@ -95,7 +94,7 @@ static struct cu_answer answer_to(const struct cu_reader *reader, const cu_http_
 	cu_offset_format(answered, texts->answered);
 	return (struct cu_answer){
 		.kind = CU_ANSWER_SHAPE,
-		.method = reader->parked ? CU_ANSWER_GET : cu_answer_method_of(req),
+		.method = reader->post ? CU_ANSWER_POST : CU_ANSWER_GET,
 		.status = 200,
 		.live = reader->live,
 		.handle = reader->shape->handle,
@@ -183,6 +182,17 @@ static void respond_text(struct cu_reader *reader, cu_http_request *req, const s
 	cu_http_body_unref(&body);
 }
 
+void cu_answer_send(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer, cu_http_body *body,
+		    struct cu_http_source *source)
+{
+	respond(reader, req, answer, body, source);
+}
+
+void cu_answer_send_text(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer, cu_buf *text)
+{
+	respond_text(reader, req, answer, text);
+}
+
 /* ---- errors ---- */
 
 static void respond_error(struct cu_reader *reader, cu_http_request *req, int status, const char *handle,
@@ -190,7 +200,7 @@ static void respond_error(struct cu_reader *reader, cu_http_request *req, int st
 {
 	struct cu_answer answer = {
 		.kind = CU_ANSWER_SHAPE,
-		.method = reader->parked ? CU_ANSWER_GET : cu_answer_method_of(req),
+		.method = reader->post ? CU_ANSWER_POST : CU_ANSWER_GET,
 		.status = status,
 		.live = reader->live,
 		.cursor_asked = reader->cursor,
@@ -351,7 +361,7 @@ static void answer_small(struct cu_reader *reader, cu_http_request *req, const s
 void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n, bool small)
 {
 	struct offset_texts texts;
-	struct cu_answer answer = answer_to(reader, req, cu_offset_of(0, n), &texts);
+	struct cu_answer answer = answer_to(reader, cu_offset_of(0, n), &texts);
 	struct chunk_source *chunk;
 	int fd, rc;
 	uint64_t bytes;
@@ -480,7 +490,7 @@ static void respond_small_log(struct cu_reader *reader, cu_http_request *req, co
 	if (!body)
 		return;
 	cu_headers_put(reader->api->headers, answer, cu_wall_us() / 1000000, &head);
-	if (reader->parked && reader->wait == CU_WAIT_LIVE && !cu_buf_failed(&head))
+	if (reader->parked && !reader->post && reader->wait == CU_WAIT_LIVE && !cu_buf_failed(&head))
 		remember_for_wave(reader, req, end, &head, body);
 	send_response(reader, req, answer->status, &head, body, NULL);
 	cu_http_body_unref(&body);
@@ -492,15 +502,16 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 	struct offset_texts texts;
 	struct cu_answer answer;
 	struct log_source *log;
-	struct wave *wave =
-		reader->parked && reader->wait == CU_WAIT_LIVE && up_to_date ? wave_of(reader, req, end) : NULL;
+	struct wave *wave = reader->parked && !reader->post && reader->wait == CU_WAIT_LIVE && up_to_date
+				    ? wave_of(reader, req, end)
+				    : NULL;
 	int rc;
 
 	if (wave) {
 		respond_from_wave(reader, req, wave);
 		return;
 	}
-	answer = answer_to(reader, req, end, &texts);
+	answer = answer_to(reader, end, &texts);
 	answer.up_to_date = up_to_date;
 	if (not_modified(reader, req, &answer)) {
 		answer.status = 304;
@@ -541,7 +552,7 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 void cu_answer_up_to_date(struct cu_reader *reader, cu_http_request *req, cu_offset offset, bool no_changes)
 {
 	struct offset_texts texts;
-	struct cu_answer answer = answer_to(reader, req, offset, &texts);
+	struct cu_answer answer = answer_to(reader, offset, &texts);
 	cu_buf text = CU_BUF_INIT;
 
 	answer.up_to_date = true;
@@ -562,7 +573,7 @@ void cu_answer_stream(struct cu_reader *reader, cu_http_request *req, bool up_to
 	struct offset_texts texts;
 	/* The offset is the one asked for: what the client has when this head arrives, and nothing else has. No 304: it
 	 * would confirm an old stream to a cache instead of waiting for news. */
-	struct cu_answer answer = answer_to(reader, req, reader->offset, &texts);
+	struct cu_answer answer = answer_to(reader, reader->offset, &texts);
 	struct cu_http_response response = { .status = 200, .source = source };
 	cu_buf head = CU_BUF_INIT;
 

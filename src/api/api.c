@@ -1,6 +1,7 @@
 /* api.c: routes, and from a request's parameters to its shape. */
 #include "api/reader.h"
 
+#include "api/subset_check.h"
 #include "api/where.h"
 #include "base/log.h"
 
@@ -36,9 +37,11 @@ void cu_api_free(cu_api **api)
 static void definition_request(const cu_api *api, const struct cu_shape_params *params,
 			       struct cu_definition_request *ret_request)
 {
+	bool all = !params->columns;
+
 	*ret_request = (struct cu_definition_request){
-		.columns = (const char *const *)params->columns,
-		.columns_len = params->columns_len,
+		.columns = (const char *const *)(all ? params->queryable_columns : params->columns),
+		.columns_len = all ? params->queryable_columns_len : params->columns_len,
 		.replica_full = params->replica == CU_REPLICA_FULL,
 		.changes_only = params->log_mode == CU_LOG_MODE_CHANGES_ONLY,
 		.generated_in_stream = api->opts.generated_in_stream(api->opts.ctx),
@@ -61,6 +64,37 @@ static void serve_shape(struct cu_reader *reader, cu_http_request *req, cu_shape
 	cu_reader_serve(reader, req);
 }
 
+/* Does the request ask for a subset, and rightly so? def: of the shape that it will have. */
+static int check_subset(struct cu_reader *reader, const cu_definition *def, cu_api_errors *errors)
+{
+	if (!reader->params->has_subset)
+		return 0;
+	return cu_subset_check(reader->params, def, &reader->subset, errors);
+}
+
+static void answer_bad(struct cu_reader *reader, cu_http_request *req, int rc, const cu_api_errors *errors)
+{
+	if (rc == CU_EINVAL)
+		cu_answer_invalid(reader, req, errors);
+	else
+		cu_answer_error(reader, req, 503, cu_strerror(rc), RETRY_OVERLOADED_S);
+}
+
+/* A shape that is there already. Takes its reference. */
+static void serve_known(struct cu_reader *reader, cu_http_request *req, cu_shape *shape)
+{
+	cu_api_errors errors = CU_API_ERRORS_INIT;
+	int rc = check_subset(reader, shape->def, &errors);
+
+	if (rc == 0) {
+		serve_shape(reader, req, shape);
+	} else {
+		cu_shape_unref(&shape);
+		answer_bad(reader, req, rc, &errors);
+	}
+	cu_api_errors_fini(&errors);
+}
+
 static void serve_table(struct cu_reader *reader, cu_http_request *req, const struct cu_table *table)
 {
 	cu_api *api = reader->api;
@@ -72,15 +106,22 @@ static void serve_table(struct cu_reader *reader, cu_http_request *req, const st
 	cu_buf message = CU_BUF_INIT;
 	int rc;
 
+	rc = cu_queryable_check_table(reader->params, table, &errors);
 	definition_request(api, reader->params, &request);
-	rc = cu_definition_new(table, &request, &def, &message);
-	if (rc == CU_EINVAL)
-		cu_api_errors_add(&errors, "columns", cu_buf_str(&message));
+	if (rc == 0) {
+		rc = cu_definition_new(table, &request, &def, &message);
+		if (rc == CU_EINVAL)
+			cu_api_errors_add(&errors, "columns", cu_buf_str(&message));
+	}
 	if (rc == 0) {
 		def = cu_shape_set_enter_definition(api->opts.shapes, def);
 		rc = cu_api_where_parse(reader->params, def, &where, &errors);
-		if (rc < 0)
+		if (rc == 0)
+			rc = check_subset(reader, def, &errors);
+		if (rc < 0) {
+			cu_expr_unref(&where);
 			cu_shape_set_leave_definition(api->opts.shapes, &def);
+		}
 	}
 	if (rc == 0) {
 		shape = cu_shape_set_get_or_create(api->opts.shapes, def, where);
@@ -88,10 +129,8 @@ static void serve_table(struct cu_reader *reader, cu_http_request *req, const st
 	}
 	if (rc == 0)
 		serve_shape(reader, req, shape);
-	else if (rc == CU_EINVAL)
-		cu_answer_invalid(reader, req, &errors);
 	else
-		cu_answer_error(reader, req, 503, cu_strerror(rc), RETRY_OVERLOADED_S);
+		answer_bad(reader, req, rc, &errors);
 	cu_buf_fini(&message);
 	cu_api_errors_fini(&errors);
 }
@@ -158,7 +197,7 @@ static void lookup_done(cu_http_request *req, void *arg)
 		/* Without the database, what is already here can still be served. */
 		shape = known_shape(reader->api, reader->params);
 		if (shape)
-			serve_shape(reader, req, shape);
+			serve_known(reader, req, shape);
 		else
 			cu_answer_error(reader, req, 503,
 					"Cannot connect to the database to verify the shape. Please try again later.",
@@ -231,7 +270,7 @@ static void find_shape(struct cu_reader *reader, cu_http_request *req)
 	if (shape && cu_shape_status(shape).state != CU_SHAPE_GONE &&
 	    cu_definition_matches(shape->def, params->schema_name, params->table_name, &request) &&
 	    cu_api_where_matches(params, shape)) {
-		serve_shape(reader, req, shape);
+		serve_known(reader, req, shape);
 		return;
 	}
 	cu_shape_unref(&shape);
@@ -264,12 +303,6 @@ static bool names_our_shape(const cu_api *api, const struct cu_shape_params *par
 	return ours;
 }
 
-static void not_offered_yet(const struct cu_shape_params *params, cu_api_errors *errors)
-{
-	if (params->has_subset)
-		cu_api_errors_add(errors, "subset", "not supported yet");
-}
-
 static void overloaded(struct cu_reader *reader, cu_http_request *req)
 {
 	char message[128];
@@ -288,13 +321,14 @@ static void on_shape(cu_api *api, cu_http_request *req, bool post)
 	int rc;
 
 	reader->api = api;
+	reader->post = post;
 	/* Before anything else is looked at (PROTOCOL.md, global_last_seen_lsn). */
 	reader->global_lsn = api->opts.collector ? cu_collector_last_tx(api->opts.collector) : 0;
 	rc = post ? cu_shape_params_parse_post(query.data ? query.data : "", query.len, body.data ? body.data : "",
 					       body.len, &reader->params, &errors)
 		  : cu_shape_params_parse(query.data ? query.data : "", query.len, &reader->params, &errors);
 	if (rc == 0)
-		not_offered_yet(reader->params, &errors);
+		rc = cu_queryable_check_columns(reader->params, &errors);
 	reader->initial = !names_our_shape(api, reader->params);
 	if (!admitted(api, reader->initial))
 		overloaded(reader, req);

@@ -15,6 +15,7 @@
 #include "http/http.h"
 #include "pg/pool.h"
 #include "shape/shape_set.h"
+#include "shape/snapshot.h"
 
 typedef struct cu_api cu_api;
 
@@ -32,6 +33,8 @@ struct cu_api_opts {
 	cu_catalog *catalog;
 	cu_pool *pool;
 	cu_collector *collector;
+	cu_snapshots *snapshots;
+	const char *storage_dir; /* for answers that are too large for memory */
 	enum cu_api_health (*health)(void *ctx);
 	bool (*generated_in_stream)(void *ctx); /* Postgres 18 and newer */
 	void *ctx;

@@ -106,6 +106,10 @@ void cu_api_errors_body(const cu_api_errors *errors, cu_buf *ret_body)
 		return;
 	}
 	cu_buf_puts(ret_body, "{\"message\":\"" CU_API_ERROR_INVALID "\",\"errors\":{");
+	if (errors->within) {
+		put_text(ret_body, errors->within);
+		cu_buf_puts(ret_body, ":{");
+	}
 	for (size_t i = 0; i < errors->len; i++) {
 		const char *field = errors->list[i].field;
 		bool first = true, seen = false;
@@ -129,7 +133,7 @@ void cu_api_errors_body(const cu_api_errors *errors, cu_buf *ret_body)
 		}
 		cu_buf_putc(ret_body, ']');
 	}
-	cu_buf_puts(ret_body, "}}");
+	cu_buf_puts(ret_body, errors->within ? "}}}" : "}}");
 }
 
 void cu_api_message_body(const char *message, cu_buf *ret_body)

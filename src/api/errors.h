@@ -2,7 +2,9 @@
  *
  * A request that does not validate collects one entry per complaint; a field may have several. The body is
  *   {"message":"Invalid request","errors":{"offset":["has invalid format"]}}
- * with the fields in the order in which they were first named. A POST body that cannot be read is said otherwise:
+ * with the fields in the order in which they were first named; complaints about a subset are one level deeper:
+ *   {"message":"Invalid request","errors":{"subset":{"limit":["must be greater than 0"]}}}
+ * A POST body that cannot be read is said otherwise:
  *   {"error":"Invalid JSON in request body","details":"…"}
  *
  * Threads: one at a time. Ownership: texts are copied. Errors: a failed allocation is remembered; the body then
@@ -31,6 +33,7 @@ typedef struct cu_api_errors {
 	size_t len;
 	size_t cap;
 	struct cu_api_error unreadable; /* a body: error and details (may be NULL); takes the place of the list */
+	const char *within;             /* what all complaints are about, "subset"; NULL: the request. Static */
 } cu_api_errors;
 
 #define CU_API_ERRORS_INIT   \

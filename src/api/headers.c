@@ -170,7 +170,7 @@ static void put_shape_lines(const cu_headers *headers, const struct cu_answer *a
 	bool log = answer->kind == CU_ANSWER_SHAPE;
 	bool good = answer->status < 400;
 
-	if (log && answer->live && good) {
+	if (answer->live && good) {
 		PUT_TEXT(block, "electric-cursor: ");
 		cu_buf_put_u64(block, cu_cursor_next(now_s, headers->long_poll_s, answer->cursor_asked));
 		PUT_TEXT(block, "\r\n");
@@ -179,9 +179,9 @@ static void put_shape_lines(const cu_headers *headers, const struct cu_answer *a
 		put_etag_line(answer, block);
 	if (answer->handle)
 		PUT_LINE(block, "electric-handle", answer->handle, strlen(answer->handle));
-	if (answer->schema && !answer->live && answer->status == 200)
+	if (answer->schema && !(log && answer->live) && answer->status == 200)
 		PUT_LINE(block, "electric-schema", answer->schema, answer->schema_len);
-	if (log && answer->up_to_date)
+	if (answer->up_to_date)
 		PUT_TEXT(block, "electric-up-to-date: \r\n");
 	if (log && good) {
 		if (answer->no_changes)

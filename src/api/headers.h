@@ -47,7 +47,7 @@ struct cu_answer {
 	const char *offset_asked; /* cu_shape_params.offset_text; NULL (409): empty in the etag. Not in errors */
 	const char *offset;       /* the answered one: electric-offset; NULL: none */
 	const char *cursor_asked; /* for live answers; NULL: none */
-	const char *schema;       /* JSON; written when not live and status is 200; NULL: none */
+	const char *schema;       /* JSON; written when not live, or of a subset, and status is 200; NULL: none */
 	size_t schema_len;
 };
 

@@ -300,6 +300,8 @@ static void gather_subset_part(struct gathered *gathered, const char *name, json
 
 		snprintf(digits, sizeof gathered->numbers[0], "%" JSON_INTEGER_FORMAT, json_integer_value(value));
 		set_text(gathered, (enum field)field, digits);
+	} else if (json_is_boolean(value)) {
+		gathered->raw[field] = (struct raw){ FORM_OTHER, NULL, 0 };
 	} else {
 		gather_json(gathered, (enum field)field, value);
 	}
@@ -596,6 +598,40 @@ static void cast_params(struct cast *cast)
 	json_decref(object);
 }
 
+/* As cast_text(), but complaints about a subset come after all others, so the form is only noted. */
+static const char *cast_subset_part(struct cast *cast, enum field field)
+{
+	const struct raw *raw = &cast->in->raw[field];
+
+	if (raw->form == FORM_ABSENT || (raw->form == FORM_TEXT && is_blank(raw->text)))
+		return NULL;
+	if (raw->form == FORM_TEXT)
+		return arena_text(cast->out->arena, raw->text);
+	cast->out->subset_invalid |= 1u << (field - FIELD_SUBSET_WHERE);
+	return NULL;
+}
+
+/* subset__params[1]=a: as if it had come as JSON. */
+static void subset_params_to_text(struct cast *cast)
+{
+	struct gathered *in = cast->in;
+	json_t *object;
+
+	if (in->raw[FIELD_SUBSET_PARAMS].form != FORM_MAP)
+		return;
+	object = json_object();
+	for (size_t i = in->raw[FIELD_SUBSET_PARAMS].since; i < in->items_len; i++)
+		if (in->items[i].field == FIELD_SUBSET_PARAMS)
+			json_object_set_new(object, in->items[i].key, json_string(in->items[i].value));
+	free(in->scratch);
+	in->scratch = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	json_decref(object);
+	if (in->scratch)
+		set_text(in, FIELD_SUBSET_PARAMS, in->scratch);
+	else
+		cast->failed = true;
+}
+
 static void cast_all(struct cast *cast)
 {
 	struct cu_shape_params *out = cast->out;
@@ -621,11 +657,12 @@ static void cast_all(struct cast *cast)
 	if (cast->in->raw[FIELD_SUBSET].form == FORM_TEXT && !is_blank(cast->in->raw[FIELD_SUBSET].text))
 		complain(cast, FIELD_SUBSET, MSG_INVALID);
 	out->has_subset = cast->in->has_subset;
-	out->subset_where = cast_text(cast, FIELD_SUBSET_WHERE);
-	out->subset_order_by = cast_text(cast, FIELD_SUBSET_ORDER_BY);
-	out->subset_limit = cast_text(cast, FIELD_SUBSET_LIMIT);
-	out->subset_offset = cast_text(cast, FIELD_SUBSET_OFFSET);
-	out->subset_params = cast_text(cast, FIELD_SUBSET_PARAMS);
+	subset_params_to_text(cast);
+	out->subset_where = cast_subset_part(cast, FIELD_SUBSET_WHERE);
+	out->subset_order_by = cast_subset_part(cast, FIELD_SUBSET_ORDER_BY);
+	out->subset_limit = cast_subset_part(cast, FIELD_SUBSET_LIMIT);
+	out->subset_offset = cast_subset_part(cast, FIELD_SUBSET_OFFSET);
+	out->subset_params = cast_subset_part(cast, FIELD_SUBSET_PARAMS);
 	cast_params(cast); /* last: it reorders the items */
 	cast->failed |= out->arena->failed || cast->in->failed;
 }

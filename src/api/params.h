@@ -44,6 +44,9 @@ enum cu_offset_kind { CU_OFFSET_KIND_BEFORE_ALL, CU_OFFSET_KIND_NOW, CU_OFFSET_K
 enum cu_replica { CU_REPLICA_DEFAULT, CU_REPLICA_FULL };
 enum cu_log_mode { CU_LOG_MODE_FULL, CU_LOG_MODE_CHANGES_ONLY };
 
+/* Parts of a subset; checked against the table, in the last stage of all (subset_check.h). */
+enum cu_subset_part { CU_SUBSET_WHERE, CU_SUBSET_ORDER_BY, CU_SUBSET_LIMIT, CU_SUBSET_OFFSET, CU_SUBSET_PARAMS };
+
 struct cu_text_pair {
 	const char *key;
 	const char *value;
@@ -81,6 +84,7 @@ struct cu_shape_params {
 	const char *subset_limit;
 	const char *subset_offset;
 	const char *subset_params; /* JSON text */
+	unsigned subset_invalid;   /* bit (enum cu_subset_part): given as something that this part cannot be */
 
 	struct cu_shape_params_arena *arena; /* private */
 };
@@ -89,7 +93,7 @@ struct cu_shape_params {
  * CU_ENOMEM: 503. On error *ret is left alone. Takes nothing, keeps nothing. Of repeated parameters the last counts. */
 int cu_shape_params_parse(const char *query, size_t len, struct cu_shape_params **ret, cu_api_errors *errors);
 /* The same for POST: a JSON object in the body overrides the query, parameter by parameter; an empty body is fine.
- * Subset parameters may stand in {"subset":{…}} or at the top level (where, order_by, limit, offset, params). */
+ * A body that is not a JSON object is the whole complaint. Subset parameters may stand in {"subset":{…}} or at the top level (where, order_by, limit, offset, params). */
 int cu_shape_params_parse_post(const char *query, size_t len, const char *body, size_t body_len,
 			       struct cu_shape_params **ret, cu_api_errors *errors);
 /* For DELETE: a table (with its definition, and maybe a handle), or a handle alone. offset is -1; live and cursor are

@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/params.h"
+#include "shape/subset.h"
 
 /* The text of the last piece of a stream that a loop made (sse.c). */
 struct cu_sse_shared {
@@ -46,12 +47,14 @@ struct cu_reader {
 	cu_api *api;
 	cu_shape *shape;                /* NULL until found; a reference */
 	struct cu_shape_params *params; /* NULL once the shape is found */
+	struct cu_subset *subset;       /* NULL: the log is asked for */
 	char *cursor;                   /* of the request; NULL: none */
 	cu_offset offset;               /* asked for */
 	uint64_t global_lsn;            /* last processed transaction when the request began */
 	uint64_t deadline_ms;           /* when the wait ends; 0: not waiting yet */
 	enum cu_wait wait;
-	bool now; /* offset=now */
+	bool now;  /* offset=now */
+	bool post; /* no cache keeps what it is told */
 	bool live;
 	bool live_sse;
 	bool initial;     /* counts as one that names no shape of ours, until its answer begins */
@@ -87,6 +90,13 @@ void cu_answer_up_to_date(struct cu_reader *reader, cu_http_request *req, cu_off
 void cu_answer_stream(struct cu_reader *reader, cu_http_request *req, bool up_to_date, struct cu_http_source *source);
 /* The message of that name. */
 void cu_answer_put_up_to_date(cu_buf *out, uint64_t lsn);
+
+/* What reader->subset asks for, read by the pool; the request is deferred meanwhile. offset: where the log is to be read on. */
+void cu_answer_subset(struct cu_reader *reader, cu_http_request *req, cu_offset offset);
+/* For the above: any answer, with a body or a source, which it takes; or with a text, which it takes. */
+void cu_answer_send(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer, cu_http_body *body,
+		    struct cu_http_source *source);
+void cu_answer_send_text(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer, cu_buf *text);
 
 /* Answers without a shape: ready-made header kinds and bodies; body may be NULL. */
 void cu_answer_plain(cu_api *api, cu_http_request *req, enum cu_answer_kind kind, enum cu_answer_method method,

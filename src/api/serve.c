@@ -29,6 +29,7 @@ void cu_reader_free(struct cu_reader **ref)
 				  memory_order_relaxed);
 	cu_shape_unref(&reader->shape);
 	cu_shape_params_free(&reader->params);
+	cu_subset_free(&reader->subset);
 	free(reader->cursor);
 	free(reader);
 }
@@ -155,6 +156,18 @@ static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset 
 		cu_answer_up_to_date(reader, req, compared > 0 ? from : latest, false);
 }
 
+/* The log is to be read on from where it stood when it was looked at, or where the client has read to: whatever came after
+ * that it will find there. So a shape whose log is all there is must have begun: what its own snapshot holds is not in it. */
+static void serve_subset(struct cu_reader *reader, cu_http_request *req, const struct cu_shape_status *status)
+{
+	if (status->chunks_len == 0 && (reader->now || reader->shape->def->changes_only))
+		park(reader, req, CU_WAIT_SNAPSHOT);
+	else if (reader->now)
+		cu_answer_subset(reader, req, status->latest);
+	else
+		cu_answer_subset(reader, req, reader->offset.before_all ? cu_offset_of(0, 0) : reader->offset);
+}
+
 void cu_reader_serve(struct cu_reader *reader, cu_http_request *req)
 {
 	cu_shape *shape = reader->shape;
@@ -178,6 +191,10 @@ void cu_reader_serve(struct cu_reader *reader, cu_http_request *req)
 	}
 	if (reader->redirect) {
 		cu_answer_must_refetch(reader, req, shape->handle);
+		return;
+	}
+	if (reader->subset) {
+		serve_subset(reader, req, &status);
 		return;
 	}
 	if (reader->now) {

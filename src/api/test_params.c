@@ -362,12 +362,95 @@ static void a_post_body_overrides_the_query(void **state)
 	assert_string_equal(p->subset_offset, "7");
 	assert_int_equal(p->offset_kind, CU_OFFSET_KIND_BEFORE_ALL);
 	cu_shape_params_free(&p);
-	assert_refused_as(
-		POST, "table=t&offset=-1", "{",
-		"{\"error\":\"Invalid JSON in request body\",\"details\":\"string or '}' expected near end of "
-		"file\"}");
-	assert_refused_as(POST, "table=t&offset=-1", "[1]", "{\"error\":\"Request body must be a JSON object\"}");
+	p = good_how(POST, "table=t&offset=-1&subset__where=q&subset__limit=3", "{\"subset\":{}}");
+	assert_true(p->has_subset);
+	assert_string_equal(p->subset_where, "q");
+	assert_string_equal(p->subset_limit, "3");
+	cu_shape_params_free(&p);
+	p = good_how(POST, "table=t&offset=-1&subset__where=q", "{\"where\":null,\"where_expr\":{\"type\":\"val\"}}");
+	assert_true(p->has_subset);
+	assert_null(p->subset_where);
+	cu_shape_params_free(&p);
+	p = good_how(POST, "table=t&offset=-1", "{\"order_by_expr\":[]}");
+	assert_true(p->has_subset);
+	cu_shape_params_free(&p);
+	p = good_how(POST, "table=t&offset=-1", "{}");
+	assert_false(p->has_subset);
+	cu_shape_params_free(&p);
+	/* With a subset of its own, the rest of the body is about the shape. */
+	p = good_how(POST, "offset=-1",
+		     "{\"table\":\"t\",\"where\":\"shape\",\"params\":{\"1\":\"x\"},\"subset\":{\"where\":\"inner\"}}");
+	assert_string_equal(p->where, "shape");
+	assert_int_equal(p->params_len, 1);
+	assert_string_equal(p->subset_where, "inner");
+	assert_null(p->subset_params);
+	cu_shape_params_free(&p);
 	assert_refused(POST, "offset=-1", "{\"table\":5}", "\"table\":[\"is invalid\"]");
+}
+
+static void what_a_part_of_a_subset_cannot_be_is_noted(void **state)
+{
+	static const struct {
+		const char *body;
+		unsigned invalid;
+	} cases[] = {
+		{ "{\"where\":5}", 1u << CU_SUBSET_WHERE },
+		{ "{\"where\":true}", 1u << CU_SUBSET_WHERE },
+		{ "{\"where\":{\"a\":\"b\"}}", 1u << CU_SUBSET_WHERE },
+		{ "{\"order_by\":[\"id\"]}", 1u << CU_SUBSET_ORDER_BY },
+		{ "{\"limit\":1.5,\"offset\":true}", 1u << CU_SUBSET_LIMIT | 1u << CU_SUBSET_OFFSET },
+		{ "{\"params\":[1]}", 1u << CU_SUBSET_PARAMS },
+		{ "{\"params\":5,\"where\":\"x\"}", 1u << CU_SUBSET_PARAMS },
+		{ "{\"params\":{},\"where\":null,\"limit\":\"5\"}", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(cases); i++) {
+		struct cu_shape_params *p = good_how(POST, "table=t&offset=-1", cases[i].body);
+
+		assert_true(p->has_subset);
+		if (p->subset_invalid != cases[i].invalid)
+			print_error("%s\n", cases[i].body);
+		assert_int_equal(p->subset_invalid, cases[i].invalid);
+		cu_shape_params_free(&p);
+	}
+}
+
+static void subset_params_may_come_one_by_one(void **state)
+{
+	struct cu_shape_params *p = good("table=t&offset=-1&subset__where=a&subset__params[1]=x&subset__params[2]=%22");
+
+	(void)state;
+	assert_string_equal(p->subset_params, "{\"1\":\"x\",\"2\":\"\\\"\"}");
+	cu_shape_params_free(&p);
+	p = good("table=t&offset=-1&subset__params[]=x");
+	assert_int_equal(p->subset_invalid, 1u << CU_SUBSET_PARAMS);
+	cu_shape_params_free(&p);
+}
+
+static void a_body_that_cannot_be_read_is_the_whole_complaint(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "[1]", "{\"error\":\"Request body must be a JSON object\"}" },
+		{ "\"a\"", "{\"error\":\"Request body must be a JSON object\"}" },
+		{ "null", "{\"error\":\"Request body must be a JSON object\"}" },
+		{ "{", "{\"error\":\"Invalid JSON in request body\",\"details\":\"" },
+		{ "where", "{\"error\":\"Invalid JSON in request body\",\"details\":\"" },
+		{ "{\"where\":\"\\u0000\"}", "{\"error\":\"Invalid JSON in request body\",\"details\":\"" },
+		{ "{\"limit\":99999999999999999999}", "{\"error\":\"Invalid JSON in request body\",\"details\":\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(cases); i++) {
+		struct cu_shape_params *params;
+		char *text;
+
+		assert_int_equal(parse_how(POST, "table=5&offset=nonsense", cases[i][0], &params, &text), CU_EINVAL);
+		if (strncmp(text, cases[i][1], strlen(cases[i][1])) != 0 || text[strlen(text) - 1] != '}')
+			print_error("%s: %s\n", cases[i][0], text);
+		assert_memory_equal(text, cases[i][1], strlen(cases[i][1]));
+		free(text);
+	}
 }
 
 static void delete_wants_a_table_or_a_handle(void **state)
@@ -550,6 +633,9 @@ int main(void)
 		cmocka_unit_test(blank_values_count_as_missing),
 		cmocka_unit_test(subset_parameters_are_noticed),
 		cmocka_unit_test(a_post_body_overrides_the_query),
+		cmocka_unit_test(what_a_part_of_a_subset_cannot_be_is_noted),
+		cmocka_unit_test(subset_params_may_come_one_by_one),
+		cmocka_unit_test(a_body_that_cannot_be_read_is_the_whole_complaint),
 		cmocka_unit_test(delete_wants_a_table_or_a_handle),
 		cmocka_unit_test(too_many_columns_are_refused),
 		cmocka_unit_test(a_failed_allocation_is_an_error_and_nothing_leaks),

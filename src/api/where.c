@@ -13,16 +13,16 @@
 #include <xxhash.h>
 
 /* What is wrong with the numbers of the parameters, NULL: nothing. Numbers come first and in their order (params.h). */
-static const char *numbering_complaint(const struct cu_shape_params *params)
+static const char *numbering_complaint(const struct cu_text_pair *params, size_t len)
 {
-	for (size_t i = 0; i < params->params_len; i++) {
-		const char *key = params->params[i].key;
+	for (size_t i = 0; i < len; i++) {
+		const char *key = params[i].key;
 
 		if (*key == '\0' || key[strspn(key, "0123456789")] != '\0')
 			return "Parameters can only use numbers as keys";
 	}
-	for (size_t i = 0; i < params->params_len; i++) {
-		if (strtoul(params->params[i].key, NULL, 10) != i + 1)
+	for (size_t i = 0; i < len; i++) {
+		if (strtoul(params[i].key, NULL, 10) != i + 1)
 			return "Parameters must be numbered sequentially, starting from 1";
 	}
 	return NULL;
@@ -50,63 +50,68 @@ static bool is_syntax_error(struct cu_expr_error *err)
 	return strcmp(err->sqlstate, "42601") == 0 && strncmp(cu_buf_str(&err->message), "syntax error", 12) == 0;
 }
 
-static void complain(struct cu_expr_error *err, cu_api_errors *errors)
+void cu_api_complain(struct cu_expr_error *err, const char *field, size_t before, cu_api_errors *errors)
 {
 	const char *message = cu_buf_str(&err->message);
 	cu_buf name = CU_BUF_INIT, text = CU_BUF_INIT;
-	size_t location = err->position ? err->position - 1 : 0;
+	size_t location = before + (err->position ? err->position - 1 : 0);
 
-	if (is_syntax_error(err))
-		location += SYNTAX_PREFIX_LEN;
 	if (err->position)
 		cu_buf_printf(&text, "At location %zu: ", location);
 	if (strcmp(err->sqlstate, "42703") == 0 && between(message, "column ", " does not exist", &name))
 		cu_buf_printf(&text, "unknown reference %s", cu_buf_str(&name));
 	else if (strcmp(err->sqlstate, "0A000") == 0 && strncmp(message, "subqueries ", 11) == 0)
-		cu_buf_clear(&text), cu_buf_puts(&text, "Subqueries are not supported");
+		cu_buf_clear(&text), cu_buf_puts(&text, errors->within ? "Subqueries are not allowed in subsets"
+								       : "Subqueries are not supported");
 	else if (strcmp(err->sqlstate, "42P02") == 0 && between(message, "there is no parameter ", "", &name))
 		cu_buf_printf(&text, "parameter %s was not provided", cu_buf_str(&name));
 	else
 		cu_buf_puts(&text, message);
-	cu_api_errors_add(errors, "where", cu_buf_str(&text));
+	cu_api_errors_add(errors, field, cu_buf_str(&text));
 	cu_buf_fini(&name);
 	cu_buf_fini(&text);
 }
 
-int cu_api_where_parse(const struct cu_shape_params *params, const cu_definition *def, cu_expr **ret_where,
-		       cu_api_errors *errors)
+int cu_api_clause_parse(const cu_definition *def, const char *text, const struct cu_text_pair *params,
+			size_t params_len, cu_expr **ret_clause, cu_api_errors *errors)
 {
 	struct cu_expr_error err = { .message = CU_BUF_INIT };
 	struct cu_expr_param *values;
 	const char *complaint;
 	int rc;
 
-	*ret_where = NULL;
-	if (!params->where)
-		return 0; /* parameters of nothing are nothing */
 	/* The stream comes in UTF-8 whatever the database has; lengths in bytes, order and md5() would be others there. */
 	if (def->encoding && strcmp(def->encoding, "UTF8") != 0) {
 		cu_api_errors_add_fmt(errors, "where", "Where clauses need a database whose encoding is UTF8, not %s",
 				      def->encoding);
 		return CU_EINVAL;
 	}
-	values = cu_try_malloc((params->params_len + 1) * sizeof *values);
+	values = cu_try_malloc((params_len + 1) * sizeof *values);
 	if (!values)
 		return CU_ENOMEM;
-	for (size_t i = 0; i < params->params_len; i++)
-		values[i] = (struct cu_expr_param){ params->params[i].value, strlen(params->params[i].value) };
-	rc = cu_expr_new(def->scope, params->where, strlen(params->where), values, params->params_len, ret_where, &err);
-	complaint = numbering_complaint(params);
+	for (size_t i = 0; i < params_len; i++)
+		values[i] = (struct cu_expr_param){ params[i].value, strlen(params[i].value) };
+	rc = cu_expr_new(def->scope, text, strlen(text), values, params_len, ret_clause, &err);
+	complaint = numbering_complaint(params, params_len);
 	if (complaint && (rc == 0 || (rc == CU_EINVAL && !is_syntax_error(&err)))) {
 		cu_api_errors_add(errors, "params", complaint);
-		cu_expr_unref(ret_where);
+		cu_expr_unref(ret_clause);
 		rc = CU_EINVAL;
 	} else if (rc == CU_EINVAL) {
-		complain(&err, errors);
+		cu_api_complain(&err, "where", is_syntax_error(&err) ? SYNTAX_PREFIX_LEN : 0, errors);
 	}
 	cu_buf_fini(&err.message);
 	free(values);
 	return rc;
+}
+
+int cu_api_where_parse(const struct cu_shape_params *params, const cu_definition *def, cu_expr **ret_where,
+		       cu_api_errors *errors)
+{
+	*ret_where = NULL;
+	if (!params->where)
+		return 0; /* parameters of nothing are nothing */
+	return cu_api_clause_parse(def, params->where, params->params, params->params_len, ret_where, errors);
 }
 
 /* Of the request's clause and parameters, as they were written, and the shape. Not 0. The seed is this process' own and nobody's to guess, so that nobody can look for two texts with one hash. */
@@ -141,7 +146,7 @@ bool cu_api_where_matches(const struct cu_shape_params *params, cu_shape *shape)
 
 	if (!params->where || !shape->route.where)
 		return !params->where && !shape->route.where;
-	if (numbering_complaint(params))
+	if (numbering_complaint(params->params, params->params_len))
 		return false;
 	hash = text_hash(params, shape->id);
 	known = &seen[(hash >> 1) % CU_API_WHERE_SEEN];

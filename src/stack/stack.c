@@ -491,6 +491,8 @@ static void make_api(struct cu_stack *stack)
 		.catalog = stack->catalog,
 		.pool = stack->pool,
 		.collector = stack->collector,
+		.snapshots = stack->snapshots,
+		.storage_dir = opts->storage_dir,
 		.health = health,
 		.generated_in_stream = generated_in_stream,
 		.ctx = stack,
