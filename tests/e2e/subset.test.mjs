@@ -151,7 +151,7 @@ test("every refusal: its status, its body, and that nobody keeps it", async () =
     [{ where: "k" }, /argument of WHERE must be type boolean/],
     [{ where: "m = 'furious'" }, /furious/],
     [{ where: "m = ANY($1)", params: { 1: "{furious}" } }, /furious/],
-    [{ where: "id IN (SELECT id FROM moving)" }, /subqueries are not supported/],
+    [{ where: "id IN (SELECT id FROM moving)" }, /Subqueries are not allowed in subsets/],
     [{ where: "k = $1", params: { 2: "5" } }, subset({ params: ["Parameters must be numbered sequentially, starting from 1"] })],
     [{ where: "1 / (id - 5) > 0" }, subset({ where: ["division by zero"] })],
     [{ order_by: "nope" }, subset({ order_by: ["At location 18: unknown reference nope"] })],
