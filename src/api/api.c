@@ -12,11 +12,14 @@
 #define WAITING_MESSAGE "Another instance is active: this one waits for the lock"
 #define WAITING_RETRY_S 1
 
+static void resume(cu_http_request *req, void *arg);
+
 cu_api *cu_api_new(const struct cu_api_opts *opts)
 {
 	cu_api *api = cu_xzalloc(sizeof *api);
 
 	api->opts = *opts;
+	api->held = cu_held_new(resume);
 	cu_headers_new(&opts->headers, &api->headers);
 	return api;
 }
@@ -26,6 +29,7 @@ void cu_api_free(cu_api **api)
 	if (!*api)
 		return;
 	cu_headers_free(&(*api)->headers);
+	cu_held_free(&(*api)->held);
 	for (size_t i = 0; i < CU_ARRAY_LEN((*api)->sse_shared); i++)
 		cu_http_body_unref(&(*api)->sse_shared[i].body);
 	free(*api);
@@ -253,7 +257,7 @@ static void find_table(struct cu_reader *reader, cu_http_request *req)
 			   lookup);
 }
 
-static void find_shape(struct cu_reader *reader, cu_http_request *req)
+static void find_awake(struct cu_reader *reader, cu_http_request *req)
 {
 	const struct cu_shape_params *params = reader->params;
 	enum cu_api_health health = reader->api->opts.health(reader->api->opts.ctx);
@@ -279,6 +283,37 @@ static void find_shape(struct cu_reader *reader, cu_http_request *req)
 		return;
 	}
 	find_table(reader, req);
+}
+
+static void resume(cu_http_request *req, void *arg)
+{
+	struct cu_reader *reader = arg;
+
+	if (!req) {
+		cu_reader_free(&reader);
+		return;
+	}
+	/* What has been processed may be more by now; never less. */
+	find_awake(reader, req);
+}
+
+void cu_api_resume(cu_api *api)
+{
+	cu_held_release(api->held);
+}
+
+static void find_shape(struct cu_reader *reader, cu_http_request *req)
+{
+	cu_api *api = reader->api;
+
+	if (!api->opts.touch || !api->opts.touch(api->opts.ctx)) {
+		find_awake(reader, req);
+		return;
+	}
+	cu_held_add(api->held, cu_http_request_defer(req), reader);
+	/* It may have woken up before the request was in the list. */
+	if (!api->opts.touch(api->opts.ctx))
+		cu_api_resume(api);
 }
 
 /* ---- /v1/shape ---- */
@@ -388,6 +423,7 @@ static void on_health(cu_api *api, cu_http_request *req)
 {
 	switch (api->opts.health(api->opts.ctx)) {
 	case CU_API_ACTIVE:
+	case CU_API_SLEEPING:
 		cu_answer_plain(api, req, CU_ANSWER_HEALTH, CU_ANSWER_GET, 200, "{\"status\":\"active\"}", 0);
 		return;
 	case CU_API_WAITING:

@@ -23,6 +23,7 @@ enum cu_api_health {
 	CU_API_STARTING,
 	CU_API_WAITING, /* another instance is active */
 	CU_API_ACTIVE,
+	CU_API_SLEEPING,     /* idle, without connections; requests wake it: health says active */
 	CU_API_DISCONNECTED, /* was active; the database is away: what is here is served, health says starting */
 };
 
@@ -37,6 +38,9 @@ struct cu_api_opts {
 	const char *storage_dir; /* for answers that are too large for memory */
 	enum cu_api_health (*health)(void *ctx);
 	bool (*generated_in_stream)(void *ctx); /* Postgres 18 and newer */
+	/* A request wants the connections to the database. True: they are closed, or on their way back: it is held until
+	 * cu_api_resume(). NULL: they are never closed. */
+	bool (*touch)(void *ctx);
 	void *ctx;
 	struct cu_headers_config headers;
 	const char *secret; /* NULL: none is asked for */
@@ -49,6 +53,8 @@ struct cu_api_opts {
 cu_api *cu_api_new(const struct cu_api_opts *opts);
 /* No request may be under way any more. NULL is fine. */
 void cu_api_free(cu_api **api);
+/* Held requests go on. Any thread. */
+void cu_api_resume(cu_api *api);
 /* Handlers for struct cu_http_opts; ctx is the cu_api. */
 void cu_api_on_request(void *ctx, cu_http_request *req);
 void cu_api_on_wave_end(void *ctx, cu_http_loop *loop, uint64_t key);

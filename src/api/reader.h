@@ -6,6 +6,7 @@
 #define CU_API_READER_H
 
 #include "api/api.h"
+#include "api/held.h"
 #include "api/params.h"
 #include "shape/subset.h"
 
@@ -20,6 +21,7 @@ struct cu_sse_shared {
 struct cu_api {
 	struct cu_api_opts opts;
 	cu_headers *headers;
+	cu_held *held;
 	_Atomic unsigned initial; /* requests under way, by kind */
 	_Atomic unsigned existing;
 	struct cu_sse_shared sse_shared[CU_HTTP_LOOPS_MAX]; /* each its loop's */

@@ -79,6 +79,17 @@ static const struct option options[] = {
 	{ "replication-stream-id", "ELECTRIC_REPLICATION_STREAM_ID", TYPE_STREAM_ID, GROUP_DATABASE,
 	  AT(replication_stream_id), 0, 0, "default", false,
 	  "suffix of the slot's and the publication's name; lower-case letters, digits, _" },
+	{ "temporary-slot", "CLEANUP_REPLICATION_SLOTS_ON_SHUTDOWN", TYPE_BOOL, GROUP_DATABASE,
+	  AT(temporary_slot), 0, 0, "false", false,
+	  "a temporary replication slot: Postgres drops it when the connection ends, however it ends, and then every shape "
+	  "starts anew" },
+	{ "random-slot-name", "ELECTRIC_TEMPORARY_REPLICATION_SLOT_USE_RANDOM_NAME",
+	  TYPE_BOOL, GROUP_DATABASE, AT(random_slot_name), 0, 0, "false", false,
+	  "the temporary slot has a name of its own, so that instances with a storage each run side by side" },
+	{ "replication-idle-timeout", "ELECTRIC_REPLICATION_IDLE_TIMEOUT", TYPE_DURATION, GROUP_DATABASE,
+	  AT(replication_idle_ms), 0, 7 * DAY_MS, "0", false,
+	  "without a change or a request for so long, all connections to the database are closed until a request comes; "
+	  "0 is never. Postgres keeps WAL meanwhile" },
 	{ "manual-table-publishing", "ELECTRIC_MANUAL_TABLE_PUBLISHING", TYPE_BOOL, GROUP_DATABASE,
 	  AT(manual_table_publishing), 0, 0, "false", false,
 	  "never touch the publication or a table's replica identity; say what is missing instead" },
@@ -153,10 +164,8 @@ static const struct {
 } ignored[] = {
 	{ "ELECTRIC_STORAGE", "storage is always on disk" },
 	{ "ELECTRIC_PERSISTENT_STATE", "storage is always on disk" },
-	{ "ELECTRIC_REPLICATION_IDLE_TIMEOUT", "connections stay open" },
 	{ "CLEANUP_REPLICATION_SLOTS_ON_SHUTDOWN",
 	  "the slot stays: when Copper is gone for good, drop it with pg_drop_replication_slot" },
-	{ "ELECTRIC_TEMPORARY_REPLICATION_SLOT_USE_RANDOM_NAME", "the slot's name is fixed" },
 	{ "ELECTRIC_MAX_SHAPES", "shapes are not evicted" },
 	{ "ELECTRIC_EXPERIMENTAL_MAX_SHAPES", "shapes are not evicted" },
 	{ "ELECTRIC_PROMETHEUS_PORT", "no metrics are exported; watch /v1/health and the log" },

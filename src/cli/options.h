@@ -25,6 +25,9 @@ struct cu_options {
 	char *replication_stream_id; /* "default" */
 	bool manual_table_publishing;
 	unsigned publication_refresh_ms;
+	bool temporary_slot;
+	bool random_slot_name;
+	unsigned replication_idle_ms; /* 0: never */
 
 	/* http */
 	char *host;       /* numeric address to listen on; "0.0.0.0", or "::" with listen_ipv6 */

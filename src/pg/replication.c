@@ -45,6 +45,9 @@ struct cu_replication {
 	atomic_bool reset_slot;
 	atomic_bool restart;
 	atomic_bool stopping;
+	atomic_uint_fast64_t touched_ms; /* when somebody wanted the stream last */
+	atomic_bool asleep;              /* from the decision to sleep until the outcome of waking up */
+	atomic_bool wanted;              /* touched while asleep */
 	atomic_uint_fast64_t messages, bytes, stalls, connects, server_wal_end, reported_lsn;
 	struct cu_replication_queue queue; /* has its own lock */
 
@@ -73,8 +76,10 @@ struct cu_replication {
 	unsigned backoff_ms;
 	uint64_t stuck_since_ms; /* the server has been failing to decode what comes next since then; 0: it has not … */
 	uint64_t stuck_lsn;      /* … with this confirmed */
-	bool bulk;               /* the socket wakes us for BULK_BYTES only */
-	unsigned streak;         /* reads that followed each other within BULK_GAP_NS */
+	uint64_t seen_messages; /* at the last look whether the stream is idle */
+	uint64_t seen_ms;       /* when it was seen to be alive last */
+	bool bulk;              /* the socket wakes us for BULK_BYTES only */
+	unsigned streak;        /* reads that followed each other within BULK_GAP_NS */
 	uint64_t read_ns;
 };
 
@@ -93,6 +98,8 @@ static bool stopping(const cu_replication *repl)
 
 static void state_set(cu_replication *repl, enum cu_replication_state state)
 {
+	if (state != CU_REPLICATION_SLEEPING && state != CU_REPLICATION_CONNECTING && state != CU_REPLICATION_PREPARING)
+		atomic_store(&repl->asleep, false);
 	if (atomic_exchange(&repl->state, (int)state) != (int)state && repl->opts.on_state)
 		repl->opts.on_state(repl->opts.arg, state);
 }
@@ -256,6 +263,46 @@ static void streak_count(cu_replication *repl)
 		bulk_set(repl, true);
 }
 
+/* --- idling --- */
+
+static bool can_idle(const cu_replication *repl)
+{
+	return repl->opts.idle_ms > 0 && !repl->opts.temporary_slot;
+}
+
+/* When the stream has been idle for long enough, if nothing happens before. */
+static uint64_t idle_due(const cu_replication *repl)
+{
+	return CU_MAX(repl->seen_ms, atomic_load(&repl->touched_ms)) + repl->opts.idle_ms;
+}
+
+/* Decides to sleep: a touch from now on wakes. */
+static bool fall_asleep(cu_replication *repl)
+{
+	uint64_t now = cu_now_ms(), messages = atomic_load_explicit(&repl->messages, memory_order_relaxed);
+
+	if (!can_idle(repl))
+		return false;
+	if (messages != repl->seen_messages) {
+		repl->seen_messages = messages;
+		repl->seen_ms = now;
+	}
+	if (now < idle_due(repl))
+		return false;
+	if (repl->opts.may_sleep && !repl->opts.may_sleep(repl->opts.arg)) {
+		repl->seen_ms = now;
+		return false;
+	}
+	atomic_store(&repl->wanted, false);
+	atomic_store(&repl->asleep, true);
+	/* Whoever touched before could see that is seen here; whoever comes after sees `asleep`. */
+	if (now < idle_due(repl)) {
+		atomic_store(&repl->asleep, false);
+		return false;
+	}
+	return true;
+}
+
 /* Sleeps until there is something to do; reads the socket. <0: the connection or the lock is gone. */
 static int stream_wait(cu_replication *repl, bool full, struct cu_pg_error *err)
 {
@@ -271,6 +318,8 @@ static int stream_wait(cu_replication *repl, bool full, struct cu_pg_error *err)
 		events |= POLLOUT;
 		due = CU_MAX(due, now + STALL_STATUS_MS);
 	}
+	if (can_idle(repl))
+		due = CU_MIN(due, CU_MAX(idle_due(repl), now + 1));
 	fds[0] = (struct pollfd){ .fd = PQsocket(repl->conn), .events = events };
 	fds[1] = (struct pollfd){ .fd = repl->wake_fd, .events = POLLIN };
 	fds[2] = (struct pollfd){ .fd = cu_pg_lock_fd(repl->lock), .events = POLLIN };
@@ -297,7 +346,7 @@ static int stream_wait(cu_replication *repl, bool full, struct cu_pg_error *err)
 	return 0;
 }
 
-/* Until the connection ends or stop; err says why. */
+/* Until the connection ends or stop: err says why; or until it may sleep: 0. */
 static int stream(cu_replication *repl, struct cu_pg_error *err)
 {
 	bool was_full = false;
@@ -324,6 +373,8 @@ static int stream(cu_replication *repl, struct cu_pg_error *err)
 		     report_lsn(repl) != atomic_load(&repl->reported_lsn)) &&
 		    !status_send(repl))
 			return cu_pg_error_of(repl->conn, NULL, err);
+		if (!full && fall_asleep(repl))
+			return 0;
 		rc = stream_wait(repl, full, err);
 		if (rc < 0)
 			return rc;
@@ -383,6 +434,7 @@ static int start_streaming(cu_replication *repl, struct cu_pg_error *err)
 		repl->backoff_ms = 0;
 	repl->bulk = false;
 	repl->streak = 0;
+	repl->seen_ms = cu_now_ms();
 	atomic_store(&repl->server_wal_end, now->ident.flush_lsn);
 	atomic_fetch_add(&repl->connects, 1);
 	repl->epoch++;
@@ -488,6 +540,18 @@ static void undecodable(cu_replication *repl, const struct cu_pg_error *err)
 	repl->stuck_since_ms = 0;
 }
 
+/* Closes the stream's connection, and tells the consumer. */
+static void hang_up(cu_replication *repl)
+{
+	PQfinish(repl->conn);
+	repl->conn = NULL;
+	if (repl->told_connected) {
+		frame_put_simple(repl, CU_REPLICATION_DISCONNECTED, atomic_load(&repl->server_wal_end), NULL, 0);
+		cu_replication_queue_flush(&repl->queue);
+		repl->told_connected = false;
+	}
+}
+
 /* Logs, tells the consumer, closes what cannot be used on. */
 static void disconnect(cu_replication *repl, const struct cu_pg_error *err)
 {
@@ -506,13 +570,24 @@ static void disconnect(cu_replication *repl, const struct cu_pg_error *err)
 		cu_warn(repl->told_connected ? "replication interrupted" : "replication could not start",
 			CU_KV("slot", repl->opts.names.slot), CU_KV("error", text), CU_KV("next", "connecting again"));
 	}
-	PQfinish(repl->conn);
-	repl->conn = NULL;
-	if (repl->told_connected) {
-		frame_put_simple(repl, CU_REPLICATION_DISCONNECTED, atomic_load(&repl->server_wal_end), NULL, 0);
-		cu_replication_queue_flush(&repl->queue);
-		repl->told_connected = false;
-	}
+	hang_up(repl);
+}
+
+/* Without any connection, the lock's too, until somebody wants the stream. */
+static void sleep_until_wanted(cu_replication *repl)
+{
+	struct pollfd fd = { .fd = repl->wake_fd, .events = POLLIN };
+
+	cu_info("nothing happens: the connections to the database are closed until a request comes",
+		CU_KV("slot", repl->opts.names.slot), CU_KV_U64("idle_ms", repl->opts.idle_ms));
+	hang_up(repl);
+	cu_pg_lock_free(&repl->lock);
+	state_set(repl, CU_REPLICATION_SLEEPING);
+	while (!stopping(repl) && !atomic_load(&repl->wanted))
+		if (poll(&fd, 1, -1) > 0)
+			wake_clear(repl);
+	if (!stopping(repl))
+		cu_info("a request came: connecting to the database", CU_KV("slot", repl->opts.names.slot));
 }
 
 /* Full queue: waits for the consumer, so that a database that comes and goes cannot fill it with frames of ours. */
@@ -548,6 +623,10 @@ static void *run(void *arg)
 
 		if (rc == 0) {
 			rc = stream(repl, &err);
+			if (rc == 0) {
+				sleep_until_wanted(repl);
+				continue;
+			}
 			undecodable(repl, &err);
 		}
 		disconnect(repl, &err);
@@ -691,6 +770,18 @@ void cu_replication_restart(cu_replication *repl)
 {
 	atomic_store(&repl->restart, true);
 	wake(repl);
+}
+
+bool cu_replication_touch(cu_replication *repl)
+{
+	if (!can_idle(repl))
+		return false;
+	atomic_store(&repl->touched_ms, cu_now_ms());
+	if (!atomic_load(&repl->asleep))
+		return false;
+	atomic_store(&repl->wanted, true);
+	wake(repl);
+	return true;
 }
 
 enum cu_replication_state cu_replication_state_get(const cu_replication *repl)

@@ -3,6 +3,7 @@
  *   connecting ─► waiting for the lock ─► preparing (publication, slot) ─► streaming
  *        ▲                                                                    │
  *        └───────────── back-off CU_RECONNECT_MS_MIN…MAX ◄────────────────────┘ connection or lock lost
+ *        └───────────── asleep, with every connection closed ◄────────────────┘ nothing happened for idle_ms
  *
  * It owns the lock, creates what is missing, and reads pgoutput (proto_version 1, messages on) into blocks. The
  * consumer (the collector's thread, one) takes whole blocks. The queue is bounded in bytes (CU_REPLICATION_QUEUE_MAX):
@@ -36,7 +37,8 @@ enum cu_replication_state {
 	CU_REPLICATION_WAITING_LOCK, /* another instance is active */
 	CU_REPLICATION_PREPARING,
 	CU_REPLICATION_STREAMING,
-	CU_REPLICATION_BACKOFF, /* cu_replication_last_error() says why */
+	CU_REPLICATION_BACKOFF,  /* cu_replication_last_error() says why */
+	CU_REPLICATION_SLEEPING, /* until cu_replication_touch() */
 };
 
 enum cu_replication_kind {
@@ -76,6 +78,10 @@ struct cu_replication_opts {
 	size_t queue_bytes_max; /* 0 = CU_REPLICATION_QUEUE_MAX */
 	unsigned lock_poll_ms;  /* 0 = CU_PG_LOCK_POLL_MS */
 	unsigned stuck_ms;      /* 0 = CU_REPLICATION_STUCK_MS */
+	/* Neither a change nor a touch() for so long: the connections are closed. 0 = never; nor with a temporary slot,
+	 * which would not outlive that. */
+	unsigned idle_ms;
+	bool (*may_sleep)(void *arg); /* asked before; false: after idle_ms again. May be NULL */
 	/* Everything before resume_lsn is held, of the history of that system and timeline; used to skip on connection
 	 * when they are the server's. 0 = the slot knows. */
 	uint64_t resume_lsn;
@@ -109,6 +115,10 @@ void cu_replication_reset_slot(cu_replication *repl);
 /* Breaks the connection, so that it is made anew and the stream comes again from the resume position (the caller could
  * not follow it). Frames of the old connection that are queued come before the next CONNECTED. */
 void cu_replication_restart(cu_replication *repl);
+
+/* Somebody wants the stream to run. True: it sleeps, or is on its way back: the next state told by on_state that is not
+ * CONNECTING or PREPARING says how that went. Wait-free while it runs. */
+bool cu_replication_touch(cu_replication *repl);
 
 enum cu_replication_state cu_replication_state_get(const cu_replication *repl);
 void cu_replication_last_error(cu_replication *repl, struct cu_pg_error *ret_err);

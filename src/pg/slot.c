@@ -308,7 +308,8 @@ int cu_pg_slot_ensure(PGconn *conn, PGconn *replication, const char *slot, bool 
 			CU_KV("next", "creating a new one; consider a larger max_slot_wal_keep_size"));
 		out.recreated_lost = true;
 	}
-	if (row.exists && (row.lost || fresh)) {
+	/* A temporary slot ends with its session: one that is there is an old permanent one, and nobody would ever drop it. */
+	if (row.exists && (row.lost || fresh || temporary)) {
 		rc = slot_drop(conn, slot, err);
 		if (rc < 0)
 			return rc;

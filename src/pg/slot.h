@@ -49,7 +49,7 @@ struct cu_pg_slot {
  * Complains when it does not publish all operations. */
 int cu_pg_publication_ensure(PGconn *conn, const char *publication, bool manual, int version_num, bool *ret_created,
 			     struct cu_pg_error *err);
-/* Creates the slot when it is missing, lost, or `fresh` is asked for. replication: the connection that will stream
+/* Creates the slot when it is missing, lost, not temporary although that is wanted, or `fresh` is asked for. replication: the connection that will stream
  * (creates a temporary slot there when temporary is set). CU_EPG with kind CU_PG_BUSY while a zombie walsender has
  * it. */
 int cu_pg_slot_ensure(PGconn *conn, PGconn *replication, const char *slot, bool temporary, bool fresh,

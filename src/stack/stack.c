@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define STACK_ID "default"
@@ -309,11 +310,41 @@ static void storage_lost(void *ctx)
 static void replication_state(void *arg, enum cu_replication_state state)
 {
 	struct cu_stack *stack = arg;
+	cu_api *api = atomic_load(&stack->api);
 
 	if (state == CU_REPLICATION_STREAMING)
 		atomic_store(&stack->was_active, true);
 	else if (state == CU_REPLICATION_WAITING_LOCK)
 		atomic_store(&stack->was_active, false);
+	if (api && state != CU_REPLICATION_CONNECTING && state != CU_REPLICATION_PREPARING &&
+	    state != CU_REPLICATION_SLEEPING)
+		cu_api_resume(api);
+}
+
+static bool may_sleep(void *arg)
+{
+	struct cu_stack *stack = arg;
+	struct cu_http_stats stats = { 0 };
+	cu_http_server *http = atomic_load(&stack->http);
+
+	if (http)
+		cu_http_server_stats(http, &stats);
+	/* Whoever waits for changes wants them. */
+	return stats.parked == 0;
+}
+
+static bool touch(void *ctx)
+{
+	struct cu_stack *stack = ctx;
+
+	return cu_replication_touch(stack->replication);
+}
+
+static bool asleep(void *ctx)
+{
+	struct cu_stack *stack = ctx;
+
+	return cu_replication_state_get(stack->replication) == CU_REPLICATION_SLEEPING;
 }
 
 static enum cu_api_health health(void *ctx)
@@ -326,6 +357,8 @@ static enum cu_api_health health(void *ctx)
 		return CU_API_WAITING;
 	if (!atomic_load(&stack->was_active) || !cu_collector_server_version(stack->collector))
 		return CU_API_STARTING;
+	if (state == CU_REPLICATION_SLEEPING)
+		return CU_API_SLEEPING;
 	return state == CU_REPLICATION_STREAMING ? CU_API_ACTIVE : CU_API_DISCONNECTED;
 }
 
@@ -360,11 +393,26 @@ static int start_consumers(struct cu_stack *stack)
 	return 0;
 }
 
+static int random_slot_name(struct cu_pg_names *names)
+{
+	uint64_t random[2];
+
+	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+		cu_error("no random number for the slot's name", CU_KV("error", strerror(errno)));
+		return CU_EIO;
+	}
+	snprintf(names->slot, sizeof names->slot, "electric_slot_%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+	return 0;
+}
+
 static int start_postgres(struct cu_stack *stack)
 {
 	struct cu_replication_opts replication = {
 		.config = stack->config,
 		.manual_publication = stack->opts.manual_publishing,
+		.temporary_slot = stack->opts.temporary_slot,
+		.idle_ms = stack->opts.idle_ms,
+		.may_sleep = may_sleep,
 		.resume_lsn = stack->checkpoint.lsn,
 		.resume_system_id = stack->checkpoint.system_id,
 		.resume_timeline = stack->checkpoint.timeline,
@@ -395,6 +443,12 @@ static int start_postgres(struct cu_stack *stack)
 			 CU_KV("stream_id", stack->opts.stream_id));
 		return rc;
 	}
+	if (stack->opts.temporary_slot && stack->opts.random_slot_name)
+		rc = random_slot_name(&replication.names);
+	if (rc < 0)
+		return rc;
+	if (stack->opts.temporary_slot && stack->opts.idle_ms)
+		cu_warn("the connections stay open: a temporary slot would not outlive them");
 	rc = cu_publication_new(replication.names.publication, stack->opts.manual_publishing, 0, &stack->publication);
 	if (stack->pooled_config) {
 		pool.connections_max = CU_MIN(CU_MAX(stack->opts.db_pool_size / 4, 1u), POOL_BESIDE_POOLED);
@@ -433,6 +487,8 @@ static int start_table_watch(struct cu_stack *stack)
 		.catalog = stack->catalog,
 		.publication = stack->publication,
 		.period_ms = stack->opts.publication_refresh_ms,
+		.asleep = asleep,
+		.ctx = stack,
 	};
 
 	return cu_table_watch_start(&opts, &stack->table_watch);
@@ -495,6 +551,7 @@ static void make_api(struct cu_stack *stack)
 		.storage_dir = opts->storage_dir,
 		.health = health,
 		.generated_in_stream = generated_in_stream,
+		.touch = touch,
 		.ctx = stack,
 		.headers = { opts->cache_max_age_s, opts->cache_stale_age_s, opts->long_poll_ms, opts->sse_timeout_ms },
 		.secret = opts->secret,

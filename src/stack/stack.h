@@ -27,6 +27,8 @@ struct cu_stack_opts {
 	const char *stream_id;
 	bool manual_publishing;
 	unsigned publication_refresh_ms; /* between two looks at whether the shapes' tables are there and published */
+	bool temporary_slot, random_slot_name; /* the latter with the former only */
+	unsigned idle_ms;                      /* without a change or a request for so long: no connections; 0: never */
 	unsigned db_pool_size;
 
 	const char *host;

@@ -220,7 +220,8 @@ static void *run(void *arg)
 		if (watch->stopping || cu_now_ms() < due_ms)
 			continue;
 		due_ms = cu_now_ms() + watch->opts.period_ms;
-		ask = !watch->asking && cu_shape_set_len(watch->opts.shapes) > 0;
+		ask = !watch->asking && cu_shape_set_len(watch->opts.shapes) > 0 &&
+		      !watch->opts.asleep(watch->opts.ctx);
 		if (!ask)
 			continue;
 		watch->asking = true;

@@ -21,6 +21,9 @@ struct cu_table_watch_opts {
 	cu_catalog *catalog;
 	cu_publication *publication;
 	unsigned period_ms;
+	/* Not now: the connections to the database are closed on purpose. */
+	bool (*asleep)(void *ctx);
+	void *ctx;
 };
 
 int cu_table_watch_start(const struct cu_table_watch_opts *opts, cu_table_watch **ret_watch);
