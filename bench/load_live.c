@@ -413,6 +413,8 @@ int cu_load_wait(const struct cu_load_opts *opts)
 		rc = live_park_all(&l);
 	if (rc == 0)
 		rc = live_settle(&l, l.readers_len / 10);
+	if (rc == 0)
+		printf("{\"bench\":\"wait\",\"parked\":%u}\n", l.readers_len);
 	for (unsigned round = 0; rc == 0 && round < opts->warmup + opts->rounds; round++) {
 		rc = wait_round(&l, &write);
 		if (rc < 0)

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define BUCKETS 100000u
 #define BUCKET_NS 50000u /* 0.05 ms; the last holds what took 5 s and longer */
@@ -24,6 +25,7 @@ struct sse {
 	unsigned started;
 	uint64_t *sent_ns; /* per write */
 	uint64_t received; /* items, all readers */
+	uint64_t pieces;   /* that brought them */
 	uint64_t progress_ns;
 	uint64_t buckets[BUCKETS];
 	uint64_t worst_ns;
@@ -70,6 +72,7 @@ static void on_body(cu_conn *conn, void *user, const char *data, size_t len)
 	now = cu_now_ns();
 	s->progress_ns = now;
 	s->received += items->count - before;
+	s->pieces++;
 	for (uint64_t k = before; k < items->count; k++) {
 		uint64_t took = now - s->sent_ns[k];
 
@@ -162,14 +165,20 @@ static double bucket_at(const struct sse *s, double p)
 
 static void report(const struct sse *s, double seconds)
 {
+	struct rusage usage;
+	double cpu;
+
+	getrusage(RUSAGE_SELF, &usage);
+	cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+	      (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 	printf("%u streams, %u writes in %.2f s: %llu items; since the write was sent: median %.2f  p90 %.2f  p99 %.2f  "
 	       "max %.2f ms\n",
 	       s->opts->readers, s->started, seconds, (unsigned long long)s->received, bucket_at(s, 0.5),
 	       bucket_at(s, 0.9), bucket_at(s, 0.99), (double)s->worst_ns / 1e6);
 	printf("{\"bench\":\"sse\",\"readers\":%u,\"writes\":%u,\"seconds\":%.3f,\"items\":%llu,\"median\":%.3f,\"p90\":%.3f,"
-	       "\"p99\":%.3f,\"max\":%.3f}\n",
+	       "\"p99\":%.3f,\"max\":%.3f,\"pieces\":%llu,\"cpu_seconds\":%.2f}\n",
 	       s->opts->readers, s->started, seconds, (unsigned long long)s->received, bucket_at(s, 0.5),
-	       bucket_at(s, 0.9), bucket_at(s, 0.99), (double)s->worst_ns / 1e6);
+	       bucket_at(s, 0.9), bucket_at(s, 0.99), (double)s->worst_ns / 1e6, (unsigned long long)s->pieces, cpu);
 }
 
 int cu_load_sse(const struct cu_load_opts *opts)

@@ -14,6 +14,7 @@ const binary = process.env.COPPER_BINARY || path.join(root, 'build/release/coppe
 const load = process.env.COPPER_LOAD || path.join(root, 'build/release/bench/copper_load');
 const benchRegistry = process.env.COPPER_BENCH_REGISTRY || path.join(path.dirname(load), 'bench_registry');
 const benchRouter = process.env.COPPER_BENCH_ROUTER || path.join(path.dirname(load), 'bench_router');
+const benchEpoll = process.env.COPPER_BENCH_EPOLL || path.join(path.dirname(load), 'bench_epoll');
 const copyShapes = process.env.COPPER_COPY_SHAPES || path.join(path.dirname(load), 'copy_shapes');
 const isRoot = process.getuid() === 0;
 const endings = []; // run last to first, synchronously
@@ -268,6 +269,17 @@ http {
 	return { url };
 }
 
+/** The yardstick of waiting readers: kill(pid, 'SIGUSR1') answers all that wait. */
+async function epollStart() {
+	const child = spawn(benchEpoll, ['0', String(os.cpus().length)], { stdio: ['ignore', 'pipe', 'inherit'] });
+	endings.push(() => child.kill('SIGKILL'));
+	const port = await new Promise((resolve, reject) => {
+		child.stdout.once('data', (d) => resolve(Number(d)));
+		child.once('exit', () => reject(new Error('bench_epoll ended')));
+	});
+	return { url: `http://127.0.0.1:${port}`, pid: child.pid, stop: () => child.kill('SIGKILL') };
+}
+
 /** Runs what was started backwards to its end. */
 function stopAll() {
 	while (endings.length) {
@@ -282,5 +294,5 @@ function stopAll() {
 for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]])
 	process.on(signal, () => { stopAll(); process.exit(code); });
 
-module.exports = { binary, load, benchRegistry, benchRouter, copyShapes, root, slot, publication, pgBin, run, sync, loadRun, loadStart, get, pause, until, rssAnon,
-	rssWatch, workDir, postgresStart, copperStart, nginxStart, stopAll };
+module.exports = { binary, load, benchRegistry, benchRouter, benchEpoll, copyShapes, root, slot, publication, pgBin, run, sync, loadRun, loadStart, get, pause, until, rssAnon,
+	rssWatch, workDir, postgresStart, copperStart, nginxStart, epollStart, stopAll };
