@@ -60,7 +60,6 @@ struct join {
 	bool member;
 	struct cu_publication_version version;
 	cu_buf identity; /* ALTER TABLE … statements still needed */
-	cu_buf lacking;  /* names of the tables without FULL, for messages */
 };
 
 int cu_publication_new(const char *publication, bool manual, unsigned wait_ms, cu_publication **ret_pub)
@@ -294,7 +293,6 @@ static int relations_read(struct join *join)
 		goto out;
 	}
 	cu_buf_clear(&join->identity);
-	cu_buf_clear(&join->lacking);
 	for (int row = 0; row < PQntuples(res); row++) {
 		cu_buf_printf(&oids, "%s%s", row ? "," : "{", PQgetvalue(res, row, 0));
 		if (*PQgetvalue(res, row, 3) == 'f')
@@ -302,8 +300,6 @@ static int relations_read(struct join *join)
 		cu_buf_puts(&join->identity, "ALTER TABLE ONLY ");
 		cu_pg_put_relation(&join->identity, PQgetvalue(res, row, 1), PQgetvalue(res, row, 2));
 		cu_buf_puts(&join->identity, " REPLICA IDENTITY FULL; ");
-		cu_buf_puts(&join->lacking, join->lacking.len ? ", " : "");
-		cu_pg_put_relation(&join->lacking, PQgetvalue(res, row, 1), PQgetvalue(res, row, 2));
 	}
 	cu_buf_putc(&oids, '}');
 	free(join->relations);
@@ -379,30 +375,25 @@ static int version_read(struct join *join)
 	return rc;
 }
 
-/* Manual mode, and a role that may not alter: says exactly what to run. */
+/* Manual mode, and a role that may not alter: in Electric's words, and then exactly what the owner must run. */
 static int missing_report(struct join *join, enum cu_pg_kind kind, const char *why)
 {
 	cu_buf text = CU_BUF_INIT;
 	int rc;
 
-	cu_buf_puts(&text, "Database table ");
-	cu_pg_put_relation(&text, join->table->schema, join->table->name);
-	if (!join->member) {
-		cu_buf_printf(&text, " is missing from the publication \"%s\"", join->pub->name);
-		if (join->lacking.len)
-			cu_buf_puts(&text, " and does not have its replica identity set to FULL");
-	} else {
-		cu_buf_puts(&text, " does not have its replica identity set to FULL");
-	}
-	cu_buf_printf(&text, " and %s. Run: ", why);
+	cu_buf_printf(&text, "Database table \"%s.%s\" ", join->table->schema, join->table->name);
+	if (!join->member)
+		cu_buf_printf(&text, "is missing from the publication \"%s\" and %s", join->pub->name, why);
+	else
+		cu_buf_puts(&text, "does not have its replica identity set to FULL");
+	cu_buf_puts(&text, ". Run: ");
 	if (!join->member) {
 		cu_buf_printf(&text, "ALTER PUBLICATION \"%s\" ADD TABLE ", join->pub->name);
 		cu_pg_put_relation(&text, join->table->schema, join->table->name);
 		cu_buf_puts(&text, "; ");
 	}
 	cu_buf_puts(&text, cu_buf_str(&join->identity));
-	rc = cu_pg_error_set(join->err, CU_EPG, kind, kind == CU_PG_PERMISSION ? "42501" : NULL, "%s",
-			     cu_buf_str(&text));
+	rc = cu_pg_error_set(join->err, CU_EPG, kind, NULL, "%s", cu_buf_str(&text));
 	cu_buf_fini(&text);
 	return rc;
 }
@@ -471,13 +462,13 @@ static int attempt(struct join *join)
 		if (join->pub->manual) {
 			rc = missing_report(
 				join, CU_PG_CONFIG,
-				"the ELECTRIC_MANUAL_TABLE_PUBLISHING setting prevents Electric from changing it");
+				"the ELECTRIC_MANUAL_TABLE_PUBLISHING setting prevents Electric from adding it");
 			goto out;
 		}
 		rc = alter(join);
 		changed = rc == 0;
 		if (rc == CU_EPG && join->err->kind == CU_PG_PERMISSION)
-			rc = missing_report(join, CU_PG_PERMISSION, "Electric lacks privileges to change it");
+			rc = missing_report(join, CU_PG_PERMISSION, "Electric lacks privileges to add it");
 		if (rc < 0)
 			goto out;
 	}
@@ -619,9 +610,7 @@ static void turn_end(const struct join *join, bool joined, uint64_t generation)
 
 int cu_publication_join(cu_publication *pub, PGconn *conn, const struct cu_table *table, struct cu_pg_error *err)
 {
-	struct join join = {
-		.pub = pub, .conn = conn, .table = table, .err = err, .identity = CU_BUF_INIT, .lacking = CU_BUF_INIT
-	};
+	struct join join = { .pub = pub, .conn = conn, .table = table, .err = err, .identity = CU_BUF_INIT };
 	uint64_t generation = 0;
 	int rc;
 
@@ -638,7 +627,6 @@ int cu_publication_join(cu_publication *pub, PGconn *conn, const struct cu_table
 		rc = writers_wait(&join);
 	turn_end(&join, rc == 0, generation);
 	cu_buf_fini(&join.identity);
-	cu_buf_fini(&join.lacking);
 	free(join.relations);
 	return rc;
 }

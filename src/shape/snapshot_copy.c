@@ -288,6 +288,9 @@ void cu_snapshot_copy_fail(struct cu_snapshot_copy *copy, int rc, const char *do
 		failure.status = strcmp(err->sqlstate, "22023") == 0 ? 400 : 500;
 		cu_buf_printf(&text, "Unexpected error while creating snapshot: %s%s%s", err->message,
 			      err->detail[0] ? ": " : "", err->detail);
+	} else if (rc == CU_EPG && !err->sqlstate[0] && (err->kind == CU_PG_CONFIG || err->kind == CU_PG_PERMISSION)) {
+		/* Not Postgres' refusal, ours: it says what has to be set up. */
+		cu_buf_puts(&text, err->message);
 	} else if (rc == CU_EPG || rc == CU_EAGAIN) {
 		cu_buf_printf(&text, "Unable to create initial snapshot: %s", err->message);
 	} else if (rc == CU_ECLOSED) {

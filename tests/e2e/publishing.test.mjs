@@ -30,7 +30,7 @@ test("manual publishing: a missing publication, table, replica identity are name
   const table = '"Odd Name"'
   let message = await refused(copper, table, /^Database table "public\.Odd Name" is missing from the publication "electric_publication_default" and the ELECTRIC_MANUAL_TABLE_PUBLISHING setting prevents Electric from adding it\. Run: ALTER PUBLICATION/)
   await sql(remedy(message).split(";")[0])
-  message = await refused(copper, table, /^Database table "public\.Odd Name" does not have its replica identity set to FULL\. Run: ALTER TABLE ONLY "public"\."Odd Name" REPLICA IDENTITY FULL; $/)
+  message = await refused(copper, table, /^Database table "public\.Odd Name" does not have its replica identity set to FULL\. Run: ALTER TABLE ONLY "public"\."Odd Name" REPLICA IDENTITY FULL;$/)
   await sql(remedy(message))
   const view = follow(copper, { table })
   await rowsBecome(view, cluster, 'SELECT * FROM "Odd Name"')
@@ -49,7 +49,7 @@ test("a role that may not create the publication is told what to run", async () 
   await waitFor(async () => (await copper.get({}, { path: "/v1/health" })).status === 200, { what: "it goes on by itself" })
   // It owns the publication now, but not the tables.
   await sql("CREATE TABLE theirs (id int PRIMARY KEY, t text); INSERT INTO theirs VALUES (1, 'a'); GRANT SELECT ON theirs TO limited")
-  const message = await refused(copper, "theirs", /^Database table "public\.theirs" is missing from the publication "electric_publication_default" and Electric lacks privileges to add it\. Run: ALTER PUBLICATION .* ADD TABLE "public"\."theirs"; ALTER TABLE ONLY "public"\."theirs" REPLICA IDENTITY FULL; $/)
+  const message = await refused(copper, "theirs", /^Database table "public\.theirs" is missing from the publication "electric_publication_default" and Electric lacks privileges to add it\. Run: ALTER PUBLICATION .* ADD TABLE "public"\."theirs"; ALTER TABLE ONLY "public"\."theirs" REPLICA IDENTITY FULL;$/)
   await sql(remedy(message))
   const view = follow(copper, { table: "theirs" })
   await rowsBecome(view, cluster, "SELECT * FROM theirs")
