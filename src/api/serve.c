@@ -59,6 +59,9 @@ static void park(struct cu_reader *reader, cu_http_request *req, enum cu_wait wa
 		return;
 	}
 	reader->parked = true;
+	/* A shape that is still being made is safe from retention anyway. */
+	if (wait != CU_WAIT_SNAPSHOT)
+		cu_shape_mark_read(reader->shape, reader->deadline_ms - now);
 	cu_http_park(req, reader->shape->id, (uint32_t)(reader->deadline_ms - now), &waiter_ops, reader);
 }
 
@@ -176,6 +179,7 @@ void cu_reader_serve(struct cu_reader *reader, cu_http_request *req)
 	uint32_t n = 0;
 	bool in_snapshot = cu_snapshot_chunk_after(reader->offset, &n);
 
+	cu_shape_mark_read(shape, 0);
 	/* The bit first, then the look (shape.h). */
 	atomic_fetch_or(&shape->waiting_loops, UINT64_C(1) << cu_http_loop_index(cu_http_request_loop(req)));
 	/* Before the status: what the shape has of these transactions is in it, whatever is shown meanwhile. */

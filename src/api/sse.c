@@ -277,6 +277,7 @@ static int stream_next(struct cu_http_source *source, struct cu_http_piece *ret_
 	}
 	if (rc == 1)
 		stream->spoke_ms = now_ms;
+	cu_shape_mark_read(stream->reader->shape, rc == CU_HTTP_SOURCE_WAIT ? stream->source.wait_ms : 0);
 	/* The shape went: the end of the stream, behind which the client asks again. */
 	return rc == CU_ECLOSED || rc == CU_ENOTFOUND ? 0 : rc;
 }

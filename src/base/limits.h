@@ -52,6 +52,10 @@
 #define CU_CHECKPOINT_BYTES (64u * 1024 * 1024)
 #define CU_COMPACTION_BYTES (64u * 1024 * 1024) /* items compacted together, held in memory: the next ones apart */
 
+#define CU_RETENTION_CHECK_MS 5000u /* between two looks for shapes that have to go: what was exceeded stays so long */
+#define CU_RETENTION_EVICTIONS_MAX 4096u /* shapes evicted in one look: the others in the next */
+#define CU_RETENTION_SAVE_MS 600000u /* between two times that the shapes' last reads are stored: older after a crash */
+
 /* Shapes. */
 #define CU_RECENT_XIDS 16384u           /* transactions a new snapshot is checked against (power of two) */
 #define CU_SNAPSHOT_WAIT_MS 60000u      /* a reader waits for a snapshot's next chunk: then 503 */

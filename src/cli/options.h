@@ -50,8 +50,11 @@ struct cu_options {
 	char *storage_dir;
 	uint64_t chunk_bytes;
 	unsigned checkpoint_ms;
+	uint64_t max_storage_bytes; /* 0: no limit, as for the next two */
 
 	/* shapes */
+	unsigned max_shapes;
+	unsigned shape_max_idle_ms;
 	unsigned hibernate_after_ms;
 	unsigned suspend_after_ms;
 	bool enable_suspend;

@@ -79,6 +79,9 @@ static void defaults_are_electrics_but_that_consumers_suspend(void **state)
 	assert_true(o.enable_suspend);
 	assert_false(o.allow_shape_deletion);
 	assert_int_equal(o.checkpoint_ms, 1000);
+	assert_int_equal(o.max_shapes, 0);
+	assert_int_equal(o.max_storage_bytes, 0);
+	assert_int_equal(o.shape_max_idle_ms, 0);
 	assert_string_equal(o.log_level, "info");
 	assert_string_equal(o.log_format, "text");
 	assert_in_range(o.threads, 1, 64);

@@ -1,6 +1,8 @@
 /* shape.c: the shape object. */
 #include "shape/shape.h"
 
+#include "base/clock.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -25,6 +27,7 @@ cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def, cons
 
 	shape->magic = CU_SHAPE_MAGIC;
 	atomic_init(&shape->refs, 1);
+	atomic_init(&shape->read_until_s, cu_shape_clock_s());
 	shape->id = id;
 	shape->def = def;
 	memcpy(shape->handle, handle, size);
@@ -65,6 +68,21 @@ void cu_shape_unref(cu_shape **ref)
 	cu_expr_unref(&shape->route.expr);
 	cu_definition_unref(&shape->def);
 	free(shape);
+}
+
+uint32_t cu_shape_clock_s(void)
+{
+	return (uint32_t)(cu_now_ms() / 1000) + (1u << 31);
+}
+
+void cu_shape_mark_read(cu_shape *shape, uint64_t wait_ms)
+{
+	uint32_t until = cu_shape_clock_s() + (uint32_t)((wait_ms + 999) / 1000);
+	uint32_t seen = atomic_load_explicit(&shape->read_until_s, memory_order_relaxed);
+
+	while (seen < until && !atomic_compare_exchange_weak_explicit(&shape->read_until_s, &seen, until,
+								      memory_order_relaxed, memory_order_relaxed))
+		;
 }
 
 int cu_shape_append(cu_shape *shape, const struct cu_tail_run *run)

@@ -76,6 +76,9 @@ typedef struct cu_shape {
 	 * at the state under the lock; whoever changes the state does so under the lock, then reads the bits. */
 	_Atomic uint64_t waiting_loops;
 
+	/* any thread, atomic: until when somebody reads it, on cu_shape_clock_s(): a reader that waits is reading */
+	_Atomic uint32_t read_until_s;
+
 	char handle[]; /* set once; behind it the where clause */
 } cu_shape;
 
@@ -90,6 +93,11 @@ void cu_shape_unref(cu_shape **shape);
 
 void cu_shape_lock(const cu_shape *shape);
 void cu_shape_unlock(const cu_shape *shape);
+
+/* Seconds, monotonic, from a point long before this process: what was read before a restart has a place in it. */
+uint32_t cu_shape_clock_s(void);
+/* Somebody reads the shape, and will for wait_ms. Any thread; writes once a second at most. */
+void cu_shape_mark_read(cu_shape *shape, uint64_t wait_ms);
 
 /* Under the lock: a run of the open transaction. CU_ENOMEM: the shape has to go. */
 int cu_shape_append(cu_shape *shape, const struct cu_tail_run *run);

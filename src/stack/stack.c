@@ -4,8 +4,10 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/ticker.h"
 #include "shape/consumer.h"
 #include "shape/replay.h"
+#include "shape/retention.h"
 #include "shape/snapshot.h"
 #include "stack/table_watch.h"
 
@@ -46,6 +48,8 @@ struct cu_stack {
 	cu_replication *replication;
 	cu_collector *collector;
 	cu_table_watch *table_watch;
+	cu_retention *retention; /* NULL: there is no limit */
+	cu_ticker *retention_ticker;
 	cu_api *waiting_api;            /* answers while another instance has the directory; NULL: it never had */
 	_Atomic(cu_api *) api;          /* NULL until everything that it needs runs */
 	_Atomic(cu_http_server *) http; /* NULL until it listens: nobody waits before */
@@ -494,6 +498,37 @@ static int start_table_watch(struct cu_stack *stack)
 	return cu_table_watch_start(&opts, &stack->table_watch);
 }
 
+static void retain(void *ctx)
+{
+	struct cu_stack *stack = ctx;
+
+	cu_retention_run(stack->retention, cu_now_ms());
+}
+
+static int start_retention(struct cu_stack *stack)
+{
+	struct cu_retention_opts opts = {
+		.shapes = stack->shapes,
+		.store = stack->store,
+		.shapes_max = stack->opts.max_shapes,
+		.bytes_max = stack->opts.max_storage_bytes,
+		.idle_ms_max = stack->opts.shape_max_idle_ms,
+	};
+
+	if (!opts.shapes_max && !opts.bytes_max && !opts.idle_ms_max)
+		return 0;
+	stack->retention = cu_retention_new(&opts);
+	return cu_ticker_start("retention", CU_RETENTION_CHECK_MS, retain, stack, &stack->retention_ticker);
+}
+
+static void stop_retention(struct cu_stack *stack)
+{
+	cu_ticker_stop(&stack->retention_ticker);
+	if (stack->retention)
+		cu_retention_save(stack->retention);
+	cu_retention_free(&stack->retention);
+}
+
 static void wake_everywhere(void *ctx, cu_shape *shape)
 {
 	shape_woken(ctx, shape->id, CU_HTTP_ALL_LOOPS);
@@ -600,6 +635,8 @@ static int run_all(struct cu_stack *stack)
 		rc = start_postgres(stack);
 	if (rc == 0)
 		rc = start_table_watch(stack);
+	if (rc == 0)
+		rc = start_retention(stack);
 	if (rc == 0)
 		make_api(stack);
 	return rc == CU_EBUSY ? CU_EIO : rc;
@@ -710,6 +747,7 @@ void cu_stack_stop(cu_stack **ref)
 	http = atomic_load(&stack->http);
 	if (http)
 		cu_http_server_drain(http, DRAIN_GRACE_MS);
+	stop_retention(stack);
 	/* Snapshots under way fail; their shapes are made anew when asked for. */
 	if (stack->pool)
 		cu_pool_stop(stack->pool);

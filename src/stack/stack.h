@@ -43,6 +43,11 @@ struct cu_stack_opts {
 	uint64_t chunk_bytes;
 	unsigned checkpoint_ms;
 
+	/* retention; 0: no limit */
+	unsigned max_shapes;
+	uint64_t max_storage_bytes;
+	unsigned shape_max_idle_ms;
+
 	bool enable_suspend;
 	unsigned hibernate_after_ms, suspend_after_ms;
 };

@@ -2,13 +2,11 @@
  * all the time, are removed. */
 #include "stack/table_watch.h"
 
-#include "base/clock.h"
-#include "base/limits.h"
 #include "base/log.h"
+#include "base/ticker.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* A definition that shapes had before the database was asked (each had its table then), and what was known of it. */
 struct asked {
@@ -24,11 +22,10 @@ struct asked_list {
 
 struct cu_table_watch {
 	struct cu_table_watch_opts opts;
-	pthread_t thread;
-	pthread_mutex_t lock; /* guards the next two */
+	cu_ticker *ticker;
+	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	bool stopping;
-	bool asking;
+	bool asking; /* under lock: a question is on its way */
 };
 
 static int by_oid(const void *a, const void *b)
@@ -206,56 +203,44 @@ static void run_check(PGconn *conn, const struct cu_pg_error *err, void *arg)
 }
 
 /* One question at a time: a database that takes long to answer is not asked twice. */
-static void *run(void *arg)
+static void ask(void *ctx)
 {
-	struct cu_table_watch *watch = arg;
-	uint64_t due_ms = cu_now_ms() + watch->opts.period_ms;
-	bool ask;
+	cu_table_watch *watch = ctx;
+	bool asks;
 
 	pthread_mutex_lock(&watch->lock);
-	while (!watch->stopping) {
-		struct timespec due = { .tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000 };
-
-		pthread_cond_timedwait(&watch->cond, &watch->lock, &due);
-		if (watch->stopping || cu_now_ms() < due_ms)
-			continue;
-		due_ms = cu_now_ms() + watch->opts.period_ms;
-		ask = !watch->asking && cu_shape_set_len(watch->opts.shapes) > 0 &&
-		      !watch->opts.asleep(watch->opts.ctx);
-		if (!ask)
-			continue;
+	asks = !watch->asking && cu_shape_set_len(watch->opts.shapes) > 0 && !watch->opts.asleep(watch->opts.ctx);
+	if (asks)
 		watch->asking = true;
-		pthread_mutex_unlock(&watch->lock);
-		ask = cu_pool_submit(watch->opts.pool, CU_POOL_SHORT, run_check, watch) == 0;
-		pthread_mutex_lock(&watch->lock);
-		if (!ask)
-			watch->asking = false;
-	}
-	while (watch->asking)
-		pthread_cond_wait(&watch->cond, &watch->lock);
 	pthread_mutex_unlock(&watch->lock);
-	return NULL;
+	if (!asks || cu_pool_submit(watch->opts.pool, CU_POOL_SHORT, run_check, watch) == 0)
+		return;
+	pthread_mutex_lock(&watch->lock);
+	watch->asking = false;
+	pthread_mutex_unlock(&watch->lock);
+}
+
+static void watch_free(cu_table_watch *watch)
+{
+	pthread_cond_destroy(&watch->cond);
+	pthread_mutex_destroy(&watch->lock);
+	free(watch);
 }
 
 int cu_table_watch_start(const struct cu_table_watch_opts *opts, cu_table_watch **ret_watch)
 {
 	cu_table_watch *watch = cu_xzalloc(sizeof *watch);
-	pthread_condattr_t monotonic;
+	int rc;
 
 	watch->opts = *opts;
 	CU_ASSERT(pthread_mutex_init(&watch->lock, NULL) == 0);
-	CU_ASSERT(pthread_condattr_init(&monotonic) == 0);
-	CU_ASSERT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-	CU_ASSERT(pthread_cond_init(&watch->cond, &monotonic) == 0);
-	pthread_condattr_destroy(&monotonic);
-	if (pthread_create(&watch->thread, NULL, run, watch) != 0) {
-		pthread_cond_destroy(&watch->cond);
-		pthread_mutex_destroy(&watch->lock);
-		free(watch);
-		return CU_EAGAIN;
-	}
-	*ret_watch = watch;
-	return 0;
+	CU_ASSERT(pthread_cond_init(&watch->cond, NULL) == 0);
+	rc = cu_ticker_start("table watch", opts->period_ms, ask, watch, &watch->ticker);
+	if (rc < 0)
+		watch_free(watch);
+	else
+		*ret_watch = watch;
+	return rc;
 }
 
 void cu_table_watch_stop(cu_table_watch **ref)
@@ -265,12 +250,10 @@ void cu_table_watch_stop(cu_table_watch **ref)
 	if (!watch)
 		return;
 	*ref = NULL;
+	cu_ticker_stop(&watch->ticker);
 	pthread_mutex_lock(&watch->lock);
-	watch->stopping = true;
-	pthread_cond_signal(&watch->cond);
+	while (watch->asking)
+		pthread_cond_wait(&watch->cond, &watch->lock);
 	pthread_mutex_unlock(&watch->lock);
-	pthread_join(watch->thread, NULL);
-	pthread_cond_destroy(&watch->cond);
-	pthread_mutex_destroy(&watch->lock);
-	free(watch);
+	watch_free(watch);
 }

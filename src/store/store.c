@@ -454,6 +454,11 @@ void cu_store_free(cu_store **ref)
 	free(store);
 }
 
+const char *cu_store_dir(const cu_store *store)
+{
+	return store->dir;
+}
+
 cu_changelog *cu_store_changelog(cu_store *store)
 {
 	return store->changelog;

@@ -31,6 +31,7 @@ int cu_store_open(const char *dir, const struct cu_file_ops *ops, const struct c
 void cu_store_free(cu_store **store);
 
 /* Borrowed, good until cu_store_free(). */
+const char *cu_store_dir(const cu_store *store);
 cu_changelog *cu_store_changelog(cu_store *store);
 cu_chunks *cu_store_chunks(cu_store *store);
 cu_metadata *cu_store_metadata(cu_store *store);
