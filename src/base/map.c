@@ -5,10 +5,22 @@
 
 #define MAP_CAP_MIN 8
 
-/* Fibonacci hashing spreads sequential keys (oids, ids) and leaves good hashes good. */
+/* Fibonacci hashing spreads sequential keys (oids, ids) and leaves good hashes good. The size is any number, so that a large
+ * table grows by a quarter: the hash is scaled to it. */
 static size_t home_of(const cu_map *map, uint64_t key)
 {
-	return (size_t)((key * 0x9e3779b97f4a7c15ull) >> 32) & (map->cap - 1);
+	return (size_t)((((key * 0x9e3779b97f4a7c15ull) >> 32) * map->cap) >> 32);
+}
+
+static size_t behind(const cu_map *map, size_t at)
+{
+	return at + 1 == map->cap ? 0 : at + 1;
+}
+
+/* How many steps from `from` to `to`, around the end. */
+static size_t distance(const cu_map *map, size_t from, size_t to)
+{
+	return to >= from ? to - from : to + map->cap - from;
 }
 
 void cu_map_fini(cu_map *map)
@@ -22,7 +34,7 @@ static struct cu_map_slot *find(const cu_map *map, uint64_t key)
 	size_t at = home_of(map, key);
 
 	while (map->slots[at].value && map->slots[at].key != key)
-		at = (at + 1) & (map->cap - 1);
+		at = behind(map, at);
 	return &map->slots[at];
 }
 
@@ -51,7 +63,7 @@ void *cu_map_put(cu_map *map, uint64_t key, void *value)
 
 	CU_ASSERT(value);
 	if ((map->len + 1) * 4 > map->cap * 3)
-		resize(map, map->cap ? map->cap * 2 : MAP_CAP_MIN);
+		resize(map, map->cap ? map->cap + map->cap / 4 : MAP_CAP_MIN);
 	slot = find(map, key);
 	before = slot->value;
 	if (!before)
@@ -74,11 +86,11 @@ void *cu_map_del(cu_map *map, uint64_t key)
 		return NULL;
 	map->len--;
 	hole = (size_t)(slot - map->slots);
-	for (at = (hole + 1) & (map->cap - 1); map->slots[at].value; at = (at + 1) & (map->cap - 1)) {
+	for (at = behind(map, hole); map->slots[at].value; at = behind(map, at)) {
 		size_t home = home_of(map, map->slots[at].key);
 
 		/* An entry may fill the hole unless its home lies cyclically behind the hole. */
-		if (((at - home) & (map->cap - 1)) >= ((at - hole) & (map->cap - 1))) {
+		if (distance(map, home, at) >= distance(map, hole, at)) {
 			map->slots[hole] = map->slots[at];
 			hole = at;
 		}

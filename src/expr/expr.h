@@ -69,6 +69,8 @@ struct cu_expr_row {
 	struct cu_datum *datums;          /* one for each column */
 	uint8_t *decoded;                 /* 0 not yet; 1 yes; 2 failed */
 	cu_expr_scope *scope;
+	/* Another row of the scope, or NULL: what has the same text there is not decoded again. It stays set as long as this one. */
+	const struct cu_expr_row *like;
 	cu_arena arena; /* the decoded columns */
 	cu_arena work;  /* of one evaluation */
 };
@@ -128,6 +130,10 @@ cu_expr_templates *cu_expr_templates_new(cu_expr_scope *scope);
 void cu_expr_templates_free(cu_expr_templates **templates);
 /* CU_EINVAL: not what put_sql wrote in this scope; CU_ENOMEM. */
 int cu_expr_templates_load(cu_expr_templates *templates, const char *sql, size_t len, cu_expr **ret_expr);
+/* True: the SQL is that of `column = literal`, and the row has that very text in this column, so the clause is TRUE, and nothing
+ * was loaded. False says nothing. */
+bool cu_expr_templates_is_literal(const cu_expr_templates *templates, const char *sql, size_t len,
+				  const struct cu_expr_row *row);
 /* How many of the loads had to parse: those are worth keeping. */
 uint64_t cu_expr_templates_parsed(const cu_expr_templates *templates);
 

@@ -33,11 +33,26 @@ void cu_expr_row_fini(struct cu_expr_row *row)
 	*row = (struct cu_expr_row){ 0 };
 }
 
+/* The datum of the row that this one is like, where the text is the same; or NULL. */
+static const struct cu_datum *known_datum(const struct cu_expr_row *row, unsigned column)
+{
+	const struct cu_pg_value *mine = &row->values[column], *other;
+
+	if (row->like == NULL || row->like->decoded[column] != 1)
+		return NULL;
+	other = &row->like->values[column];
+	return mine->kind == CU_PG_TEXT && other->kind == CU_PG_TEXT && mine->len == other->len &&
+			       memcmp(mine->data, other->data, mine->len) == 0
+		       ? &row->like->datums[column]
+		       : NULL;
+}
+
 int cu_expr_row_column(struct cu_expr_row *row, unsigned column, const struct cu_datum **ret_datum,
 		       struct cu_value_error *err)
 {
 	const struct cu_pg_value *value = &row->values[column];
 	struct cu_datum *datum = &row->datums[column];
+	const struct cu_datum *known;
 	int rc;
 
 	if (row->decoded[column] == 1) {
@@ -49,7 +64,10 @@ int cu_expr_row_column(struct cu_expr_row *row, unsigned column, const struct cu
 			      row->scope->columns[column].name);
 		return CU_EAGAIN;
 	}
-	if (value->kind == CU_PG_NULL) {
+	known = known_datum(row, column);
+	if (known != NULL) {
+		*datum = *known;
+	} else if (value->kind == CU_PG_NULL) {
 		*datum = CU_DATUM_NULL;
 	} else {
 		/* A column that failed is tried again: whoever asks gets the reason. */

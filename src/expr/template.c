@@ -30,6 +30,7 @@ struct template
 	char *sql;     /* of the first of its kind */
 	struct literals literals;
 	int32_t constants[LITERALS_MAX]; /* the program's constant that each literal is; -1: it must be equal */
+	int32_t equal_column;            /* the clause is: this column = the one constant; -1: it is another */
 	cu_program *program;
 };
 
@@ -86,15 +87,12 @@ static bool is_word(char c)
 /* The end of what begins with a quote: behind its second one. Doubled quotes belong to it. */
 static size_t quoted_end(const char *sql, size_t len, size_t at)
 {
-	char quote = sql[at];
+	const char *end = sql + len, *quote = sql + at, *next = quote;
 
-	for (at++; at < len; at++) {
-		if (sql[at] != quote)
-			continue;
-		if (at + 1 < len && sql[at + 1] == quote)
-			at++;
-		else
-			return at + 1;
+	while ((next = memchr(next + 1, *quote, (size_t)(end - next - 1))) != NULL) {
+		if (next + 1 == end || next[1] != *quote)
+			return (size_t)(next + 1 - sql);
+		next++;
 	}
 	return len;
 }
@@ -193,6 +191,18 @@ static bool is_template_of(const void *object, const void *key)
 	return true;
 }
 
+/* *ret_wanted: what the SQL is without its literals; it is as large as the most of them, so that it is not zeroed before. */
+static const struct template *template_find(const cu_expr_templates *templates, const char *sql, size_t len,
+					    struct wanted *ret_wanted)
+{
+	ret_wanted->sql = sql;
+	ret_wanted->len = len;
+	ret_wanted->hash = literals_find(sql, len, &ret_wanted->literals);
+	if (ret_wanted->literals.too_many)
+		return NULL;
+	return cu_index_find(&templates->templates, ret_wanted->hash, is_template_of, ret_wanted);
+}
+
 /* A literal's value, as it stands for: in the arena. */
 static int literal_read(const char *sql, const struct literal *literal, const struct cu_type *type, cu_arena *arena,
 			struct cu_datum *ret_datum)
@@ -262,6 +272,28 @@ static bool constants_place(struct template *template, const struct cu_const_mar
 	return placed == template->program->consts_len;
 }
 
+/* Literals of the two types that are equal byte for byte are equal values. */
+static bool same_text_is_equal(const struct cu_type *a, const struct cu_type *b)
+{
+	if (a == b)
+		return true;
+	return a->repr == b->repr && (a->repr == CU_REPR_TEXT || a->repr == CU_REPR_INT) && a->oid != CU_CHAROID &&
+	       b->oid != CU_CHAROID;
+}
+
+static int32_t equal_column(const cu_expr_templates *templates, const cu_expr *expr)
+{
+	const struct cu_conditions *conditions = cu_expr_conditions(expr);
+	const cu_program *program = cu_expr_program(expr);
+	const struct cu_condition *condition = conditions->all;
+
+	if (!conditions->exact || conditions->all_len != 1 || condition->kind != CU_COND_EQUAL ||
+	    condition->values_len != 1 || program->consts_len != 1 ||
+	    !same_text_is_equal(program->const_types[0], templates->scope->columns[condition->column].type))
+		return -1;
+	return condition->column;
+}
+
 static void template_add(cu_expr_templates *templates, const struct wanted *wanted, const cu_expr *expr,
 			 const struct cu_const_marks *marks)
 {
@@ -282,6 +314,7 @@ static void template_add(cu_expr_templates *templates, const struct wanted *want
 	template->hash = wanted->hash;
 	template->literals = wanted->literals;
 	template->program = cu_program_ref(program);
+	template->equal_column = equal_column(templates, expr);
 	template->sql = cu_try_malloc(wanted->len + 1);
 	if (template->sql) {
 		memcpy(template->sql, wanted->sql, wanted->len);
@@ -295,14 +328,11 @@ static void template_add(cu_expr_templates *templates, const struct wanted *want
 
 int cu_expr_templates_load(cu_expr_templates *templates, const char *sql, size_t len, cu_expr **ret_expr)
 {
-	struct wanted wanted = { .sql = sql, .len = len };
 	struct cu_const_marks marks = { 0 };
-	const struct template *template = NULL;
+	struct wanted wanted;
+	const struct template *template = template_find(templates, sql, len, &wanted);
 	int rc;
 
-	wanted.hash = literals_find(sql, len, &wanted.literals);
-	if (!wanted.literals.too_many)
-		template = cu_index_find(&templates->templates, wanted.hash, is_template_of, &wanted);
 	if (template && from_template(template, &wanted, ret_expr) == 0)
 		return 0;
 	templates->parsed++;
@@ -311,6 +341,34 @@ int cu_expr_templates_load(cu_expr_templates *templates, const char *sql, size_t
 		template_add(templates, &wanted, *ret_expr, &marks);
 	free(marks.list);
 	return rc;
+}
+
+/* Does the literal, which must be a plain one, stand for this text? */
+static bool stands_for(const char *sql, const struct literal *literal, const char *text, size_t len)
+{
+	const char *at = sql + literal->at;
+
+	if (!literal->quoted)
+		return literal->len == len && memcmp(at, text, len) == 0;
+	return *at == '\'' && literal->len == len + 2 && memcmp(at + 1, text, len) == 0 &&
+	       memchr(text, '\'', len) == NULL;
+}
+
+bool cu_expr_templates_is_literal(const cu_expr_templates *templates, const char *sql, size_t len,
+				  const struct cu_expr_row *row)
+{
+	struct wanted wanted;
+	const struct template *template = template_find(templates, sql, len, &wanted);
+	const struct cu_pg_value *value;
+
+	if (!template || template->equal_column < 0)
+		return false;
+	value = &row->values[template->equal_column];
+	for (uint32_t i = 0; value->kind == CU_PG_TEXT && i < wanted.literals.len; i++) {
+		if (template->constants[i] >= 0)
+			return stands_for(sql, &wanted.literals.list[i], value->data, value->len);
+	}
+	return false;
 }
 
 uint64_t cu_expr_templates_parsed(const cu_expr_templates *templates)

@@ -21,11 +21,13 @@ static cu_expr_scope *scope_new(void)
 	return cu_expr_scope_new("items", columns, CU_ARRAY_LEN(columns), cu_collation_c, NULL, NULL);
 }
 
+static unsigned literals; /* rows that needed no loading */
+
 /* Parsed, put into SQL, loaded: and both asked about every row. */
 static void assert_loads(cu_expr_scope *scope, cu_expr_templates *templates, const char *clause)
 {
 	static const char *const ks[] = { NULL, "-7", "1", "2", "8", "12" };
-	static const char *const ts[] = { NULL, "", "it's", "a\\b", "1", "8" };
+	static const char *const ts[] = { NULL, "", "it's", "it''s", "a\\b", "1", "8" };
 	static const char *const ns[] = { NULL, "8.00", "8.25", "2" };
 	struct cu_expr_error err = { .message = CU_BUF_INIT };
 	cu_expr *parsed = NULL, *loaded = NULL;
@@ -38,7 +40,7 @@ static void assert_loads(cu_expr_scope *scope, cu_expr_templates *templates, con
 	assert_int_equal(cu_expr_templates_load(templates, sql.data, sql.len, &loaded), 0);
 	assert_int_equal(cu_expr_row_init(&row, scope), 0);
 	for (size_t i = 0; i < CU_ARRAY_LEN(ks) * CU_ARRAY_LEN(ts) * CU_ARRAY_LEN(ns); i++) {
-		const char *const texts[] = { ks[i % 6], ts[i / 6 % 6], ns[i / 36] };
+		const char *const texts[] = { ks[i % 6], ts[i / 6 % 7], ns[i / 42] };
 		struct cu_pg_value values[3];
 		enum cu_truth a, b;
 
@@ -50,6 +52,10 @@ static void assert_loads(cu_expr_scope *scope, cu_expr_templates *templates, con
 		b = cu_expr_eval(loaded, &row, NULL);
 		if (a != b)
 			fail_msg("%s (%s), row %zu: parsed %d, loaded %d", clause, cu_buf_str(&sql), i, a, b);
+		if (cu_expr_templates_is_literal(templates, sql.data, sql.len, &row)) {
+			literals++;
+			assert_int_equal(a, CU_TRUE);
+		}
 	}
 	cu_expr_row_fini(&row);
 	cu_expr_unref(&parsed);
@@ -70,6 +76,11 @@ static void a_loaded_clause_answers_as_the_parsed_one(void **state)
 		"\"t 1\" = 'it''s'",
 		"\"t 1\" = 'a\\b'",
 		"\"t 1\" = ''",
+		"\"t 1\" = 'it''''s'",
+		"n = 8",
+		"n = 8.25",
+		"k = 1::bigint",
+		"k = 2 AND n = 2",
 		"n::numeric(8,2) = 8",
 		"n::numeric(9,2) = 8",
 		"n::numeric(8,1) = 8.2",
@@ -106,6 +117,7 @@ static void a_loaded_clause_answers_as_the_parsed_one(void **state)
 		for (size_t i = 0; i < CU_ARRAY_LEN(clauses); i++)
 			assert_loads(scope, templates, clauses[i]);
 	}
+	assert_true(literals > 0);
 	cu_expr_templates_free(&templates);
 	cu_expr_scope_unref(&scope);
 }

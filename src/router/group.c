@@ -165,6 +165,7 @@ struct change {
 	cu_route *route;
 	bool add;
 	bool alone;   /* one key: one posting */
+	bool told;    /* each key by its hash alone */
 	size_t done;  /* keys entered or removed so far */
 	size_t limit; /* of keys: those that had been entered when adding failed */
 	int rc;
@@ -192,7 +193,6 @@ static struct cu_column_index *index_for(struct change *change, enum cu_column_i
 	group->indexes = indexes;
 	index = &indexes[group->indexes_len++];
 	*index = (struct cu_column_index){ .kind = kind, .column = column, .type = type, .collation = collation };
-	cu_postings_init(&index->postings);
 	cu_ranges_init(&index->ranges, type, collation);
 	return index;
 }
@@ -223,6 +223,13 @@ static void count(struct change *change, struct cu_column_index *index, int rc)
 static uint64_t hash_of_key(const cu_buf *key)
 {
 	return XXH3_64bits(key->data, key->len);
+}
+
+/* A key of as many bytes as its hash has: XXH3 permutes them (it xors what it can shift back, and multiplies by odd numbers), so no other
+ * key of this length has that hash. */
+static bool is_told(const cu_buf *key)
+{
+	return key->len == sizeof(uint64_t);
 }
 
 static void posting_change(struct change *change, struct cu_column_index *index, uint64_t hash)
@@ -277,6 +284,7 @@ static void key_change(struct change *change, const struct cu_condition *conditi
 	change->rc = cu_value_put_key(condition->type, condition->collation, value, &change->group->entry);
 	if (change->rc == 0 && cu_buf_failed(&change->group->entry))
 		change->rc = CU_ENOMEM;
+	change->told &= is_told(&change->group->entry);
 	if (change->rc == 0)
 		posting_change(change, index, hash_of_key(&change->group->entry));
 }
@@ -380,12 +388,30 @@ static void key_change_stored(struct change *change, const struct cu_route_key *
 		posting_change(change, index, key->hash);
 }
 
+/* Is a row that an index finds for sure by this condition one for which the clause is TRUE? */
+static bool is_whole(const struct cu_conditions *conditions, const struct cu_condition *condition, bool told)
+{
+	if (!conditions->exact || conditions->all_len != 1)
+		return false;
+	switch (condition->kind) {
+	case CU_COND_RANGE:
+	case CU_COND_NULL: return true;
+	case CU_COND_EQUAL:
+	case CU_COND_OVERLAPS: return told;
+	case CU_COND_CONTAINS: return told && condition->values_len == 1;
+	case CU_COND_PREFIX:
+	case CU_COND_ANY: return false;
+	}
+	return false;
+}
+
 static int add_by_condition(struct cu_router_group *group, cu_route *route, struct cu_route_key *ret_key)
 {
-	struct change change = { .group = group, .route = route, .add = true, .limit = SIZE_MAX };
+	struct change change = { .group = group, .route = route, .add = true, .told = true, .limit = SIZE_MAX };
+	const struct cu_conditions *conditions = cu_expr_conditions(route->expr);
 	const struct cu_condition *condition;
 
-	if (!choose(cu_expr_conditions(route->expr), &condition)) {
+	if (!choose(conditions, &condition)) {
 		change.rc = cu_posting_add(&group->rest, route, true);
 		if (change.rc == 0)
 			rest_columns_count(group, route->expr, 1);
@@ -402,6 +428,7 @@ static int add_by_condition(struct cu_router_group *group, cu_route *route, stru
 	} else if (is_one_key(group, condition)) {
 		*ret_key = (struct cu_route_key){ true, condition->column, hash_of_key(&group->entry) };
 	}
+	route->exact = change.rc == 0 && is_whole(conditions, condition, change.told);
 	return change.rc;
 }
 
@@ -415,27 +442,19 @@ static int add_by_key(struct cu_router_group *group, cu_route *route, const stru
 	return change.rc;
 }
 
-static int parse(const struct cu_router_group *group, const char *where, cu_expr **ret_expr)
-{
-	struct cu_expr_error err = { .message = CU_BUF_INIT };
-	int rc = cu_expr_new(group->scope, where, strlen(where), NULL, 0, ret_expr, &err);
-
-	cu_buf_fini(&err.message);
-	return rc;
-}
-
 int cu_group_add(struct cu_router_group *group, cu_route *route, struct cu_route_key *route_key)
 {
 	bool stored = route_key->known;
 	int rc = 0;
 
+	route->exact = false;
 	if (!route->where) {
 		rc = cu_posting_add(&group->every, route, true);
 	} else if (stored) {
 		rc = add_by_key(group, route, route_key);
 	} else {
 		if (!route->expr)
-			rc = parse(group, route->where, &route->expr);
+			rc = cu_expr_new(group->scope, route->where, strlen(route->where), NULL, 0, &route->expr, NULL);
 		if (rc == 0)
 			rc = add_by_condition(group, route, route_key);
 	}
@@ -458,16 +477,16 @@ static bool remove_everywhere(struct cu_router_group *group, cu_route *route)
 
 	for (size_t i = group->indexes_len; i-- > 0;) {
 		struct cu_column_index *index = &group->indexes[i];
-		struct cu_posting *posting;
+		struct cu_posting posting;
+		uint64_t hash;
 
-		for (size_t k = 0; (posting = cu_index_next(&index->postings, &k));) {
-			while (posting->len && cu_postings_remove(&index->postings, posting->hash, route, false)) {
-				index->entries--;
-				found = true;
-				/* The table has changed: from its beginning again. */
-				k = 0;
-				break;
-			}
+		for (size_t k = 0; cu_postings_next(&index->postings, &k, &hash, &posting);) {
+			if (!cu_postings_remove(&index->postings, hash, route, false))
+				continue;
+			index->entries--;
+			found = true;
+			/* The table has changed: from its beginning again. */
+			k = 0;
 		}
 		if (index->entries == 0) {
 			index_fini(index);
@@ -477,29 +496,28 @@ static bool remove_everywhere(struct cu_router_group *group, cu_route *route)
 	return found;
 }
 
-bool cu_group_remove(struct cu_router_group *group, cu_route *route)
+bool cu_group_remove(struct cu_router_group *group, cu_route *route, const cu_expr *parsed)
 {
 	struct change change = { .group = group, .route = route, .limit = SIZE_MAX };
+	const cu_expr *expr = route->sleeps ? parsed : route->expr;
 	const struct cu_condition *condition;
-	cu_expr *expr = NULL;
 	bool found;
 
 	if (!route->where) {
 		found = cu_posting_remove(&group->every, route, true);
-	} else if (route->sleeps && parse(group, route->where, &expr) < 0) {
+	} else if (!expr) {
 		found = remove_everywhere(group, route);
-	} else if (!choose(cu_expr_conditions(route->sleeps ? expr : route->expr), &condition)) {
+	} else if (!choose(cu_expr_conditions(expr), &condition)) {
 		found = cu_posting_remove(&group->rest, route, true);
 		if (found)
-			rest_columns_count(group, route->expr, -1u);
+			rest_columns_count(group, expr, -1u);
 	} else {
 		change.alone = is_alone(condition);
 		condition_change(&change, condition);
 		found = change.rc == 0 && change.done > 0;
 	}
-	if (!found && expr)
+	if (!found && route->sleeps)
 		found = remove_everywhere(group, route);
-	cu_expr_unref(&expr);
 	if (found && !route->sleeps && route->expr) {
 		program_unshare(group, route->expr);
 		cu_expr_unref(&route->expr);
@@ -512,32 +530,30 @@ bool cu_group_remove(struct cu_router_group *group, cu_route *route)
 
 struct finder {
 	cu_buf *key;
-	int (*found)(void *ctx, cu_route *route);
+	cu_route_found *found;
 	void *ctx;
 };
 
-static int posting_each(const struct finder *finder, const struct cu_posting *posting)
+static int posting_each(const struct finder *finder, struct cu_posting posting, bool sure)
 {
-	cu_route *const *list;
+	cu_route *const *list = cu_posting_list(&posting);
 	int rc = 0;
 
-	if (!posting)
-		return 0;
-	list = cu_posting_list(posting);
-	for (uint32_t i = 0; rc == 0 && i < posting->len; i++)
-		rc = finder->found(finder->ctx, list[i]);
+	for (uint32_t i = 0; rc == 0 && i < posting.len; i++)
+		rc = finder->found(finder->ctx, list[i], sure);
 	return rc;
 }
 
 static int find_all(const struct finder *finder, const struct cu_column_index *index)
 {
-	const struct cu_posting *posting;
+	struct cu_posting posting;
+	uint64_t hash;
 	int rc = 0;
 
 	if (index->kind == CU_INDEX_RANGE)
 		return cu_ranges_each(&index->ranges, finder->found, finder->ctx);
-	for (size_t i = 0; rc == 0 && (posting = cu_index_next(&index->postings, &i));)
-		rc = posting_each(finder, posting);
+	for (size_t i = 0; rc == 0 && cu_postings_next(&index->postings, &i, &hash, &posting);)
+		rc = posting_each(finder, posting, false);
 	return rc;
 }
 
@@ -554,7 +570,7 @@ static int find_key(const struct finder *finder, const struct cu_column_index *i
 	/* A value without a key could be anybody's. */
 	if (rc < 0)
 		return find_all(finder, index);
-	return posting_each(finder, cu_postings_find(&index->postings, hash_of_key(finder->key)));
+	return posting_each(finder, cu_postings_find(&index->postings, hash_of_key(finder->key)), is_told(finder->key));
 }
 
 static int find_prefix(const struct finder *finder, const struct cu_column_index *index, const struct cu_datum *value)
@@ -564,7 +580,7 @@ static int find_prefix(const struct finder *finder, const struct cu_column_index
 	for (size_t i = 0; rc == 0 && i < index->lengths_len && index->lengths[i].len <= value->len; i++) {
 		uint64_t hash = XXH3_64bits(value->bytes, index->lengths[i].len);
 
-		rc = posting_each(finder, cu_postings_find(&index->postings, hash));
+		rc = posting_each(finder, cu_postings_find(&index->postings, hash), false);
 	}
 	return rc;
 }
@@ -574,7 +590,7 @@ static int find_in(const struct finder *finder, const struct cu_column_index *in
 	int rc = 0;
 
 	if (index->kind == CU_INDEX_NULL)
-		return value->is_null ? posting_each(finder, cu_postings_find(&index->postings, 0)) : 0;
+		return value->is_null ? posting_each(finder, cu_postings_find(&index->postings, 0), true) : 0;
 	if (value->is_null)
 		return 0;
 	switch (index->kind) {
@@ -590,8 +606,8 @@ static int find_in(const struct finder *finder, const struct cu_column_index *in
 	return 0;
 }
 
-int cu_group_find(struct cu_router_group *group, struct cu_expr_row *row, cu_buf *scratch,
-		  int (*found)(void *ctx, cu_route *route), void *ctx)
+int cu_group_find(struct cu_router_group *group, struct cu_expr_row *row, cu_buf *scratch, cu_route_found *found,
+		  void *ctx)
 {
 	struct finder finder = { scratch, found, ctx };
 	int rc = 0;

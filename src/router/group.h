@@ -25,8 +25,8 @@ struct cu_column_index {
 	uint16_t column;
 	const struct cu_type *type; /* of the keys */
 	const struct cu_collation *collation;
-	cu_index postings;       /* EQUAL, ELEMENT, PREFIX: by the key's hash; NULL: one posting */
-	struct cu_ranges ranges; /* RANGE */
+	struct cu_postings postings; /* EQUAL, ELEMENT, PREFIX: by the key's hash; NULL: one posting */
+	struct cu_ranges ranges;     /* RANGE */
 	struct cu_prefix_length *lengths;
 	size_t lengths_len;
 	size_t entries; /* 0: the index goes */
@@ -53,11 +53,12 @@ int cu_group_new(void *key, cu_expr_scope *scope, struct cu_router_group **ret_g
 void cu_group_free(struct cu_router_group **group);
 /* As cu_router_add(). On error nothing has changed. */
 int cu_group_add(struct cu_router_group *group, cu_route *route, struct cu_route_key *route_key);
-bool cu_group_remove(struct cu_router_group *group, cu_route *route);
+/* parsed: the clause of one that sleeps; NULL: it cannot be parsed. */
+bool cu_group_remove(struct cu_router_group *group, cu_route *route, const cu_expr *parsed);
 
 /* Calls found() for each route that an index finds for this row, those of `rest` and `every` not included; a route may
  * come more than once. Where a column cannot be read all routes of its indexes come: the evaluator says why. */
-int cu_group_find(struct cu_router_group *group, struct cu_expr_row *row, cu_buf *scratch,
-		  int (*found)(void *ctx, cu_route *route), void *ctx);
+int cu_group_find(struct cu_router_group *group, struct cu_expr_row *row, cu_buf *scratch, cu_route_found *found,
+		  void *ctx);
 
 #endif

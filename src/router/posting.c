@@ -66,61 +66,89 @@ void cu_posting_fini(struct cu_posting *posting)
 	*posting = (struct cu_posting){ 0 };
 }
 
-static uint64_t hash_of(const void *object)
+/* ---- by hash ---- */
+
+#define SEVERAL ((uintptr_t)1) /* a bit that no address has: the value is a posting */
+
+static struct cu_posting *several(void *value)
 {
-	return ((const struct cu_posting *)object)->hash;
+	return (uintptr_t)value & SEVERAL ? (struct cu_posting *)((uintptr_t)value - SEVERAL) : NULL;
 }
 
-static bool has_hash(const void *object, const void *key)
+static struct cu_posting posting_of(void *value)
 {
-	return ((const struct cu_posting *)object)->hash == *(const uint64_t *)key;
+	return several(value) ? *several(value) : (struct cu_posting){ .len = value != NULL, .one = value };
 }
 
-void cu_postings_init(cu_index *postings)
+void cu_postings_fini(struct cu_postings *postings)
 {
-	cu_index_init(postings, hash_of);
+	void *value;
+
+	for (size_t i = 0; (value = cu_map_next(&postings->map, &i));) {
+		if (several(value))
+			cu_posting_fini(several(value));
+		free(several(value));
+	}
+	cu_map_fini(&postings->map);
 }
 
-void cu_postings_fini(cu_index *postings)
+struct cu_posting cu_postings_find(const struct cu_postings *postings, uint64_t hash)
 {
+	return posting_of(cu_map_get(&postings->map, hash));
+}
+
+int cu_postings_add(struct cu_postings *postings, uint64_t hash, cu_route *route, bool alone)
+{
+	void *value = cu_map_get(&postings->map, hash);
 	struct cu_posting *posting;
 
-	for (size_t i = 0; (posting = cu_index_next(postings, &i));) {
-		cu_posting_fini(posting);
-		free(posting);
+	if (several(value))
+		return cu_posting_add(several(value), route, alone);
+	if (!value) {
+		route->at = 0; /* harmless where it stands in several */
+		cu_map_put(&postings->map, hash, route);
+		return 0;
 	}
-	cu_index_fini(postings);
-}
-
-struct cu_posting *cu_postings_find(const cu_index *postings, uint64_t hash)
-{
-	return cu_index_find(postings, hash, has_hash, &hash);
-}
-
-int cu_postings_add(cu_index *postings, uint64_t hash, cu_route *route, bool alone)
-{
-	struct cu_posting *posting = cu_postings_find(postings, hash);
-
-	if (posting)
-		return cu_posting_add(posting, route, alone);
 	posting = cu_try_zalloc(sizeof *posting);
 	if (!posting)
 		return CU_ENOMEM;
-	posting->hash = hash;
-	cu_posting_add(posting, route, alone);
-	cu_index_insert(postings, posting);
+	*posting = posting_of(value);
+	if (cu_posting_add(posting, route, alone) < 0) {
+		free(posting);
+		return CU_ENOMEM;
+	}
+	cu_map_put(&postings->map, hash, (void *)((uintptr_t)posting | SEVERAL));
 	return 0;
 }
 
-bool cu_postings_remove(cu_index *postings, uint64_t hash, cu_route *route, bool alone)
+bool cu_postings_remove(struct cu_postings *postings, uint64_t hash, cu_route *route, bool alone)
 {
-	struct cu_posting *posting = cu_postings_find(postings, hash);
+	void *value = cu_map_get(&postings->map, hash);
+	struct cu_posting *posting = several(value);
 
-	if (!posting || !cu_posting_remove(posting, route, alone))
+	if (!posting) {
+		if (!value || value != route)
+			return false;
+		cu_map_del(&postings->map, hash);
+		return true;
+	}
+	if (!cu_posting_remove(posting, route, alone))
 		return false;
-	if (posting->len == 0) {
-		cu_index_remove(postings, posting);
+	if (posting->len == 1) {
+		cu_map_put(&postings->map, hash, posting->one);
 		free(posting);
 	}
+	return true;
+}
+
+bool cu_postings_next(const struct cu_postings *postings, size_t *at, uint64_t *ret_hash,
+		      struct cu_posting *ret_posting)
+{
+	void *value = cu_map_next(&postings->map, at);
+
+	if (!value)
+		return false;
+	*ret_hash = postings->map.slots[*at - 1].key;
+	*ret_posting = posting_of(value);
 	return true;
 }

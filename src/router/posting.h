@@ -1,16 +1,15 @@
 /* posting.h: lists of routes by a key's hash.
  *
  * Different keys with one hash share a posting: what a posting holds are candidates, the evaluator decides. So keys need not be
- * kept: 32 bytes and a slot of 8 for a key with one route.
+ * kept: a slot of 16 bytes for a key with one route.
  */
 #ifndef CU_ROUTER_POSTING_H
 #define CU_ROUTER_POSTING_H
 
-#include "base/index.h"
+#include "base/map.h"
 #include "router/router.h"
 
 struct cu_posting {
-	uint64_t hash;
 	uint32_t len;
 	uint32_t cap; /* 0: `one` is the list */
 	union {
@@ -29,11 +28,17 @@ int cu_posting_add(struct cu_posting *posting, cu_route *route, bool alone);
 bool cu_posting_remove(struct cu_posting *posting, cu_route *route, bool alone); /* false: not there */
 void cu_posting_fini(struct cu_posting *posting);
 
-/* Postings by hash: a cu_index of them. */
-void cu_postings_init(cu_index *postings);
-void cu_postings_fini(cu_index *postings);
-struct cu_posting *cu_postings_find(const cu_index *postings, uint64_t hash);
-int cu_postings_add(cu_index *postings, uint64_t hash, cu_route *route, bool alone);
-bool cu_postings_remove(cu_index *postings, uint64_t hash, cu_route *route, bool alone);
+/* Postings by hash: hash → the route, where there is one, or a posting of several. */
+struct cu_postings {
+	cu_map map;
+};
+void cu_postings_fini(struct cu_postings *postings);
+/* What is there: for reading, until the next change. */
+struct cu_posting cu_postings_find(const struct cu_postings *postings, uint64_t hash);
+int cu_postings_add(struct cu_postings *postings, uint64_t hash, cu_route *route, bool alone);
+bool cu_postings_remove(struct cu_postings *postings, uint64_t hash, cu_route *route, bool alone);
+/* for (size_t i = 0; cu_postings_next(&postings, &i, &hash, &posting);) — any order; no changes meanwhile. */
+bool cu_postings_next(const struct cu_postings *postings, size_t *at, uint64_t *ret_hash,
+		      struct cu_posting *ret_posting);
 
 #endif

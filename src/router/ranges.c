@@ -3,12 +3,15 @@
 
 #include <stdlib.h>
 
+/* A search reads bounds from the node itself: what they point to, if anything, is the condition's. NULL: there is no bound. */
 struct cu_range_node {
 	struct cu_range_node *left, *right;
-	const struct cu_condition *condition;
-	const struct cu_condition *max; /* of this tree: the one with the largest upper bound */
+	struct cu_datum lower, upper;
+	struct cu_datum max; /* of this tree: the largest upper bound */
 	cu_route *route;
+	const struct cu_condition *condition;
 	uint32_t priority;
+	bool lower_inclusive, upper_inclusive, max_inclusive;
 };
 
 void cu_ranges_init(struct cu_ranges *ranges, const struct cu_type *type, const struct cu_collation *collation)
@@ -32,55 +35,62 @@ void cu_ranges_fini(struct cu_ranges *ranges)
 	ranges->len = 0;
 }
 
-static const struct cu_datum *upper_of(const struct cu_condition *condition)
+static struct cu_range_node node_of(const struct cu_condition *condition, cu_route *route)
 {
-	return &condition->values[condition->has_lower ? 1 : 0];
+	return (struct cu_range_node){
+		.lower = condition->has_lower ? condition->values[0] : CU_DATUM_NULL,
+		.upper = condition->has_upper ? condition->values[condition->has_lower ? 1 : 0] : CU_DATUM_NULL,
+		.lower_inclusive = condition->lower_inclusive,
+		.upper_inclusive = condition->upper_inclusive,
+		.route = route,
+		.condition = condition,
+	};
 }
 
-/* Lower bounds: none at all is the least; of two equal ones the inclusive is less. */
-static int compare_lower(const struct cu_ranges *ranges, const struct cu_condition *a, const struct cu_condition *b)
+/* The order of the tree: by lower bound. None at all is the least; of two equal ones the inclusive is less. Equal bounds: by
+ * address, so that each node has one place. */
+static int compare_nodes(const struct cu_ranges *ranges, const struct cu_range_node *a, const struct cu_range_node *b)
 {
 	int compared;
 
-	if (!a->has_lower || !b->has_lower)
-		return (int)a->has_lower - (int)b->has_lower;
-	compared = cu_value_compare(ranges->type, ranges->collation, &a->values[0], &b->values[0]);
-	return compared ? compared : (int)b->lower_inclusive - (int)a->lower_inclusive;
-}
-
-/* Upper bounds: none at all is the largest; of two equal ones the inclusive is larger. */
-static int compare_upper(const struct cu_ranges *ranges, const struct cu_condition *a, const struct cu_condition *b)
-{
-	int compared;
-
-	if (!a->has_upper || !b->has_upper)
-		return (int)b->has_upper - (int)a->has_upper;
-	compared = cu_value_compare(ranges->type, ranges->collation, upper_of(a), upper_of(b));
-	return compared ? compared : (int)a->upper_inclusive - (int)b->upper_inclusive;
-}
-
-/* The order of the tree. Equal bounds: by address, so that each node has one place. */
-static int compare_nodes(const struct cu_ranges *ranges, const struct cu_condition *a, const cu_route *a_route,
-			 const struct cu_range_node *b)
-{
-	int compared = compare_lower(ranges, a, b->condition);
-
+	if (a->lower.is_null || b->lower.is_null)
+		compared = (int)b->lower.is_null - (int)a->lower.is_null;
+	else
+		compared = cu_value_compare(ranges->type, ranges->collation, &a->lower, &b->lower);
+	if (!compared && !a->lower.is_null)
+		compared = (int)b->lower_inclusive - (int)a->lower_inclusive;
 	if (compared)
 		return compared;
-	if (a_route != b->route)
-		return (uintptr_t)a_route < (uintptr_t)b->route ? -1 : 1;
-	if (a != b->condition)
-		return (uintptr_t)a < (uintptr_t)b->condition ? -1 : 1;
+	if (a->route != b->route)
+		return (uintptr_t)a->route < (uintptr_t)b->route ? -1 : 1;
+	if (a->condition != b->condition)
+		return (uintptr_t)a->condition < (uintptr_t)b->condition ? -1 : 1;
 	return 0;
+}
+
+/* No bound at all is the largest; of two equal ones the inclusive is larger. */
+static void max_raise(const struct cu_ranges *ranges, struct cu_range_node *node, const struct cu_range_node *child)
+{
+	int compared;
+
+	if (!child || node->max.is_null)
+		return;
+	if (child->max.is_null)
+		compared = 1;
+	else
+		compared = cu_value_compare(ranges->type, ranges->collation, &child->max, &node->max);
+	if (compared > 0 || (compared == 0 && child->max_inclusive)) {
+		node->max = child->max;
+		node->max_inclusive = child->max_inclusive;
+	}
 }
 
 static void update(const struct cu_ranges *ranges, struct cu_range_node *node)
 {
-	node->max = node->condition;
-	if (node->left && compare_upper(ranges, node->left->max, node->max) > 0)
-		node->max = node->left->max;
-	if (node->right && compare_upper(ranges, node->right->max, node->max) > 0)
-		node->max = node->right->max;
+	node->max = node->upper;
+	node->max_inclusive = node->upper_inclusive;
+	max_raise(ranges, node, node->left);
+	max_raise(ranges, node, node->right);
 }
 
 static struct cu_range_node *rotate_right(const struct cu_ranges *ranges, struct cu_range_node *node)
@@ -110,7 +120,7 @@ static struct cu_range_node *insert(const struct cu_ranges *ranges, struct cu_ra
 {
 	if (!tree)
 		return node;
-	if (compare_nodes(ranges, node->condition, node->route, tree) < 0) {
+	if (compare_nodes(ranges, node, tree) < 0) {
 		tree->left = insert(ranges, tree->left, node);
 		if (tree->left->priority > tree->priority)
 			return rotate_right(ranges, tree);
@@ -125,14 +135,14 @@ static struct cu_range_node *insert(const struct cu_ranges *ranges, struct cu_ra
 
 int cu_ranges_add(struct cu_ranges *ranges, const struct cu_condition *condition, cu_route *route)
 {
-	struct cu_range_node *node = cu_try_zalloc(sizeof *node);
+	struct cu_range_node *node = cu_try_malloc(sizeof *node);
 
 	if (!node)
 		return CU_ENOMEM;
+	*node = node_of(condition, route);
+	update(ranges, node);
 	ranges->dice = ranges->dice * 6364136223846793005ull + 1442695040888963407ull;
 	node->priority = (uint32_t)(ranges->dice >> 32);
-	node->condition = node->max = condition;
-	node->route = route;
 	ranges->root = insert(ranges, ranges->root, node);
 	ranges->len++;
 	return 0;
@@ -154,10 +164,9 @@ static struct cu_range_node *merge(const struct cu_ranges *ranges, struct cu_ran
 }
 
 static struct cu_range_node *take_out(const struct cu_ranges *ranges, struct cu_range_node *tree,
-				      const struct cu_condition *condition, const cu_route *route,
-				      struct cu_range_node **ret_node)
+				      const struct cu_range_node *wanted, struct cu_range_node **ret_node)
 {
-	int compared = tree ? compare_nodes(ranges, condition, route, tree) : 0;
+	int compared = tree ? compare_nodes(ranges, wanted, tree) : 0;
 
 	if (!tree)
 		return NULL;
@@ -166,49 +175,43 @@ static struct cu_range_node *take_out(const struct cu_ranges *ranges, struct cu_
 		return merge(ranges, tree->left, tree->right);
 	}
 	if (compared < 0)
-		tree->left = take_out(ranges, tree->left, condition, route, ret_node);
+		tree->left = take_out(ranges, tree->left, wanted, ret_node);
 	else
-		tree->right = take_out(ranges, tree->right, condition, route, ret_node);
+		tree->right = take_out(ranges, tree->right, wanted, ret_node);
 	update(ranges, tree);
 	return tree;
 }
 
 bool cu_ranges_remove(struct cu_ranges *ranges, const struct cu_condition *condition, cu_route *route)
 {
-	struct cu_range_node *node = NULL;
+	struct cu_range_node wanted = node_of(condition, route), *node = NULL;
 
-	ranges->root = take_out(ranges, ranges->root, condition, route, &node);
+	ranges->root = take_out(ranges, ranges->root, &wanted, &node);
 	ranges->len -= node != NULL;
 	free(node);
 	return node != NULL;
 }
 
-static bool is_above_lower(const struct cu_ranges *ranges, const struct cu_condition *condition,
-			   const struct cu_datum *value)
+static bool is_above(const struct cu_ranges *ranges, const struct cu_datum *value, const struct cu_datum *lower,
+		     bool inclusive)
 {
-	int compared;
+	int compared = lower->is_null ? 1 : cu_value_compare(ranges->type, ranges->collation, value, lower);
 
-	if (!condition->has_lower)
-		return true;
-	compared = cu_value_compare(ranges->type, ranges->collation, value, &condition->values[0]);
-	return compared > 0 || (compared == 0 && condition->lower_inclusive);
+	return compared > 0 || (compared == 0 && inclusive);
 }
 
-static bool is_below_upper(const struct cu_ranges *ranges, const struct cu_condition *condition,
-			   const struct cu_datum *value)
+static bool is_below(const struct cu_ranges *ranges, const struct cu_datum *value, const struct cu_datum *upper,
+		     bool inclusive)
 {
-	int compared;
+	int compared = upper->is_null ? -1 : cu_value_compare(ranges->type, ranges->collation, value, upper);
 
-	if (!condition->has_upper)
-		return true;
-	compared = cu_value_compare(ranges->type, ranges->collation, value, upper_of(condition));
-	return compared < 0 || (compared == 0 && condition->upper_inclusive);
+	return compared < 0 || (compared == 0 && inclusive);
 }
 
 struct search {
 	const struct cu_ranges *ranges;
 	const struct cu_datum *value; /* NULL: all */
-	int (*found)(void *ctx, cu_route *route);
+	cu_route_found *found;
 	void *ctx;
 };
 
@@ -217,29 +220,28 @@ static int search(const struct search *s, const struct cu_range_node *tree)
 	int rc;
 
 	/* Nothing below reaches up to the value. */
-	if (!tree || (s->value && !is_below_upper(s->ranges, tree->max, s->value)))
+	if (!tree || (s->value && !is_below(s->ranges, s->value, &tree->max, tree->max_inclusive)))
 		return 0;
 	rc = search(s, tree->left);
 	if (rc)
 		return rc;
 	/* Whatever stands to the right begins here or later. */
-	if (s->value && !is_above_lower(s->ranges, tree->condition, s->value))
+	if (s->value && !is_above(s->ranges, s->value, &tree->lower, tree->lower_inclusive))
 		return 0;
-	if (!s->value || is_below_upper(s->ranges, tree->condition, s->value)) {
-		rc = s->found(s->ctx, tree->route);
+	if (!s->value || is_below(s->ranges, s->value, &tree->upper, tree->upper_inclusive)) {
+		rc = s->found(s->ctx, tree->route, s->value != NULL);
 		if (rc)
 			return rc;
 	}
 	return search(s, tree->right);
 }
 
-int cu_ranges_find(const struct cu_ranges *ranges, const struct cu_datum *value,
-		   int (*found)(void *ctx, cu_route *route), void *ctx)
+int cu_ranges_find(const struct cu_ranges *ranges, const struct cu_datum *value, cu_route_found *found, void *ctx)
 {
 	return search(&(struct search){ ranges, value, found, ctx }, ranges->root);
 }
 
-int cu_ranges_each(const struct cu_ranges *ranges, int (*found)(void *ctx, cu_route *route), void *ctx)
+int cu_ranges_each(const struct cu_ranges *ranges, cu_route_found *found, void *ctx)
 {
 	return search(&(struct search){ ranges, NULL, found, ctx }, ranges->root);
 }

@@ -8,6 +8,9 @@
 
 #include "router/router.h"
 
+/* What an index finds. sure: the row meets the condition that the route is entered under; otherwise it may. */
+typedef int cu_route_found(void *ctx, cu_route *route, bool sure);
+
 struct cu_range_node;
 
 struct cu_ranges {
@@ -24,9 +27,8 @@ void cu_ranges_fini(struct cu_ranges *ranges);
 int cu_ranges_add(struct cu_ranges *ranges, const struct cu_condition *condition, cu_route *route);
 bool cu_ranges_remove(struct cu_ranges *ranges, const struct cu_condition *condition, cu_route *route);
 /* Calls found() for each range that holds the value. Non-zero from found() ends the search and is returned. */
-int cu_ranges_find(const struct cu_ranges *ranges, const struct cu_datum *value,
-		   int (*found)(void *ctx, cu_route *route), void *ctx);
-/* … for each range. */
-int cu_ranges_each(const struct cu_ranges *ranges, int (*found)(void *ctx, cu_route *route), void *ctx);
+int cu_ranges_find(const struct cu_ranges *ranges, const struct cu_datum *value, cu_route_found *found, void *ctx);
+/* … for each range, none of them sure. */
+int cu_ranges_each(const struct cu_ranges *ranges, cu_route_found *found, void *ctx);
 
 #endif

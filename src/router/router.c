@@ -137,8 +137,27 @@ static void cool(cu_router *router, cu_route *route)
 	last->hot = route->hot;
 }
 
+/* The clause of one that sleeps, for its keys; parsed while nobody waits. NULL: it does not sleep, or cannot be parsed. */
+static cu_expr *sleeper_parse(cu_router *router, uint32_t table_oid, void *key, const cu_route *route)
+{
+	struct cu_router_group *group;
+	cu_expr_scope *scope = NULL;
+	cu_expr *expr = NULL;
+
+	pthread_rwlock_rdlock(&router->lock);
+	group = group_find(router, table_oid, key);
+	if (group && route->listed && route->sleeps)
+		scope = cu_expr_scope_ref(group->scope);
+	pthread_rwlock_unlock(&router->lock);
+	if (scope && cu_expr_new(scope, route->where, strlen(route->where), NULL, 0, &expr, NULL) < 0)
+		expr = NULL;
+	cu_expr_scope_unref(&scope);
+	return expr;
+}
+
 int cu_router_remove(cu_router *router, uint32_t table_oid, void *key, cu_route *route)
 {
+	cu_expr *parsed = sleeper_parse(router, table_oid, key, route);
 	struct cu_router_group *group;
 	bool removed;
 
@@ -147,13 +166,14 @@ int cu_router_remove(cu_router *router, uint32_t table_oid, void *key, cu_route 
 	removed = route->listed && group;
 	if (removed) {
 		cool(router, route);
-		removed = cu_group_remove(group, route);
+		removed = cu_group_remove(group, route, parsed);
 	}
 	if (removed)
 		route->listed = false;
 	if (removed && group->routes == 0)
 		group_unlink(router, table_oid, group);
 	pthread_rwlock_unlock(&router->lock);
+	cu_expr_unref(&parsed);
 	return removed ? 0 : CU_ENOTFOUND;
 }
 
@@ -184,14 +204,22 @@ void *cu_router_group_key(const struct cu_router_group *group)
 
 /* ---- matching ---- */
 
-/* The route's match of this change. A stale place belongs to somebody else, so none needs to be cleared. */
+/* The route's match of this change, or NULL. A stale place belongs to somebody else, so none needs to be cleared. */
+static struct cu_router_match *match_find(cu_router *router, const cu_route *route)
+{
+	struct cu_router_match *match = router->matches + route->match;
+
+	return route->match < router->matches_len && match->route == route ? match : NULL;
+}
+
+/* The same, made when there is none yet. NULL: out of memory. */
 static struct cu_router_match *match_of(cu_router *router, cu_route *route)
 {
-	struct cu_router_match *matches;
+	struct cu_router_match *matches = match_find(router, route);
 	size_t cap;
 
-	if (route->match < router->matches_len && router->matches[route->match].route == route)
-		return &router->matches[route->match];
+	if (matches)
+		return matches;
 	if (router->matches_len == router->matches_cap) {
 		cap = router->matches_cap ? router->matches_cap * 2 : 64;
 		matches = cu_try_realloc(router->matches, cap * sizeof *matches);
@@ -270,7 +298,7 @@ struct matching {
 	bool is_new;
 };
 
-static int match_without_clause(struct matching *matching, cu_route *route)
+static int match_true(struct matching *matching, cu_route *route)
 {
 	struct cu_router_match *match = match_of(matching->router, route);
 
@@ -283,48 +311,57 @@ static int match_without_clause(struct matching *matching, cu_route *route)
 	return 0;
 }
 
-static int match_candidate(void *ctx, cu_route *route)
+static int match_failed(struct matching *matching, cu_route *route, const struct cu_value_error *error)
 {
-	struct matching *matching = ctx;
-	struct cu_value_error error;
-	struct cu_router_match *match;
-	enum cu_truth truth;
-	int rc;
+	struct cu_router_match *match = match_of(matching->router, route);
 
-	/* It came by another of its keys already. */
-	if (route->match < matching->router->matches_len && matching->router->matches[route->match].route == route) {
-		match = &matching->router->matches[route->match];
-		if (match->failed || (matching->is_new ? match->new_in : match->old_in))
-			return 0;
-	}
-	rc = route->sleeps ? warm(matching->router, matching->group, route) : 0;
+	if (!match)
+		return CU_ENOMEM;
+	match->failed = true;
+	match->error = *error;
+	return 0;
+}
+
+static int match_by_clause(struct matching *matching, cu_route *route)
+{
+	struct cu_value_error error;
+	enum cu_truth truth;
+	int rc = 0;
+
+	if (route->sleeps)
+		rc = warm(matching->router, matching->group, route);
 	if (rc == CU_ENOMEM)
 		return rc;
 	truth = rc == 0 ? cu_expr_eval(route->expr, matching->row, &error) : CU_FAILED;
 	if (rc < 0)
 		cu_value_fail(&error, "XX001", "the stored where clause cannot be read");
-	if (truth == CU_FALSE || truth == CU_UNKNOWN)
+	if (truth == CU_FAILED)
+		return match_failed(matching, route, &error);
+	return truth == CU_TRUE ? match_true(matching, route) : 0;
+}
+
+static int match_candidate(void *ctx, cu_route *route, bool sure)
+{
+	struct matching *matching = ctx;
+	const struct cu_router_match *match = match_find(matching->router, route);
+
+	/* It came by another of its keys already. */
+	if (match && (match->failed || (matching->is_new ? match->new_in : match->old_in)))
 		return 0;
-	match = match_of(matching->router, route);
-	if (!match)
-		return CU_ENOMEM;
-	if (truth == CU_FAILED) {
-		match->failed = true;
-		match->error = error;
-	} else if (matching->is_new) {
-		match->new_in = true;
-	} else {
-		match->old_in = true;
-	}
-	return 0;
+	if (sure && route->exact)
+		return match_true(matching, route);
+	if (route->sleeps && !route->expr &&
+	    cu_expr_templates_is_literal(matching->group->templates, route->where, strlen(route->where), matching->row))
+		return match_true(matching, route);
+	return match_by_clause(matching, route);
 }
 
 /* The same once helpers have evaluated it. A clause that fails is looked at again: its error counts. */
 static int match_evaluated(struct matching *matching, cu_route *route, enum cu_truth truth)
 {
 	if (truth == CU_FAILED)
-		return match_candidate(matching, route);
-	return truth == CU_TRUE ? match_without_clause(matching, route) : 0;
+		return match_by_clause(matching, route);
+	return truth == CU_TRUE ? match_true(matching, route) : 0;
 }
 
 /* Decodes what the clauses of `rest` look at: helpers share the columns, so none may decode any. One that cannot be read fails
@@ -377,13 +414,13 @@ static int match_rest(struct matching *matching)
 
 	/* Waking others costs more than a few clauses: the first ones tell how much there is to share. */
 	for (; rc == 0 && i < alone; i++)
-		rc = match_candidate(matching, list[i]);
+		rc = match_by_clause(matching, list[i]);
 	if (rc < 0 || !together)
 		return rc;
 	if ((cu_now_ns() - start) * (rest->len - alone) / alone >= CU_ROUTER_HELP_NS)
 		return match_rest_together(matching, alone);
 	for (; rc == 0 && i < rest->len; i++)
-		rc = match_candidate(matching, list[i]);
+		rc = match_by_clause(matching, list[i]);
 	return rc;
 }
 
@@ -395,7 +432,7 @@ static int match_row(cu_router *router, struct cu_router_group *group, struct cu
 	int rc = 0;
 
 	for (uint32_t i = 0; rc == 0 && i < group->every.len; i++)
-		rc = match_without_clause(&matching, list[i]);
+		rc = match_true(&matching, list[i]);
 	if (rc < 0 || group->routes == group->every.len)
 		return rc;
 	cu_expr_row_set(row, values);
@@ -409,6 +446,7 @@ int cu_router_match(cu_router *router, struct cu_router_group *group, const stru
 	int rc = 0;
 
 	router->matches_len = 0;
+	group->new_row.like = old_row ? &group->old_row : NULL;
 	if (old_row)
 		rc = match_row(router, group, &group->old_row, old_row, false);
 	if (rc == 0 && new_row)

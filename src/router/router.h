@@ -24,11 +24,12 @@ typedef struct cu_route {
 	 * clause that one hash key decides is kept as text and loaded when a row has that key: most of a million shapes sleep. */
 	cu_expr *expr;
 	/* router only */
-	uint32_t at;    /* place in its posting, when it stands in one only */
-	uint32_t match; /* place in the matches of the change being looked at */
-	uint32_t hot;   /* place among those that are loaded */
-	bool listed;    /* it is subscribed; for whoever holds the read lock */
-	bool sleeps;    /* its clause is loaded when needed */
+	uint32_t at;     /* place in its posting, when it stands in one only */
+	uint32_t match;  /* place in the matches of the change being looked at */
+	uint32_t hot;    /* place among those that are loaded */
+	bool listed;     /* it is subscribed; for whoever holds the read lock */
+	bool sleeps : 1; /* its clause is loaded when needed */
+	bool exact : 1; /* the condition that it is entered under is the whole clause, and the index tells it for sure */
 	bool used;      /* … and was since the last sweep */
 	bool costly;    /* … by parsing */
 } cu_route;

@@ -80,13 +80,14 @@ static void evaluate(const struct world *world, struct wcase *c, const cu_expr *
 		find(c, W_CONSTANT, at, "cu_expr_is_constant() says otherwise");
 	if (answer->kind == 't' && !w_conditions_hold(world, cu_expr_conditions(expr), row))
 		find(c, W_CONDITION, at, "the clause is true, but a condition of it does not hold");
-	if (answer->kind != 't' && answer->kind != 'e' && cu_expr_conditions(expr)->exact &&
+	if (answer->kind != 't' && cu_expr_conditions(expr)->exact &&
 	    w_conditions_hold(world, cu_expr_conditions(expr), row))
 		find(c, W_CONDITION, at, "the exact conditions hold, but the clause is not true");
 }
 
 /* The clause as the product has it that keeps it as SQL: loaded through templates. */
-static void check_loaded(struct wcase *c, const cu_expr *loaded, struct cu_expr_row *row, unsigned at)
+static void check_loaded(const struct world *world, struct wcase *c, const cu_expr *loaded, struct cu_expr_row *row,
+			 unsigned at)
 {
 	static const char kinds[] = { [CU_FALSE] = 'f', [CU_TRUE] = 't', [CU_UNKNOWN] = 'n', [CU_FAILED] = 'e' };
 	struct cu_value_error err = { 0 };
@@ -94,6 +95,8 @@ static void check_loaded(struct wcase *c, const cu_expr *loaded, struct cu_expr_
 
 	if (kind != c->ours.rows[at].kind || (kind == 'e' && strcmp(err.sqlstate, c->ours.rows[at].sqlstate) != 0))
 		find(c, W_SQL_AGAIN, at, "loaded from its SQL it answers otherwise");
+	if (kind != 't' && cu_expr_templates_is_literal(world->templates, c->sql.data, c->sql.len, row))
+		find(c, W_SQL_AGAIN, at, "its literal is the row's text, but the clause is not true");
 }
 
 void w_ours(struct world *world, struct wcase *c, int only_row)
@@ -129,7 +132,7 @@ void w_ours(struct world *world, struct wcase *c, int only_row)
 		cu_expr_row_set(&row, world->values[i]);
 		evaluate(world, c, expr, &row, i);
 		if (loaded)
-			check_loaded(c, loaded, &row, i);
+			check_loaded(world, c, loaded, &row, i);
 	}
 	cu_expr_row_fini(&row);
 	cu_expr_unref(&loaded);
