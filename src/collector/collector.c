@@ -120,6 +120,8 @@ static const char *why_not_resumable(const struct cu_collector *c, const struct 
 		return "the replication slot was new";
 	if (now->ident.flush_lsn < c->safe_lsn)
 		return "the database is behind what is stored (restored from a backup)";
+	if (c->diverged)
+		return "the database has another history (restored from a copy, and written to since)";
 	if (now->slot.confirmed_flush_lsn > c->safe_lsn)
 		return "the replication slot has moved beyond what is stored";
 	return NULL;
@@ -137,6 +139,7 @@ static int on_connected(struct cu_collector *c, const struct cu_replication_conn
 		cu_warn("the stream cannot be resumed: every shape is dropped and its readers refetch",
 			CU_KV("stack", c->opts.stack_id), CU_KV("why", why), CU_KV_LSN("stored", c->safe_lsn),
 			CU_KV_LSN("slot", now->slot.confirmed_flush_lsn));
+		cu_recent_xids_forget(c->opts.recent);
 		cu_shape_set_remove_all(c->opts.shapes, why);
 	}
 	if (why || !c->saved.system_id) {
@@ -145,7 +148,7 @@ static int on_connected(struct cu_collector *c, const struct cu_replication_conn
 		if (rc < 0)
 			return rc;
 		checkpoint_wait(c);
-		c->safe_lsn = CU_MAX(now->slot.confirmed_flush_lsn, now->start_lsn);
+		c->safe_lsn = now->slot.confirmed_flush_lsn;
 		c->saved.system_id = now->ident.system_id;
 		c->saved.timeline = now->ident.timeline;
 		/* LSNs may be smaller than before: what was seen of the other history counts no more. */
@@ -154,11 +157,31 @@ static int on_connected(struct cu_collector *c, const struct cu_replication_conn
 		atomic_store(&c->last_tx, c->safe_lsn);
 		checkpoint_start(c);
 	}
+	c->diverged = false;
+	c->seen_tx = CU_MAX(c->saved.last_tx, c->committed_tx);
+	c->expected_tx = c->seen_tx >= now->slot.confirmed_flush_lsn ? c->seen_tx : 0;
 	if (!atomic_load(&c->last_tx))
 		atomic_store(&c->last_tx, CU_MAX(c->saved.last_tx, c->safe_lsn));
 	atomic_store(&c->server_version, now->ident.version_num);
 	c->catch_up_lsn = now->ident.flush_lsn;
 	return 0;
+}
+
+/* A copy of the server that was started again and has gone on has the same name and may be beyond what we hold; but not with
+ * the same transactions at the same places. Of those that come again, the last one that we have must be among them, and
+ * none that we have not. */
+int cu_collector_compare_history(struct cu_collector *c, uint64_t tx)
+{
+	if (tx == c->expected_tx)
+		c->expected_tx = 0;
+	if ((!c->expected_tx || tx <= c->expected_tx) &&
+	    (tx >= c->safe_lsn || tx <= CU_MAX(c->seen_tx, c->committed_tx)))
+		return 0;
+	cu_error("the database sends other transactions than it once did; connecting anew",
+		 CU_KV("stack", c->opts.stack_id), CU_KV_LSN("transaction", tx), CU_KV_LSN("last", c->seen_tx),
+		 CU_KV_LSN("stored", c->safe_lsn), CU_KV("next", "every shape starts anew"));
+	c->diverged = true;
+	return CU_ECORRUPT;
 }
 
 static void note_caught_up(struct cu_collector *c)
@@ -180,6 +203,8 @@ static int on_frame(struct cu_collector *c, const struct cu_replication_frame *f
 	switch ((enum cu_replication_kind)frame->kind) {
 	case CU_REPLICATION_XLOG: return cu_collector_message(c, bytes, frame->len);
 	case CU_REPLICATION_KEEPALIVE:
+		if (c->expected_tx && frame->wal_end > c->expected_tx)
+			return cu_collector_compare_history(c, frame->wal_end);
 		if (!c->tx.open)
 			c->safe_lsn = CU_MAX(c->safe_lsn, frame->wal_end);
 		return 0;

@@ -67,6 +67,9 @@ struct cu_collector {
 	uint64_t committed_tx;        /* last transaction committed, shown or not */
 	uint64_t safe_lsn;            /* everything before it is in the change log, flushed or not */
 	uint64_t catch_up_lsn;        /* the server's flush position when we connected; 0: not connected yet */
+	uint64_t seen_tx;             /* committed_tx, also of an earlier run, when we connected */
+	uint64_t expected_tx;         /* … and has to come again; 0: it has, or the slot is beyond it */
+	bool diverged;                /* it has not: the database has another history */
 	struct cu_checkpoint saved;   /* the last checkpoint asked for */
 	bool unshown;                 /* something was taken in since the last show */
 	uint64_t show_due_ns;
@@ -93,6 +96,10 @@ int cu_collector_message(struct cu_collector *c, const uint8_t *data, size_t len
 void cu_collector_abort(struct cu_collector *c);
 void cu_collector_unlock_router(struct cu_collector *c);
 void cu_collector_doom(struct cu_collector *c, cu_shape *shape, const char *why);
+
+/* collector.c: a transaction begins, or the server says that it has sent everything before this position. Negative: the
+ * database has another history than the one that we hold. */
+int cu_collector_compare_history(struct cu_collector *c, uint64_t tx);
 
 /* deliver.c: the fragment goes through. CU_ECLOSED: we are stopping and the disk cannot take it. */
 int cu_collector_deliver(struct cu_collector *c, bool commit, uint64_t end_lsn);

@@ -248,6 +248,50 @@ static void a_transaction_that_is_held_is_skipped_when_it_comes_again(void **sta
 	world_free(w);
 }
 
+/* What a connection starts with when transactions up to 1200 are held, and everything up to 1300 was empty. */
+static void resume(struct world *w)
+{
+	w->c->safe_lsn = 1300;
+	w->c->seen_tx = w->c->expected_tx = w->c->committed_tx = 1200;
+	w->c->diverged = false;
+}
+
+static int send_tx(struct world *w, uint64_t lsn)
+{
+	int rc;
+
+	w->lsn = lsn;
+	rc = send_begin(w, 700);
+	return rc < 0 ? rc : send_commit(w);
+}
+
+static void another_history_is_noticed_by_its_transactions(void **state)
+{
+	struct world *w = world_new(NULL);
+
+	(void)state;
+	/* The same as once before, as far as the slot reaches back, then something new. */
+	resume(w);
+	assert_int_equal(send_tx(w, 1100), 0);
+	assert_int_equal(send_tx(w, 1200), 0);
+	assert_int_equal(send_tx(w, 1400), 0);
+	assert_false(w->c->diverged);
+	/* The last one that we have does not come. */
+	resume(w);
+	assert_int_equal(send_tx(w, 1150), 0);
+	assert_int_equal(send_tx(w, 1250), CU_ECORRUPT);
+	assert_true(w->c->diverged);
+	resume(w);
+	assert_int_equal(send_tx(w, 1400), CU_ECORRUPT);
+	assert_true(w->c->diverged);
+	/* One comes that we never saw, where we hold everything. */
+	resume(w);
+	w->c->expected_tx = 0;
+	assert_int_equal(send_tx(w, 1250), CU_ECORRUPT);
+	assert_true(w->c->diverged);
+	world_free(w);
+}
+
 static void what_the_snapshot_holds_is_not_shown_again(void **state)
 {
 	struct world *w = world_new(NULL);
@@ -469,6 +513,7 @@ int main(void)
 		cmocka_unit_test(a_transaction_larger_than_a_fragment_is_shown_whole),
 		cmocka_unit_test(a_connection_that_breaks_in_the_middle_leaves_nothing),
 		cmocka_unit_test(a_transaction_that_is_held_is_skipped_when_it_comes_again),
+		cmocka_unit_test(another_history_is_noticed_by_its_transactions),
 		cmocka_unit_test(what_the_snapshot_holds_is_not_shown_again),
 		cmocka_unit_test(a_relation_of_the_past_concerns_only_those_who_do_not_hold_it),
 		cmocka_unit_test(a_table_that_changed_takes_its_shapes_down_before_the_commit_shows),

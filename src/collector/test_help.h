@@ -149,6 +149,7 @@ static void world_open(struct world *w)
 	c->log = cu_store_changelog(w->store);
 	c->saved = w->checkpoint;
 	c->safe_lsn = w->checkpoint.lsn;
+	c->seen_tx = w->checkpoint.last_tx;
 	atomic_init(&c->last_tx, CU_MAX(w->checkpoint.last_tx, w->checkpoint.lsn));
 	cu_pgoutput_decoder_init(&c->decoder);
 	cu_fragment_init(&c->fragment);

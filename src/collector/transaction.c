@@ -96,8 +96,12 @@ static void doom_listeners(struct cu_collector *c, const struct cu_relation *rel
 	doom_group(c, group, why);
 }
 
-static void on_begin(struct cu_collector *c, const struct cu_pgoutput_msg *msg)
+static int on_begin(struct cu_collector *c, const struct cu_pgoutput_msg *msg)
 {
+	int rc = cu_collector_compare_history(c, msg->u.begin.final_lsn);
+
+	if (rc < 0)
+		return rc;
 	c->tx = (struct cu_transaction){
 		.open = true,
 		.skip = msg->u.begin.final_lsn < c->safe_lsn && !CU_MUTANT(TRANSACTION_TWICE),
@@ -108,6 +112,7 @@ static void on_begin(struct cu_collector *c, const struct cu_pgoutput_msg *msg)
 	c->look++; /* shapes that hold the transaction before may not hold this one */
 	if (!c->tx.skip)
 		cu_recent_xids_push(c->opts.recent, c->tx.xid);
+	return 0;
 }
 
 static int on_relation(struct cu_collector *c, const struct cu_pgoutput_relation *message)
@@ -337,7 +342,7 @@ int cu_collector_message(struct cu_collector *c, const uint8_t *data, size_t len
 		return CU_ECORRUPT;
 	}
 	switch (msg.kind) {
-	case CU_PGOUTPUT_BEGIN: on_begin(c, &msg); return 0;
+	case CU_PGOUTPUT_BEGIN: return on_begin(c, &msg);
 	case CU_PGOUTPUT_COMMIT: return on_commit(c, &msg);
 	case CU_PGOUTPUT_RELATION: return on_relation(c, &msg.u.relation);
 	case CU_PGOUTPUT_TRUNCATE: on_truncate(c, &msg); return 0;

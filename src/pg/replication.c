@@ -409,17 +409,14 @@ static int start_streaming(cu_replication *repl, struct cu_pg_error *err)
 	uint64_t confirmed = atomic_load(&repl->confirm_lsn);
 	int rc;
 
-	now->start_lsn = 0;
-	if (!now->slot.created && same_history(repl, &now->ident) && confirmed <= now->ident.flush_lsn)
-		now->start_lsn = confirmed;
-	else
+	if (now->slot.created || !same_history(repl, &now->ident) || confirmed > now->ident.flush_lsn)
 		atomic_store(&repl->confirm_lsn, 0); /* of another history */
+	/* From where the slot stands, even if we have more: what comes again tells whether it is the same history. */
 	rc = cu_pg_execf(
 		repl->conn, NULL, err,
-		"START_REPLICATION SLOT \"%s\" LOGICAL %X/%X (proto_version '1', publication_names '\"%s\"', messages "
+		"START_REPLICATION SLOT \"%s\" LOGICAL 0/0 (proto_version '1', publication_names '\"%s\"', messages "
 		"'true')",
-		repl->opts.names.slot, (unsigned)(now->start_lsn >> 32), (unsigned)now->start_lsn,
-		repl->opts.names.publication);
+		repl->opts.names.slot, repl->opts.names.publication);
 	if (rc < 0)
 		return rc;
 	if (PQsetnonblocking(repl->conn, 1) < 0)
@@ -445,8 +442,8 @@ static int start_streaming(cu_replication *repl, struct cu_pg_error *err)
 	repl->told_connected = true;
 	repl->slot_created = repl->publication_created = repl->recreated_lost = false;
 	cu_info("replication started", CU_KV("slot", repl->opts.names.slot),
-		CU_KV_LSN("confirmed", now->slot.confirmed_flush_lsn), CU_KV_LSN("start", now->start_lsn),
-		CU_KV_LSN("server", now->ident.flush_lsn), CU_KV_U64("timeline", now->ident.timeline));
+		CU_KV_LSN("confirmed", now->slot.confirmed_flush_lsn), CU_KV_LSN("server", now->ident.flush_lsn),
+		CU_KV_U64("timeline", now->ident.timeline));
 	return 0;
 }
 

@@ -51,8 +51,6 @@ enum cu_replication_kind {
 struct cu_replication_connected {
 	struct cu_pg_ident ident;
 	struct cu_pg_slot slot;
-	uint64_t start_lsn; /* what START_REPLICATION asked for; the server starts at the larger of this and
-			       slot.confirmed_flush_lsn */
 };
 
 /* Frames lie behind each other in a batch, each 8-byte aligned, bytes directly behind the head. */

@@ -27,6 +27,13 @@ void cu_recent_xids_push(cu_recent_xids *recent, uint32_t xid)
 	pthread_mutex_unlock(&recent->lock);
 }
 
+void cu_recent_xids_forget(cu_recent_xids *recent)
+{
+	pthread_mutex_lock(&recent->lock);
+	recent->forgotten = recent->pushed;
+	pthread_mutex_unlock(&recent->lock);
+}
+
 uint64_t cu_recent_xids_mark(cu_recent_xids *recent)
 {
 	uint64_t mark;
@@ -44,6 +51,7 @@ bool cu_recent_xids_missed(cu_recent_xids *recent, uint64_t mark, const cu_snaps
 
 	pthread_mutex_lock(&recent->lock);
 	from = recent->pushed > CU_RECENT_XIDS ? recent->pushed - CU_RECENT_XIDS : 0;
+	from = CU_MAX(from, recent->forgotten);
 	for (uint64_t i = from; i < mark && !missed; i++)
 		missed = !cu_snapshot_range_holds_xid(range, recent->ring[i % CU_RECENT_XIDS]);
 	pthread_mutex_unlock(&recent->lock);

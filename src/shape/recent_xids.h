@@ -17,7 +17,8 @@
 
 typedef struct cu_recent_xids {
 	pthread_mutex_t lock;
-	uint64_t pushed; /* ever */
+	uint64_t pushed;    /* ever */
+	uint64_t forgotten; /* so many of them */
 	uint32_t ring[CU_RECENT_XIDS];
 } cu_recent_xids;
 
@@ -25,6 +26,8 @@ cu_recent_xids *cu_recent_xids_new(void);
 void cu_recent_xids_free(cu_recent_xids **recent);
 /* A transaction begins in the stream. */
 void cu_recent_xids_push(cu_recent_xids *recent, uint32_t xid);
+/* The stream is of another history now, which has other transactions under these ids. */
+void cu_recent_xids_forget(cu_recent_xids *recent);
 /* Transactions pushed from now on are not asked about. */
 uint64_t cu_recent_xids_mark(cu_recent_xids *recent);
 /* Is there a transaction pushed before the mark that this snapshot does not hold? */

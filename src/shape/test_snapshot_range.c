@@ -180,6 +180,10 @@ static void a_passed_transaction_that_the_snapshot_lacks_is_missed(void **state)
 	cu_snapshot_range_fini(&range);
 	assert_int_equal(cu_snapshot_range_parse("104:110:", &range), 0); /* a later one has it */
 	assert_false(cu_recent_xids_missed(recent, cu_recent_xids_mark(recent), &range));
+	cu_recent_xids_push(recent, 120);
+	assert_true(cu_recent_xids_missed(recent, cu_recent_xids_mark(recent), &range));
+	cu_recent_xids_forget(recent); /* of another history */
+	assert_false(cu_recent_xids_missed(recent, cu_recent_xids_mark(recent), &range));
 	cu_recent_xids_free(&recent);
 	assert_null(recent);
 	cu_recent_xids_free(&recent);

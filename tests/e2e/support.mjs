@@ -106,30 +106,39 @@ const textSettings = [
   "IntervalStyle=iso_8601",
 ]
 
-export async function startCluster({ settings = [] } = {}) {
+// Runs a program as the user that Postgres runs as, and waits for it.
+export function asPostgres(...command) {
+  const [program, ...args] = [...(root ? ["runuser", "-u", "postgres", "--"] : []), ...command]
+  const made = spawnSync(program, args, { cwd: "/", encoding: "utf8" })
+  assert.equal(made.status, 0, `${command.join(" ")}: ${made.stderr ?? made.error}`)
+}
+
+// A new data directory.
+export function initCluster() {
   const home = tempDir("pg")
   giveToPostgres(home)
   const data = join(home, "data")
-  const initdb = [join(pgBin, "initdb"), "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust"]
-  const asPostgres = root ? ["runuser", "-u", "postgres", "--"] : []
-  const [command, ...args] = [...asPostgres, ...initdb, "--no-sync"]
-  const made = spawnSync(command, args, { cwd: "/", encoding: "utf8" })
-  assert.equal(made.status, 0, `initdb: ${made.stderr ?? made.error}`)
+  asPostgres(join(pgBin, "initdb"), "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust", "--no-sync")
+  return data
+}
 
-  const port = await freePort()
+// Its port and its data directory may be changed while it is stopped.
+export async function startCluster({ settings = [] } = {}) {
   const cluster = {
-    port,
-    data,
-    url: `postgresql://postgres@127.0.0.1:${port}/postgres?sslmode=disable`,
+    port: await freePort(),
+    data: initCluster(),
+    get url() {
+      return `postgresql://postgres@127.0.0.1:${cluster.port}/postgres?sslmode=disable`
+    },
     log: "",
     server: null,
 
     async start() {
       const options = [
-        `port=${port}`, "listen_addresses=127.0.0.1", "unix_socket_directories=", "wal_level=logical", "fsync=off",
+        `port=${cluster.port}`, "listen_addresses=127.0.0.1", "unix_socket_directories=", "wal_level=logical", "fsync=off",
         "max_connections=100", "max_wal_senders=20", "max_replication_slots=20", ...settings,
       ].flatMap((setting) => ["-c", setting])
-      const server = spawnBound(join(pgBin, "postgres"), ["-D", data, ...options], {
+      const server = spawnBound(join(pgBin, "postgres"), ["-D", cluster.data, ...options], {
         signal: "QUIT", user: "postgres", cwd: "/", stdio: ["ignore", "pipe", "pipe"],
       })
       for (const stream of [server.stdout, server.stderr]) {
