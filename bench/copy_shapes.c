@@ -99,7 +99,7 @@ static void read_chunk(cu_store *store, struct original *original)
 		original->snapshot.small = original->data;
 		return;
 	}
-	check(cu_chunk_open(cu_store_chunks(store), original->id, 0, &fd, &bytes), "the shape's snapshot");
+	check(cu_chunk_open(cu_store_chunks(store), original->id, CU_CHUNK_SNAPSHOT, 0, &fd, &bytes), "the shape's snapshot");
 	original->data = cu_xmalloc(bytes + 1);
 	if (pread(fd, original->data, bytes, 0) != (ssize_t)bytes)
 		check(CU_EIO, "the shape's snapshot");
@@ -114,7 +114,7 @@ static void write_chunk(cu_store *store, uint64_t id, const struct original *ori
 	if (original->snapshot.is_small)
 		return; /* it goes with the row */
 
-	check(cu_chunk_writer_new(cu_store_chunks(store), id, 0, &writer), "a snapshot's file");
+	check(cu_chunk_writer_new(cu_store_chunks(store), id, CU_CHUNK_SNAPSHOT, 0, &writer), "a snapshot's file");
 	check(cu_chunk_writer_append(writer, original->data, original->chunk.bytes, original->chunk.items),
 	      "a snapshot's file");
 	check(cu_chunk_writer_finish(&writer, false, &info), "a snapshot's file");

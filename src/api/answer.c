@@ -376,7 +376,8 @@ void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n,
 		answer_small(reader, req, &answer);
 		return;
 	}
-	rc = cu_chunk_open(cu_store_chunks(reader->api->opts.store), reader->shape->id, n, &fd, &bytes);
+	rc = cu_chunk_open(cu_store_chunks(reader->api->opts.store), reader->shape->id, CU_CHUNK_SNAPSHOT, n, &fd,
+			   &bytes);
 	if (rc < 0) {
 		chunk_unreadable(reader, req, rc);
 		return;
@@ -405,23 +406,27 @@ void cu_answer_put_up_to_date(cu_buf *out, uint64_t lsn)
 	cu_buf_puts(out, "\"}}");
 }
 
+/* Gives out, again and again: `out`, then `file`; at the end the suffix. */
 struct log_source {
 	struct cu_http_source source;
 	cu_log_reader reader;
 	cu_buf out; /* the piece that is being sent; the first one is there before anything is asked for */
+	struct cu_log_file file;
 	cu_buf suffix;
-	bool first;
-	bool finished; /* everything has been given out */
+	enum { LOG_OUT, LOG_FILE, LOG_MORE } stage; /* what is given out next */
+	bool finished;                              /* out, file and suffix are the last */
 };
 
-/* Appends the next items and, behind the last of them, the suffix. 1 more, 0 that was all. */
-static int log_fill(struct log_source *log, cu_buf *out)
+/* The next items and, behind the last of them, the suffix. 1 more, 0 that was all. */
+static int log_fill(struct log_source *log)
 {
-	int rc = cu_log_reader_next(&log->reader, out);
+	int rc = cu_log_reader_next(&log->reader, &log->out, &log->file);
 
-	if (rc == 0)
-		cu_buf_append(out, log->suffix.data, log->suffix.len);
-	return cu_buf_failed(out) ? CU_ENOMEM : rc;
+	log->stage = LOG_OUT;
+	log->finished = rc == 0;
+	if (rc == 0 && !log->file.len)
+		cu_buf_append(&log->out, log->suffix.data, log->suffix.len);
+	return cu_buf_failed(&log->out) ? CU_ENOMEM : rc;
 }
 
 static int log_next(struct cu_http_source *source, struct cu_http_piece *ret_piece)
@@ -429,18 +434,41 @@ static int log_next(struct cu_http_source *source, struct cu_http_piece *ret_pie
 	struct log_source *log = CU_CONTAINER_OF(source, struct log_source, source);
 	int rc;
 
-	if (log->finished)
-		return 0;
-	if (!log->first) {
-		cu_buf_clear(&log->out);
-		rc = log_fill(log, &log->out);
-		if (rc < 0)
-			return rc;
-		log->finished = rc == 0;
+	for (;;) {
+		switch (log->stage) {
+		case LOG_OUT:
+			log->stage = LOG_FILE;
+			if (log->out.len) {
+				*ret_piece = (struct cu_http_piece){ .data = log->out.data, .len = log->out.len };
+				return 1;
+			}
+			break;
+		case LOG_FILE:
+			log->stage = LOG_MORE;
+			if (log->file.len) {
+				*ret_piece = (struct cu_http_piece){
+					.fd = log->file.fd,
+					.offset = (off_t)log->file.at,
+					.len = log->file.len,
+				};
+				return 1;
+			}
+			break;
+		case LOG_MORE:
+			cu_buf_clear(&log->out);
+			if (!log->finished) {
+				rc = log_fill(log);
+				if (rc < 0)
+					return rc;
+				break;
+			}
+			if (!log->file.len)
+				return 0;
+			log->file.len = 0;
+			*ret_piece = (struct cu_http_piece){ .data = log->suffix.data, .len = log->suffix.len };
+			return 1;
+		}
 	}
-	log->first = false;
-	*ret_piece = (struct cu_http_piece){ .data = log->out.data, .len = log->out.len };
-	return 1;
 }
 
 static void log_close(struct cu_http_source *source)
@@ -497,6 +525,22 @@ static void respond_small_log(struct cu_reader *reader, cu_http_request *req, co
 	cu_buf_fini(&head);
 }
 
+static void log_unreadable(struct cu_reader *reader, cu_http_request *req, int rc)
+{
+	switch (rc) {
+	case CU_EAGAIN: cu_reader_serve(reader, req); return; /* its end moved this moment */
+	case CU_ECLOSED: cu_answer_must_refetch(reader, req, NULL); return;
+	case CU_ECORRUPT:
+		cu_shape_set_remove(reader->api->opts.shapes, reader->shape, "its log is damaged", NULL);
+		cu_answer_must_refetch(reader, req, NULL);
+		return;
+	default: break;
+	}
+	cu_error("a shape's log cannot be read", CU_KV("handle", reader->shape->handle),
+		 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
+	cu_answer_error(reader, req, 500, "Unable to retrieve shape log", 0);
+}
+
 void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset from, cu_offset end, bool up_to_date)
 {
 	struct offset_texts texts;
@@ -519,33 +563,25 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 		return;
 	}
 	log = cu_xzalloc(sizeof *log);
-	cu_log_reader_init(&log->reader, reader->shape, cu_store_changelog(reader->api->opts.store), from, end);
+	cu_log_reader_init(&log->reader, reader->shape, reader->api->opts.store, from, end);
 	if (up_to_date) {
 		cu_buf_putc(&log->suffix, ',');
 		cu_answer_put_up_to_date(&log->suffix, reader->live ? end.tx : CU_MAX(reader->global_lsn, end.tx));
 	}
 	cu_buf_putc(&log->suffix, ']');
 	cu_buf_putc(&log->out, '[');
-	rc = log_fill(log, &log->out);
+	rc = log_fill(log);
 	cu_log_reader_rest(&log->reader);
-	if (rc == 0) {
+	if (rc < 0) {
+		log_close(&log->source);
+		log_unreadable(reader, req, rc);
+	} else if (rc == 0 && !log->file.len) {
 		respond_small_log(reader, req, &answer, end, &log->out);
 		log_close(&log->source);
-	} else if (rc > 0) {
-		log->first = true;
-		log->source = (struct cu_http_source){ .next = log_next,
-						       .close = log_close,
-						       .length = CU_HTTP_LENGTH_UNKNOWN };
-		respond(reader, req, &answer, NULL, &log->source);
 	} else {
-		log_close(&log->source);
-		if (rc == CU_ECLOSED) {
-			cu_answer_must_refetch(reader, req, NULL);
-			return;
-		}
-		cu_error("a shape's log cannot be read", CU_KV("handle", reader->shape->handle),
-			 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
-		cu_answer_error(reader, req, 500, "Unable to retrieve shape log", 0);
+		log->source = (struct cu_http_source){ .next = log_next, .close = log_close };
+		log->source.length = rc == 0 ? log->out.len + log->file.len + log->suffix.len : CU_HTTP_LENGTH_UNKNOWN;
+		respond(reader, req, &answer, NULL, &log->source);
 	}
 }
 

@@ -139,8 +139,8 @@ static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset 
 	if (compared < 0) {
 		/* More may have been shown since `latest` was read; what the answer says is decided here. */
 		cu_shape_lock(reader->shape);
-		end = cu_tail_answer_end(cu_shape_tail(reader->shape), from);
-		latest = cu_tail_latest(cu_shape_tail(reader->shape));
+		end = cu_shape_log_answer_end(cu_shape_log_of(reader->shape), from);
+		latest = cu_shape_log_latest(cu_shape_log_of(reader->shape));
 		cu_shape_unlock(reader->shape);
 		cu_answer_log(reader, req, from, end, cu_offset_cmp(end, latest) == 0);
 		return;

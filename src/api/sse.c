@@ -99,7 +99,7 @@ static int stretch_next(struct stream *stream, cu_buf *text)
 	if (stretch->fd >= 0) {
 		rc = file_read(stretch, &raw);
 	} else {
-		rc = cu_log_reader_next(&stretch->log, &raw);
+		rc = cu_log_reader_next_bytes(&stretch->log, &raw);
 		cu_log_reader_rest(&stretch->log);
 	}
 	if (rc >= 0) {
@@ -163,8 +163,8 @@ static int give_log(struct stream *stream, struct cu_http_piece *ret_piece)
 
 	/* More may have been shown since the caller looked; what is up to date is decided here. */
 	cu_shape_lock(shape);
-	end = cu_tail_answer_end(cu_shape_tail(shape), from);
-	up_to_date = cu_offset_cmp(end, cu_tail_latest(cu_shape_tail(shape))) == 0;
+	end = cu_shape_log_answer_end(cu_shape_log_of(shape), from);
+	up_to_date = cu_offset_cmp(end, cu_shape_log_latest(cu_shape_log_of(shape))) == 0;
 	cu_shape_unlock(shape);
 	if (give_shared(stream, end, up_to_date, ret_piece))
 		return 1;
@@ -172,7 +172,7 @@ static int give_log(struct stream *stream, struct cu_http_piece *ret_piece)
 	stream->stretch->fd = -1;
 	stream->stretch->end = end;
 	stream->stretch->up_to_date = up_to_date;
-	cu_log_reader_init(&stream->stretch->log, shape, cu_store_changelog(reader->api->opts.store), from, end);
+	cu_log_reader_init(&stream->stretch->log, shape, reader->api->opts.store, from, end);
 	rc = stretch_next(stream, &text);
 	if (rc == 1)
 		rc = give(stream, &text, ret_piece);
@@ -204,7 +204,8 @@ static int give_chunk(struct stream *stream, uint32_t n, bool small, struct cu_h
 	} else {
 		stretch = cu_xzalloc(sizeof *stretch);
 		stretch->end = cu_offset_of(0, n);
-		rc = cu_chunk_open(cu_store_chunks(store), reader->shape->id, n, &stretch->fd, &stretch->file_len);
+		rc = cu_chunk_open(cu_store_chunks(store), reader->shape->id, CU_CHUNK_SNAPSHOT, n, &stretch->fd,
+				   &stretch->file_len);
 		if (rc < 0) {
 			free(stretch);
 		} else {

@@ -45,10 +45,16 @@
 #define CU_FRAGMENT_ITEMS_MAX (1u << 24) /* items between two fan-out records: CU_EFULL, end the fragment first */
 #define CU_CHUNK_BUFFER (64u * 1024)     /* per snapshot being written: written to the file */
 #define CU_SNAPSHOT_SMALL_MAX \
-	(16u * 1024)                 /* bytes of a snapshot that is kept in the metadata: a file for larger ones */
+	(16u * 1024) /* bytes of a snapshot that is kept in the metadata: a file for larger ones */
+#define CU_LOG_CHUNK_SMALL_MAX \
+	(16u * 1024) /* bytes of a sealed piece of a log that is kept in the metadata: a file for larger ones */
 #define CU_METADATA_QUEUE_MAX 16384u /* metadata operations not yet taken by the writer: the caller waits */
 #define CU_METADATA_BLOB_MAX (256u * 1024 * 1024) /* definition, relation, setting: CU_ETOOBIG */
-#define CU_STORE_TRASH_SLICE 64u /* trashed files unlinked before a checkpoint may go first: continue */
+#define CU_CHANGELOG_BYTES_MAX \
+	(256u * 1024 * 1024)        /* default of --change-log-max: tails are sealed, segments dropped */
+#define CU_SEALER_BATCH 512u        /* sealed chunks on their way into the metadata: waits for them */
+#define CU_SEALER_TAILS_SLACK 1024u /* removed shapes that the sealer may hold on to: looks for them */
+#define CU_STORE_TRASH_SLICE 64u    /* trashed files unlinked before a checkpoint may go first: continue */
 #define CU_CHECKPOINT_BYTES (64u * 1024 * 1024)
 #define CU_COMPACTION_BYTES (64u * 1024 * 1024) /* items compacted together, held in memory: the next ones apart */
 

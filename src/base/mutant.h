@@ -24,7 +24,7 @@ enum cu_mutant {
 
 	/* tests/crash/ */
 	CU_MUTANT_CONFIRM_BEFORE_STORED,  /* collector.c: tells Postgres before the checkpoint is durable */
-	CU_MUTANT_DROP_TO_CHECKPOINT,     /* collector.c: drops segments that tails still need */
+	CU_MUTANT_DROP_TO_CHECKPOINT,     /* sealer.c: drops segments that tails still need */
 	CU_MUTANT_TRANSACTION_TWICE,      /* transaction.c: takes in what came again */
 	CU_MUTANT_ABORT_LEAVES_NO_RECORD, /* transaction.c: an aborted transaction stays open in the change log */
 	CU_MUTANT_CUT_LEAVES_THE_REST,    /* changelog_scan.c: what lies behind the checkpoint stays */

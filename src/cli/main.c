@@ -55,6 +55,7 @@ static struct cu_stack_opts stack_opts(const struct cu_options *options)
 		.send_timeout_ms = options->send_timeout_ms,
 		.idle_timeout_ms = options->read_timeout_ms,
 		.chunk_bytes = options->chunk_bytes,
+		.change_log_bytes_max = options->change_log_bytes_max,
 		.checkpoint_ms = options->checkpoint_ms,
 		.max_shapes = options->max_shapes,
 		.max_storage_bytes = options->max_storage_bytes,

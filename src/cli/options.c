@@ -132,6 +132,10 @@ static const struct option options[] = {
 	{ "shape-chunk-bytes-threshold", "ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD", TYPE_BYTES, GROUP_STORAGE,
 	  AT(chunk_bytes), 1024, 1u << 30, "10MiB", false,
 	  "size of one answer's body, about; it ends at the next whole item" },
+	{ "change-log-max", NULL, TYPE_BYTES, GROUP_STORAGE, AT(change_log_bytes_max), 64 * 1024, UINT64_C(1) << 40,
+	  "256MiB", false,
+	  "size of the change log at which its older half is moved into the shapes' own files; a transaction that is larger "
+	  "makes it longer for as long as it runs" },
 	{ "checkpoint-interval", NULL, TYPE_DURATION, GROUP_STORAGE, AT(checkpoint_ms), 1, 600000, "1s", false,
 	  "how often everything is made durable and confirmed to Postgres" },
 	{ "max-storage-bytes", NULL, TYPE_BYTES, GROUP_STORAGE, AT(max_storage_bytes), 0, UINT64_C(1) << 50, "0", false,

@@ -49,6 +49,7 @@ struct cu_options {
 	/* storage */
 	char *storage_dir;
 	uint64_t chunk_bytes;
+	uint64_t change_log_bytes_max;
 	unsigned checkpoint_ms;
 	uint64_t max_storage_bytes; /* 0: no limit, as for the next two */
 

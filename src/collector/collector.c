@@ -13,18 +13,12 @@
 static void checkpoint_stored(void *ctx, int rc)
 {
 	struct cu_collector *c = ctx;
-	uint64_t oldest;
 
 	if (rc == 0) {
 		atomic_store(&c->checkpoint_lsn, c->saved.lsn);
 		atomic_fetch_add_explicit(&c->stat_checkpoints, 1, memory_order_relaxed);
 		cu_replication_confirm(c->opts.replication, c->saved.lsn);
-		/* Segments that no tail needs any more. Runs appended meanwhile stand behind this checkpoint's end. */
-		if (c->saved.log_pos - cu_changelog_start(c->log) > CU_SEGMENT_BYTES) {
-			oldest = CU_MUTANT(DROP_TO_CHECKPOINT) ? UINT64_MAX
-							       : cu_shape_set_oldest_position(c->opts.shapes);
-			cu_changelog_drop_before(c->log, CU_MIN(oldest, c->saved.log_pos));
-		}
+		cu_sealer_checkpoint(c->opts.sealer, c->saved.last_tx, c->saved.log_pos);
 	} else {
 		cu_error("a checkpoint failed; WAL is not confirmed to Postgres until one succeeds",
 			 CU_KV("stack", c->opts.stack_id), CU_KV_LSN("lsn", c->saved.lsn),

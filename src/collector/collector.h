@@ -20,7 +20,7 @@
 #include "pg/replication.h"
 #include "router/router.h"
 #include "shape/recent_xids.h"
-#include "shape/shape_set.h"
+#include "shape/sealer.h"
 
 typedef struct cu_collector cu_collector;
 
@@ -32,6 +32,7 @@ struct cu_collector_opts {
 	cu_router *router;
 	cu_consumer_registry *registry;
 	cu_shape_set *shapes;
+	cu_sealer *sealer; /* NULL: nothing is sealed, the change log is never dropped */
 	cu_recent_xids *recent;
 	cu_publication *publication;
 	cu_catalog *catalog;

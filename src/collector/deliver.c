@@ -240,8 +240,9 @@ static void commit_tails(struct cu_collector *c)
 		cu_shape *shape = c->touched.list[i];
 
 		cu_shape_lock(shape);
-		if (shape->tail)
-			cu_tail_commit(shape->tail, cu_shape_set_chunk_bytes(c->opts.shapes));
+		if (shape->log)
+			cu_tail_commit(&shape->log->tail, cu_shape_set_chunk_bytes(c->opts.shapes));
+		cu_sealer_note(c->opts.sealer, shape);
 		cu_shape_unlock(shape);
 		shape->touched = false;
 		if (!shape->dirty) {
@@ -288,8 +289,8 @@ int cu_collector_show(struct cu_collector *c)
 		cu_shape *shape = c->dirty.list[i];
 
 		cu_shape_lock(shape);
-		if (shape->tail)
-			cu_tail_show(shape->tail);
+		if (shape->log)
+			cu_tail_show(&shape->log->tail);
 		cu_shape_unlock(shape);
 		shape->dirty = false;
 		cu_shape_set_wake(c->opts.shapes, shape);

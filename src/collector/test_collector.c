@@ -496,7 +496,7 @@ static void a_shape_removed_in_the_middle_takes_nothing_more(void **state)
 	COMMIT(w);
 	show(w);
 	assert_true(is_going(shape));
-	assert_int_equal(cu_shape_tail(shape)->visible, 0);
+	assert_int_equal(cu_shape_log_of(shape)->tail.visible, 0);
 	assert_int_equal(cu_offset_cmp(cu_shape_status(stays).latest, cu_offset_of(1000, 2)), 0);
 	cu_shape_unref(&shape);
 	assert_recovers(w, &stays);

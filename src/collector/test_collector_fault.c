@@ -118,7 +118,7 @@ static void stopping_does_not_wait_for_the_disk_and_shows_nothing_half(void **st
 	assert_int_equal(send_commit(w), CU_ECLOSED);
 	assert_int_equal(w->c->safe_lsn, 0); /* never confirmed: it comes again */
 	cu_collector_abort(w->c);
-	assert_int_equal(cu_shape_tail(shape)->len, 0);
+	assert_int_equal(cu_shape_log_of(shape)->tail.len, 0);
 	fail_from = fail_to = 0;
 	cu_shape_unref(&shape);
 	world_free(w);

@@ -251,10 +251,10 @@ __attribute__((unused)) static char *world_log(struct world *w, cu_shape *shape)
 	cu_log_reader reader;
 	int rc;
 
-	cu_log_reader_init(&reader, shape, w->c->log, CU_OFFSET_SNAPSHOT_END, cu_shape_status(shape).latest);
+	cu_log_reader_init(&reader, shape, w->store, CU_OFFSET_SNAPSHOT_END, cu_shape_status(shape).latest);
 	do {
 		cu_buf_clear(&piece);
-		rc = cu_log_reader_next(&reader, &piece);
+		rc = cu_log_reader_next_bytes(&reader, &piece);
 		CU_ASSERT(rc >= 0);
 		cu_buf_append(&out, piece.data, piece.len);
 	} while (rc == 1);

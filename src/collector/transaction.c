@@ -375,8 +375,8 @@ void cu_collector_abort(struct cu_collector *c)
 		cu_shape *shape = c->touched.list[i];
 
 		cu_shape_lock(shape);
-		if (shape->tail)
-			cu_tail_abort(shape->tail);
+		if (shape->log)
+			cu_tail_abort(&shape->log->tail);
 		cu_shape_unlock(shape);
 		shape->touched = false;
 		cu_shape_unref(&c->touched.list[i]);

@@ -15,13 +15,13 @@ static void end_transaction(cu_replay *replay, bool commit)
 	for (size_t i = 0; i < replay->touched_len; i++) {
 		cu_shape *shape = replay->touched[i];
 
-		if (!shape->tail) {
+		if (!shape->log) {
 			/* Nothing of it was its own. */
 		} else if (commit) {
-			cu_tail_commit(shape->tail, cu_shape_set_chunk_bytes(replay->shapes));
-			cu_tail_show(shape->tail);
+			cu_tail_commit(&shape->log->tail, cu_shape_set_chunk_bytes(replay->shapes));
+			cu_tail_show(&shape->log->tail);
 		} else {
-			cu_tail_abort(shape->tail);
+			cu_tail_abort(&shape->log->tail);
 		}
 		shape->touched = false;
 		cu_shape_unref(&replay->touched[i]);
@@ -52,12 +52,15 @@ static int append_runs(cu_replay *replay, cu_shape *shape, const struct cu_fanou
 {
 	uint64_t bytes_max = cu_tail_run_bytes_max(cu_shape_set_chunk_bytes(replay->shapes));
 	struct cu_tail_run run = { .tx = fanout->tx, .xid = fanout->xid };
+	cu_offset sealed_end = cu_shape_log_sealed_end(cu_shape_log_of(shape));
 	int rc = 0;
 
 	for (uint32_t r = 0; rc == 0 && r < entry->runs_len; r++) {
 		const struct cu_fanout_run *range = &fanout->runs[entry->runs_at + r];
 
 		for (uint32_t i = range->first; rc == 0 && i < range->first + range->len; i++) {
+			if (cu_offset_cmp(cu_offset_of(fanout->tx, items[i].op), sealed_end) <= 0)
+				continue; /* it stands in a sealed chunk */
 			if (items[i].pos == 0) {
 				/* Its segment was dropped: nobody needs it, so the transaction must be one that was aborted. */
 				replay->missing = true;

@@ -56,9 +56,9 @@ void cu_shape_unref(cu_shape **ref)
 	if (atomic_fetch_sub_explicit(&shape->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	shape->magic = 0;
-	if (shape->tail)
-		cu_tail_fini(shape->tail);
-	free(shape->tail);
+	if (shape->log)
+		cu_shape_log_fini(shape->log);
+	free(shape->log);
 	if (shape->birth) {
 		cu_snapshot_range_fini(&shape->birth->range);
 		free(shape->birth->failure.message);
@@ -85,21 +85,25 @@ void cu_shape_mark_read(cu_shape *shape, uint64_t wait_ms)
 		;
 }
 
-int cu_shape_append(cu_shape *shape, const struct cu_tail_run *run)
+cu_shape_log *cu_shape_make_log(cu_shape *shape)
 {
-	if (!shape->tail) {
-		shape->tail = cu_try_zalloc(sizeof *shape->tail);
-		if (!shape->tail)
-			return CU_ENOMEM;
-	}
-	return cu_tail_append(shape->tail, run);
+	if (!shape->log)
+		shape->log = cu_try_zalloc(sizeof *shape->log);
+	return shape->log;
 }
 
-const cu_tail *cu_shape_tail(const cu_shape *shape)
+int cu_shape_append(cu_shape *shape, const struct cu_tail_run *run)
 {
-	static const cu_tail empty;
+	cu_shape_log *log = cu_shape_make_log(shape);
 
-	return shape->tail ? shape->tail : &empty;
+	return log ? cu_tail_append(&log->tail, run) : CU_ENOMEM;
+}
+
+const cu_shape_log *cu_shape_log_of(const cu_shape *shape)
+{
+	static const cu_shape_log empty;
+
+	return shape->log ? shape->log : &empty;
 }
 
 static struct cu_shape_birth *birth_of(cu_shape *shape)
@@ -189,7 +193,7 @@ struct cu_shape_status cu_shape_status(const cu_shape *shape)
 		.snapshot_complete = shape->snapshot_complete,
 		.snapshot_small = shape->snapshot_small,
 		.chunks_len = shape->chunks_len,
-		.latest = cu_tail_latest(cu_shape_tail(shape)),
+		.latest = cu_shape_log_latest(cu_shape_log_of(shape)),
 	};
 	cu_shape_unlock(shape);
 	return status;

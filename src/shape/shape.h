@@ -1,4 +1,4 @@
-/* shape.h: one shape: its frozen definition, its snapshot and its tail.
+/* shape.h: one shape: its frozen definition, its snapshot and its log.
  *
  * Life:
  *	CREATING ──snapshot complete──► LIVE ──► REMOVING ──durably gone──► GONE
@@ -9,7 +9,7 @@
  * at the group.
  *
  * Memory: there may be a million of them, and most are never touched: some 200 bytes with handle and where clause. What only a few need at a
- * time (a tail, a snapshot's range, a failure) is beside it and NULL otherwise; locks are shared by stripes.
+ * time (a log, a snapshot's range, a failure) is beside it and NULL otherwise; locks are shared by stripes.
  *
  * Lock order: shape set → shape. Nothing is called with a shape's lock held, no two shapes' locks are held at once.
  */
@@ -19,7 +19,7 @@
 #include "router/router.h"
 #include "shape/definition.h"
 #include "shape/snapshot_range.h"
-#include "shape/tail.h"
+#include "shape/shape_log.h"
 
 #include <stdatomic.h>
 
@@ -58,7 +58,7 @@ typedef struct cu_shape {
 	cu_route route; /* the router's, but for route.where: the where clause in canonical SQL, NULL: none */
 
 	/* any thread, under cu_shape_lock() */
-	cu_tail *tail;                /* NULL while there is nothing in it */
+	cu_shape_log *log;            /* behind the snapshot; NULL while there is nothing in it */
 	struct cu_shape_birth *birth; /* NULL for most of its life */
 	uint32_t chunks_len;          /* of the snapshot: complete ones, ready to be read */
 	uint8_t state;                /* enum cu_shape_state */
@@ -101,8 +101,10 @@ void cu_shape_mark_read(cu_shape *shape, uint64_t wait_ms);
 
 /* Under the lock: a run of the open transaction. CU_ENOMEM: the shape has to go. */
 int cu_shape_append(cu_shape *shape, const struct cu_tail_run *run);
-/* Under the lock: the tail to read from, be it empty. */
-const cu_tail *cu_shape_tail(const cu_shape *shape);
+/* Under the lock: the log to read from, be it empty. */
+const cu_shape_log *cu_shape_log_of(const cu_shape *shape);
+/* Under the lock: the log to write to, made if need be. NULL: no memory. */
+cu_shape_log *cu_shape_make_log(cu_shape *shape);
 /* Under the lock: the snapshot's range, NULL: not known, or not needed any more. */
 static inline const cu_snapshot_range *cu_shape_range(const cu_shape *shape)
 {

@@ -388,24 +388,6 @@ void cu_shape_set_each(cu_shape_set *set, void (*each)(void *ctx, cu_shape *shap
 	cu_shape_set_each_of(set, NULL, each, ctx);
 }
 
-static void oldest_position_of(void *ctx, cu_shape *shape)
-{
-	uint64_t *oldest = ctx;
-
-	cu_shape_lock(shape);
-	if (shape->tail && shape->tail->len && shape->tail->runs[0].pos < *oldest)
-		*oldest = shape->tail->runs[0].pos;
-	cu_shape_unlock(shape);
-}
-
-uint64_t cu_shape_set_oldest_position(cu_shape_set *set)
-{
-	uint64_t oldest = UINT64_MAX;
-
-	cu_shape_set_each(set, oldest_position_of, &oldest);
-	return oldest;
-}
-
 void cu_shape_set_wake(cu_shape_set *set, cu_shape *shape)
 {
 	uint64_t loops = atomic_exchange(&shape->waiting_loops, 0);
@@ -493,6 +475,20 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 	cu_shape_set_keep_range(set, shape);
 	cu_shape_unref(&shape);
 	return 0;
+}
+
+int cu_shape_set_restore_log_chunk(cu_shape_set *set, const struct cu_log_chunk_row *row)
+{
+	cu_shape *shape = cu_shape_set_by_id(set, row->shape_id);
+	cu_shape_log *log;
+	int rc;
+
+	if (!shape)
+		return CU_ENOTFOUND;
+	log = cu_shape_make_log(shape);
+	rc = log ? cu_shape_log_restore(log, row) : CU_ENOMEM;
+	cu_shape_unref(&shape);
+	return rc;
 }
 
 void cu_shape_set_keep_range(cu_shape_set *set, cu_shape *shape)

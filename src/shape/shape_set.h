@@ -39,6 +39,8 @@ size_t cu_shape_set_len(cu_shape_set *set);
  * CU_ECORRUPT: a definition, a snapshot cannot be read or is not there; the caller removes the shape by id. */
 int cu_shape_set_restore_definition(cu_shape_set *set, uint64_t id, const void *body, size_t len);
 int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row);
+/* After the shapes, in order of offsets. CU_ENOTFOUND: no such shape. CU_ECORRUPT: the shape has to go. */
+int cu_shape_set_restore_log_chunk(cu_shape_set *set, const struct cu_log_chunk_row *row);
 
 /* Return a reference, or NULL. by_handle finds shapes that are being removed as well. */
 cu_shape *cu_shape_set_by_handle(cu_shape_set *set, const char *handle);
@@ -72,9 +74,6 @@ void cu_shape_set_wake(cu_shape_set *set, cu_shape *shape);
 void cu_shape_set_keep_range(cu_shape_set *set, cu_shape *shape);
 /* … that is, until the stream has passed its LSN: nothing before this one will come again. */
 void cu_shape_set_drop_ranges(cu_shape_set *set, uint64_t lsn);
-
-/* The oldest change log position that a tail still needs; UINT64_MAX when none does. */
-uint64_t cu_shape_set_oldest_position(cu_shape_set *set);
 
 /* Removes the shapes of other tables that had this one's name: dropped and created again, or renamed away. No message of
  * the stream tells of that. */

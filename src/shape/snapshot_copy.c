@@ -44,8 +44,8 @@ void cu_snapshot_copy_begin(struct cu_snapshot_copy *copy, const cu_snapshot_ran
 
 	mine.xip = cu_xmemdup(range->xip, range->xip_len * sizeof *range->xip);
 	cu_shape_lock(shape);
-	if (shape->tail)
-		cu_tail_filter(shape->tail, &mine, cu_shape_set_chunk_bytes(copy->env->shapes));
+	if (shape->log)
+		cu_tail_filter(&shape->log->tail, &mine, cu_shape_set_chunk_bytes(copy->env->shapes));
 	/* Replaces that of a transaction in which its turn did not come. */
 	cu_shape_set_range(shape, &mine);
 	cu_shape_unlock(shape);
@@ -105,7 +105,8 @@ static int small_end(struct cu_snapshot_copy *copy)
 
 static int chunk_begin(struct cu_snapshot_copy *copy)
 {
-	return cu_chunk_writer_new(cu_store_chunks(copy->env->store), copy->shape->id, copy->chunks_len, &copy->writer);
+	return cu_chunk_writer_new(cu_store_chunks(copy->env->store), copy->shape->id, CU_CHUNK_SNAPSHOT,
+				   copy->chunks_len, &copy->writer);
 }
 
 /* It is not small after all: what there is of it goes to a file. */
@@ -242,7 +243,7 @@ int cu_snapshot_copy_complete(struct cu_snapshot_copy *copy)
 
 	/* Only now, all at once: readers did not have to wait for the disk, and a crash before this rotates the shape. */
 	for (uint32_t n = 0; rc == 0 && n < copy->chunks_len; n++)
-		rc = cu_chunk_sync(cu_store_chunks(copy->env->store), copy->shape->id, n);
+		rc = cu_chunk_sync(cu_store_chunks(copy->env->store), copy->shape->id, CU_CHUNK_SNAPSHOT, n);
 	if (rc == 0 && copy->chunks_len)
 		rc = cu_chunks_sync_shape(cu_store_chunks(copy->env->store), copy->shape->id);
 	if (rc < 0)

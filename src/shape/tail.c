@@ -32,13 +32,14 @@ void cu_tail_fini(cu_tail *tail)
 int cu_tail_append(cu_tail *tail, const struct cu_tail_run *run)
 {
 	if (tail->len == tail->cap) {
-		size_t cap = tail->cap ? tail->cap + tail->cap / 2 : 2;
-		struct cu_tail_run *runs = cu_try_realloc(tail->runs, cap * sizeof *runs);
+		/* Most have one, for a short time. */
+		size_t cap = tail->cap ? tail->cap + tail->cap / 2 + 1 : 1;
+		struct cu_tail_run *runs = cap < UINT32_MAX ? cu_try_realloc(tail->runs, cap * sizeof *runs) : NULL;
 
 		if (!runs)
 			return CU_ENOMEM;
 		tail->runs = runs;
-		tail->cap = cap;
+		tail->cap = (uint32_t)cap;
 	}
 	if (tail->len) {
 		const struct cu_tail_run *before = &tail->runs[tail->len - 1];
@@ -49,7 +50,7 @@ int cu_tail_append(cu_tail *tail, const struct cu_tail_run *run)
 	return 0;
 }
 
-static void count_committed(cu_tail *tail, size_t at, uint64_t chunk_bytes_max)
+static void count_committed(cu_tail *tail, uint32_t at, uint64_t chunk_bytes_max)
 {
 	tail->chunk_bytes += tail->runs[at].bytes;
 	if (tail->chunk_bytes < chunk_bytes_max)
@@ -86,9 +87,9 @@ bool cu_tail_show(cu_tail *tail)
 
 void cu_tail_filter(cu_tail *tail, const cu_snapshot_range *range, uint64_t chunk_bytes_max)
 {
-	size_t kept = 0, committed = 0, visible = 0;
+	uint32_t kept = 0, committed = 0, visible = 0;
 
-	for (size_t i = 0; i < tail->len; i++) {
+	for (uint32_t i = 0; i < tail->len; i++) {
 		if (cu_snapshot_range_holds(range, tail->runs[i].xid, tail->runs[i].tx))
 			continue;
 		committed += i < tail->committed;
@@ -100,8 +101,57 @@ void cu_tail_filter(cu_tail *tail, const cu_snapshot_range *range, uint64_t chun
 	tail->visible = visible;
 	tail->chunk_ends_len = 0;
 	tail->chunk_bytes = 0;
-	for (size_t i = 0; i < committed; i++)
+	for (uint32_t i = 0; i < committed; i++)
 		count_committed(tail, i, chunk_bytes_max);
+}
+
+void cu_tail_drop_first(cu_tail *tail, size_t n)
+{
+	uint32_t ends = 0, first = (uint32_t)n;
+	struct cu_tail_run *runs;
+
+	CU_ASSERT(n <= tail->visible);
+	tail->len -= first;
+	tail->committed -= first;
+	tail->visible -= first;
+	memmove(tail->runs, tail->runs + n, tail->len * sizeof *tail->runs);
+	if (tail->len == 0) {
+		free(tail->runs);
+		tail->runs = NULL;
+		tail->cap = 0;
+	} else if (tail->len <= tail->cap / 2) {
+		runs = cu_try_realloc(tail->runs, tail->len * sizeof *runs);
+		if (runs) {
+			tail->runs = runs;
+			tail->cap = tail->len;
+		}
+	}
+	for (uint32_t i = 0; i < tail->chunk_ends_len; i++) {
+		if (tail->chunk_ends[i] >= first)
+			tail->chunk_ends[ends++] = tail->chunk_ends[i] - first;
+	}
+	tail->chunk_ends_len = ends;
+	if (ends == 0) {
+		free(tail->chunk_ends);
+		tail->chunk_ends = NULL;
+		tail->chunk_ends_cap = 0;
+	}
+}
+
+size_t cu_tail_sealable(const cu_tail *tail, uint64_t last_tx, bool *ret_ends)
+{
+	size_t low = 0, high = tail->visible;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (tail->runs[mid].tx <= last_tx)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*ret_ends = tail->chunk_ends_len > 0 && tail->chunk_ends[0] < low;
+	return *ret_ends ? tail->chunk_ends[0] + (size_t)1 : low;
 }
 
 size_t cu_tail_seek(const cu_tail *tail, cu_offset offset)
@@ -123,8 +173,7 @@ cu_offset cu_tail_latest(const cu_tail *tail)
 {
 	const struct cu_tail_run *run;
 
-	if (!tail->visible)
-		return CU_OFFSET_SNAPSHOT_END;
+	CU_ASSERT(tail->visible);
 	run = &tail->runs[tail->visible - 1];
 	return cu_offset_of(run->tx, run->last_op);
 }

@@ -41,13 +41,13 @@ bool cu_tail_run_extend(struct cu_tail_run *run, uint64_t pos, uint32_t len, uin
 
 typedef struct cu_tail {
 	struct cu_tail_run *runs;
-	size_t len, cap;
-	size_t committed;
-	size_t visible;
+	uint32_t len, cap;
+	uint32_t committed;
+	uint32_t visible;
 	/* Runs at which an answer ends because the chunk threshold was reached: indexes, ascending. HTTP caches depend
 	 * on them: they are a function of the committed runs alone, so that a restart finds the same ones. */
-	size_t *chunk_ends;
-	size_t chunk_ends_len, chunk_ends_cap;
+	uint32_t *chunk_ends;
+	uint32_t chunk_ends_len, chunk_ends_cap;
 	uint64_t chunk_bytes; /* payload bytes of the committed runs since the last chunk end */
 } cu_tail;
 
@@ -63,11 +63,16 @@ bool cu_tail_show(cu_tail *tail);
 /* Drops the runs of transactions that the snapshot already holds. Before any reader
  * looked: nobody is served before the snapshot is known. */
 void cu_tail_filter(cu_tail *tail, const cu_snapshot_range *range, uint64_t chunk_bytes_max);
+/* The first n runs, visible ones, stand in a sealed chunk now. What is left needs no more memory than it takes. */
+void cu_tail_drop_first(cu_tail *tail, size_t n);
+/* How many of the first runs, up to and including `last_tx`, a sealed chunk may take: those up to the first chunk end
+ * among them (*ret_ends), else all. 0: none. */
+size_t cu_tail_sealable(const cu_tail *tail, uint64_t last_tx, bool *ret_ends);
 /* Index of the first visible run that holds an item after `offset`; == visible when there is none. */
 size_t cu_tail_seek(const cu_tail *tail, cu_offset offset);
-/* The offset of the last visible item, 0_inf when there is none. */
+/* The offset of the last visible item; there is one. */
 cu_offset cu_tail_latest(const cu_tail *tail);
-/* Where an answer that starts after `offset` ends: at the next chunk end, else at the latest. */
+/* Where an answer that starts after `offset` ends: at the next chunk end, else at the latest; there is a visible item. */
 cu_offset cu_tail_answer_end(const cu_tail *tail, cu_offset offset);
 
 #endif

@@ -506,25 +506,6 @@ static void a_damaged_row_is_corrupt_and_adds_nothing(void **state)
 	world_free(w);
 }
 
-static void the_oldest_position_is_that_of_the_oldest_run(void **state)
-{
-	struct world *w = world_new();
-	struct cu_tail_run run = { .tx = 5, .pos = 700, .items = 1 };
-	cu_shape *a = help_restore(w->set, 901, "1-1", help_definition(1, false), 1, 1, "");
-	cu_shape *b = help_restore(w->set, 902, "1-2", help_definition(2, false), 1, 1, "");
-
-	(void)state;
-	assert_true(cu_shape_set_oldest_position(w->set) == UINT64_MAX);
-	assert_int_equal(cu_shape_append(a, &run), 0);
-	assert_true(cu_shape_set_oldest_position(w->set) == 700);
-	run.pos = 300;
-	assert_int_equal(cu_shape_append(b, &run), 0); /* not committed yet, and needed all the same */
-	assert_true(cu_shape_set_oldest_position(w->set) == 300);
-	cu_shape_unref(&a);
-	cu_shape_unref(&b);
-	world_free(w);
-}
-
 static void waking_asks_each_loop_once(void **state)
 {
 	struct world *w = world_new();
@@ -558,7 +539,6 @@ int main(void)
 		cmocka_unit_test(a_shape_that_is_removed_before_it_could_not_be_stored_goes_once),
 		cmocka_unit_test(a_removal_that_could_not_be_stored_is_tried_again),
 		cmocka_unit_test(a_damaged_row_is_corrupt_and_adds_nothing),
-		cmocka_unit_test(the_oldest_position_is_that_of_the_oldest_run),
 		cmocka_unit_test(waking_asks_each_loop_once),
 	};
 

@@ -45,6 +45,7 @@ struct cu_stack {
 	cu_pool *pool;
 	cu_pool *pooled; /* NULL: snapshots run in the other */
 	cu_snapshots *snapshots;
+	cu_sealer *sealer;
 	cu_replication *replication;
 	cu_collector *collector;
 	cu_table_watch *table_watch;
@@ -129,6 +130,12 @@ static void remember_restored(struct cu_stack *stack, const struct cu_shape_row 
 	};
 }
 
+static void note_broken(struct cu_stack *stack, uint64_t shape_id)
+{
+	stack->broken = cu_xrealloc(stack->broken, (stack->broken_len + 1) * sizeof *stack->broken);
+	stack->broken[stack->broken_len++] = shape_id;
+}
+
 static int load_shape(void *ctx, const struct cu_shape_row *row)
 {
 	struct cu_stack *stack = ctx;
@@ -143,9 +150,35 @@ static int load_shape(void *ctx, const struct cu_shape_row *row)
 	cu_warn(rc == CU_EAGAIN ? "a stored shape's snapshot was interrupted; it is made anew when asked for"
 				: "a stored shape cannot be read; it is made anew when asked for",
 		CU_KV("handle", row->handle), CU_KV("error", cu_strerror(rc)));
-	stack->broken = cu_xrealloc(stack->broken, (stack->broken_len + 1) * sizeof *stack->broken);
-	stack->broken[stack->broken_len++] = row->id;
+	note_broken(stack, row->id);
 	return 0;
+}
+
+static int load_log_chunk(void *ctx, const struct cu_log_chunk_row *row)
+{
+	struct cu_stack *stack = ctx;
+	int rc = cu_shape_set_restore_log_chunk(stack->shapes, row);
+
+	if (rc == CU_ECORRUPT) {
+		cu_warn("a stored shape's log cannot be read; it is made anew when asked for",
+			CU_KV_U64("shape_id", row->shape_id));
+		note_broken(stack, row->shape_id);
+	}
+	return rc == CU_ENOMEM ? rc : 0; /* CU_ENOTFOUND: one that is broken already */
+}
+
+/* Those that were restored before they turned out to be broken are in the set. */
+static void remove_broken(struct cu_stack *stack)
+{
+	for (size_t i = 0; i < stack->broken_len; i++) {
+		cu_shape *shape = cu_shape_set_by_id(stack->shapes, stack->broken[i]);
+
+		if (shape)
+			cu_shape_set_remove(stack->shapes, shape, "what is stored of it cannot be read", NULL);
+		else
+			cu_store_remove_shape(stack->store, stack->broken[i], NULL, NULL);
+		cu_shape_unref(&shape);
+	}
 }
 
 /* The restored shapes listen. The list goes. */
@@ -178,7 +211,8 @@ static int open_store(struct cu_stack *stack)
 		.metadata = { .ctx = stack,
 			      .checkpoint = load_checkpoint,
 			      .definition = load_definition,
-			      .shape = load_shape },
+			      .shape = load_shape,
+			      .log_chunk = load_log_chunk },
 		.replay = cu_replay_fanout,
 	};
 	cu_replay replay;
@@ -191,9 +225,8 @@ static int open_store(struct cu_stack *stack)
 	if (rc < 0)
 		return rc;
 	cu_shape_set_end_restore(stack->shapes, stack->store, stack->checkpoint.lsn);
-	for (size_t i = 0; i < stack->broken_len; i++)
-		cu_store_remove_shape(stack->store, stack->broken[i], NULL, NULL);
 	listen_for_restored(stack);
+	remove_broken(stack);
 	/* What only the start needed is given back to the system: a stack that holds many shapes stays as large as they are. */
 	malloc_trim(0);
 	cu_info("storage opened", CU_KV("directory", stack->opts.storage_dir),
@@ -409,6 +442,25 @@ static int random_slot_name(struct cu_pg_names *names)
 	return 0;
 }
 
+static int start_sealer(struct cu_stack *stack)
+{
+	struct cu_sealer_opts opts = {
+		.stack_id = STACK_ID,
+		.shapes = stack->shapes,
+		.store = stack->store,
+		.log_bytes_max = stack->opts.change_log_bytes_max,
+	};
+	int rc;
+
+	/* Only whole segments can be dropped. */
+	cu_changelog_limit_segments(cu_store_changelog(stack->store),
+				    (size_t)CU_MIN(opts.log_bytes_max / 4, (uint64_t)CU_SEGMENT_BYTES));
+	rc = cu_sealer_start(&opts, &stack->sealer);
+	if (rc == 0)
+		cu_sealer_checkpoint(stack->sealer, stack->checkpoint.last_tx, stack->checkpoint.log_pos);
+	return rc;
+}
+
 static int start_postgres(struct cu_stack *stack)
 {
 	struct cu_replication_opts replication = {
@@ -477,6 +529,10 @@ static int start_postgres(struct cu_stack *stack)
 		.owner_pool = stack->pooled ? stack->pool : NULL,
 		.chunk_bytes = stack->opts.chunk_bytes,
 	});
+	rc = start_sealer(stack);
+	if (rc < 0)
+		return rc;
+	collector.sealer = stack->sealer;
 	collector.replication = stack->replication;
 	collector.publication = stack->publication;
 	rc = cu_collector_start(&collector, &stack->collector);
@@ -765,6 +821,7 @@ void cu_stack_stop(cu_stack **ref)
 		cu_metadata_sync(cu_store_metadata(stack->store));
 	/* The last checkpoint's callback and the metadata's `done` calls are over: nobody wakes any more. */
 	cu_collector_free(&stack->collector);
+	cu_sealer_free(&stack->sealer);
 	cu_store_free(&stack->store);
 	atomic_store(&stack->http, NULL);
 	cu_http_server_free(&http);

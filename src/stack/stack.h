@@ -41,6 +41,7 @@ struct cu_stack_opts {
 	unsigned send_timeout_ms, idle_timeout_ms;
 
 	uint64_t chunk_bytes;
+	uint64_t change_log_bytes_max;
 	unsigned checkpoint_ms;
 
 	/* retention; 0: no limit */

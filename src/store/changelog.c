@@ -233,6 +233,11 @@ static int record_append(struct cu_changelog *cl, uint8_t *head, size_t head_len
 	return 0;
 }
 
+void cu_changelog_limit_segments(cu_changelog *cl, size_t bytes)
+{
+	cl->segment_bytes = bytes;
+}
+
 int cu_changelog_append_item(cu_changelog *cl, uint64_t tx, uint64_t op, const void *payload, size_t len,
 			     uint64_t *ret_pos)
 {

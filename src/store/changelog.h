@@ -79,6 +79,9 @@ struct cu_changelog_opts {
 int cu_changelog_open(const struct cu_changelog_opts *opts, cu_changelog **ret_cl);
 void cu_changelog_free(cu_changelog **cl); /* does not flush; NULL is fine */
 
+/* A segment is closed at this size from now on (default: as opened). The writer, or before there is one. */
+void cu_changelog_limit_segments(cu_changelog *cl, size_t bytes);
+
 /* *ret_pos (may be NULL): where the payload will be; readable once flushed() is beyond its end. An item lies in one
  * segment. CU_ETOOBIG: over CU_CHANGELOG_RECORD_MAX. */
 int cu_changelog_append_item(cu_changelog *cl, uint64_t tx, uint64_t op, const void *payload, size_t len,

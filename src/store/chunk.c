@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -72,9 +73,10 @@ void cu_chunks_free(cu_chunks **ref)
 	free(chunks);
 }
 
-static char *chunk_path(const cu_chunks *chunks, uint64_t shape_id, uint32_t n)
+static char *chunk_path(const cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n)
 {
-	return cu_file_path("%s/%" PRIu64 "/snapshot.%" PRIu32, chunks->shapes_dir, shape_id, n);
+	return cu_file_path("%s/%" PRIu64 "/%s.%" PRIu32, chunks->shapes_dir, shape_id,
+			    kind == CU_CHUNK_LOG ? "log" : "snapshot", n);
 }
 
 static char *shape_path(const cu_chunks *chunks, uint64_t shape_id)
@@ -82,7 +84,8 @@ static char *shape_path(const cu_chunks *chunks, uint64_t shape_id)
 	return cu_file_path("%s/%" PRIu64, chunks->shapes_dir, shape_id);
 }
 
-int cu_chunk_writer_new(cu_chunks *chunks, uint64_t shape_id, uint32_t n, cu_chunk_writer **ret_writer)
+int cu_chunk_writer_new(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n,
+			cu_chunk_writer **ret_writer)
 {
 	cu_chunk_writer *writer = cu_xzalloc(sizeof *writer);
 	char *dir = shape_path(chunks, shape_id);
@@ -92,15 +95,16 @@ int cu_chunk_writer_new(cu_chunks *chunks, uint64_t shape_id, uint32_t n, cu_chu
 	writer->magic = CHUNK_WRITER_MAGIC;
 	writer->chunks = chunks;
 	writer->fd = -1;
-	writer->path = chunk_path(chunks, shape_id, n);
+	writer->path = chunk_path(chunks, shape_id, kind, n);
 	writer->path_tmp = cu_file_path("%s.tmp", writer->path);
 	writer->buffer = cu_try_malloc(CU_CHUNK_BUFFER);
 	if (!writer->buffer) {
 		rc = CU_ENOMEM;
 		goto out;
 	}
-	/* Later chunks must not bring back the directory of a shape that is removed while its snapshot runs. */
-	if (n == 0) {
+	/* Later pieces of a snapshot must not bring back the directory of a shape that is removed while it runs. A log
+	 * chunk's writer asks the metadata afterwards. */
+	if (n == 0 || kind == CU_CHUNK_LOG) {
 		rc = cu_file_mkdir(chunks->ops, dir);
 		if (rc < 0 && rc != CU_EEXIST)
 			goto out;
@@ -235,9 +239,10 @@ int cu_chunks_sync_shape(cu_chunks *chunks, uint64_t shape_id)
 	return rc;
 }
 
-int cu_chunk_open(cu_chunks *chunks, uint64_t shape_id, uint32_t n, int *ret_fd, uint64_t *ret_bytes)
+int cu_chunk_open(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n, int *ret_fd,
+		  uint64_t *ret_bytes)
 {
-	char *path = chunk_path(chunks, shape_id, n);
+	char *path = chunk_path(chunks, shape_id, kind, n);
 	uint64_t bytes = 0;
 	int fd = -1;
 	int rc;
@@ -255,7 +260,8 @@ int cu_chunk_open(cu_chunks *chunks, uint64_t shape_id, uint32_t n, int *ret_fd,
 	return rc;
 }
 
-int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, uint32_t n, const struct cu_chunk_info *info)
+int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n,
+		    const struct cu_chunk_info *info)
 {
 	char *buffer = NULL;
 	uint64_t bytes, at = 0;
@@ -264,7 +270,7 @@ int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, uint32_t n, const stru
 	int fd = -1;
 	int rc;
 
-	rc = cu_chunk_open(chunks, shape_id, n, &fd, &bytes);
+	rc = cu_chunk_open(chunks, shape_id, kind, n, &fd, &bytes);
 	if (rc < 0)
 		return rc;
 	buffer = cu_try_malloc(CU_CHUNK_BUFFER);
@@ -278,7 +284,7 @@ int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, uint32_t n, const stru
 		}
 	}
 	if (rc == 0 && (at != info->bytes || crc != info->crc)) {
-		cu_error("a snapshot chunk is not what was written; its shape must go", CU_KV_U64("shape_id", shape_id),
+		cu_error("a chunk is not what was written; its shape must go", CU_KV_U64("shape_id", shape_id),
 			 CU_KV_U64("chunk", n), CU_KV_U64("bytes", at), CU_KV_U64("bytes_expected", info->bytes));
 		rc = CU_ECORRUPT;
 	}
@@ -287,16 +293,29 @@ int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, uint32_t n, const stru
 	return rc;
 }
 
-int cu_chunk_sync(cu_chunks *chunks, uint64_t shape_id, uint32_t n)
+int cu_chunk_sync(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n)
 {
 	uint64_t bytes;
 	int fd = -1;
-	int rc = cu_chunk_open(chunks, shape_id, n, &fd, &bytes);
+	int rc = cu_chunk_open(chunks, shape_id, kind, n, &fd, &bytes);
 
 	if (rc == 0)
 		rc = cu_file_sync(chunks->ops, fd);
 	cu_file_close(chunks->ops, &fd);
 	return rc;
+}
+
+int cu_chunk_remove(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n)
+{
+	char *path = chunk_path(chunks, shape_id, kind, n);
+	char *path_tmp = cu_file_path("%s.tmp", path);
+	int rc = cu_file_unlink(chunks->ops, path);
+
+	if (rc == CU_ENOTFOUND)
+		rc = cu_file_unlink(chunks->ops, path_tmp);
+	free(path);
+	free(path_tmp);
+	return rc == CU_ENOTFOUND ? 0 : rc;
 }
 
 int cu_chunks_remove_shape(cu_chunks *chunks, uint64_t shape_id)
@@ -366,6 +385,29 @@ int cu_chunks_each_shape(cu_chunks *chunks, int (*each)(void *ctx, uint64_t shap
 		if (id_parse(entry->d_name, &id))
 			rc = each(ctx, id);
 	closedir(dir);
+	return rc < 0 ? rc : 0;
+}
+
+int cu_chunks_each_log(cu_chunks *chunks, uint64_t shape_id, int (*each)(void *ctx, uint32_t n), void *ctx)
+{
+	char *path = shape_path(chunks, shape_id);
+	struct dirent *entry;
+	unsigned n;
+	DIR *dir;
+	int rc = 0;
+
+	dir = opendir(path);
+	if (!dir && errno != ENOENT) {
+		cu_error("a directory cannot be read", CU_KV("path", path), CU_KV("error", strerror(errno)));
+		rc = CU_EIO;
+	}
+	while (dir && rc >= 0 && (entry = dir_next(dir))) {
+		if (sscanf(entry->d_name, "log.%u", &n) == 1)
+			rc = each(ctx, n);
+	}
+	if (dir)
+		closedir(dir);
+	free(path);
 	return rc < 0 ? rc : 0;
 }
 

@@ -305,6 +305,30 @@ int cu_metadata_remove_shape(cu_metadata *md, uint64_t shape_id, cu_store_done *
 	return op_queue(md, op, done, ctx);
 }
 
+int cu_metadata_put_log_chunk(cu_metadata *md, const struct cu_log_chunk_row *row, uint64_t from_tx, uint64_t from_op,
+			      cu_store_done *done, void *ctx)
+{
+	struct cu_metadata_op *op = op_new(CU_METADATA_PUT_LOG_CHUNK);
+	int rc = 0;
+
+	op->num[0] = row->shape_id;
+	op->num[1] = row->n;
+	op->num[2] = row->last_tx;
+	op->num[3] = row->last_op;
+	op->num[4] = row->wire_bytes;
+	op->num[5] = row->info.bytes;
+	op->num[6] = row->info.items;
+	op->num[7] = row->info.crc;
+	op->num[8] = (row->ends ? CU_LOG_CHUNK_ENDS : 0) | (row->compacted ? CU_LOG_CHUNK_COMPACTED : 0) |
+		     (row->is_small ? CU_LOG_CHUNK_SMALL : 0);
+	op->num[9] = from_tx;
+	op->num[10] = from_op;
+	op->is_small = row->is_small;
+	if (row->is_small)
+		rc = op_set_blob(op, row->small, row->info.bytes);
+	return rc < 0 ? rc : op_queue(md, op, done, ctx);
+}
+
 int cu_metadata_put_definition(cu_metadata *md, uint64_t id, const void *body, size_t len, cu_store_done *done,
 			       void *ctx)
 {
@@ -389,6 +413,17 @@ int cu_metadata_get_small(cu_metadata *md, uint64_t shape_id, cu_buf *bytes)
 	CU_ASSERT(md->magic == METADATA_MAGIC);
 	pthread_mutex_lock(&md->reader_mtx);
 	rc = cu_metadata_db_get_small(md->reader, shape_id, bytes);
+	pthread_mutex_unlock(&md->reader_mtx);
+	return rc;
+}
+
+int cu_metadata_get_log_chunk(cu_metadata *md, uint64_t shape_id, uint32_t n, cu_buf *bytes)
+{
+	int rc;
+
+	CU_ASSERT(md->magic == METADATA_MAGIC);
+	pthread_mutex_lock(&md->reader_mtx);
+	rc = cu_metadata_db_get_log_chunk(md->reader, shape_id, n, bytes);
 	pthread_mutex_unlock(&md->reader_mtx);
 	return rc;
 }

@@ -48,6 +48,19 @@ struct cu_shape_row {
 	struct cu_snapshot_info snapshot; /* when complete */
 };
 
+/* A sealed piece of a shape's log: the items behind the piece before it, up to and including (last_tx, last_op). */
+struct cu_log_chunk_row {
+	uint64_t shape_id;
+	uint32_t n; /* never used twice for a shape */
+	uint64_t last_tx, last_op;
+	uint64_t wire_bytes; /* of the items alone */
+	struct cu_chunk_info info;
+	bool ends;         /* answers end at its end */
+	bool compacted;    /* superseded updates were merged in it */
+	bool is_small;     /* it is kept here and has no file */
+	const char *small; /* info.bytes of them; NULL when loaded: cu_metadata_get_log_chunk() */
+};
+
 struct cu_checkpoint {
 	uint64_t lsn;       /* confirmed to Postgres */
 	uint64_t log_pos;   /* end of the change log, after a commit */
@@ -57,12 +70,13 @@ struct cu_checkpoint {
 };
 
 /* Rows at open; everything is borrowed until the callback returns; a negative answer stops the open. Order:
- * checkpoint (not called on a new store), definitions by id, shapes by id. Any may be NULL. */
+ * checkpoint (not called on a new store), definitions by id, shapes by id, log chunks by shape and offset. Any may be NULL. */
 struct cu_metadata_loader {
 	void *ctx;
 	int (*checkpoint)(void *ctx, const struct cu_checkpoint *cp);
 	int (*definition)(void *ctx, uint64_t id, const void *body, size_t len);
 	int (*shape)(void *ctx, const struct cu_shape_row *row);
+	int (*log_chunk)(void *ctx, const struct cu_log_chunk_row *row);
 };
 
 /* CU_EUNSUPPORTED: written by a newer version. CU_ECORRUPT, CU_EIO. The writer thread runs on 0. */
@@ -75,6 +89,10 @@ int cu_metadata_put_shape(cu_metadata *md, const struct cu_shape_row *row, cu_st
 int cu_metadata_set_snapshot(cu_metadata *md, uint64_t shape_id, const struct cu_snapshot_info *info,
 			     cu_store_done *done, void *ctx); /* also marks it complete */
 int cu_metadata_remove_shape(cu_metadata *md, uint64_t shape_id, cu_store_done *done, void *ctx); /* idempotent */
+/* A sealed chunk of a shape's log; replaces those whose last offset lies behind (from_tx, from_op) up to its own.
+ * CU_ENOTFOUND: no such shape. */
+int cu_metadata_put_log_chunk(cu_metadata *md, const struct cu_log_chunk_row *row, uint64_t from_tx, uint64_t from_op,
+			      cu_store_done *done, void *ctx);
 /* A definition: opaque to storage, binary-safe; ids are the caller's. Replaces. Shapes refer to it by id; storage does not
  * check that it is there. */
 int cu_metadata_put_definition(cu_metadata *md, uint64_t id, const void *body, size_t len, cu_store_done *done,
@@ -86,6 +104,8 @@ int cu_metadata_set(cu_metadata *md, const char *key, const void *value, size_t 
 /* Appends a small snapshot. Does not wait for the writer: sees it from its `done` on. CU_ENOTFOUND: the shape is not
  * there, or has none. CU_ECORRUPT: it is not what was stored. CU_EIO, CU_ENOMEM. Nothing is appended then. */
 int cu_metadata_get_small(cu_metadata *md, uint64_t shape_id, cu_buf *bytes);
+/* The same for a small log chunk, all of its bytes. */
+int cu_metadata_get_log_chunk(cu_metadata *md, uint64_t shape_id, uint32_t n, cu_buf *bytes);
 /* Waits. Appends the value. CU_ENOTFOUND. Sees every set queued before. */
 int cu_metadata_get(cu_metadata *md, const char *key, cu_buf *value);
 /* Waits until everything queued before is durable; the first error since the last call of this, or 0. */

@@ -13,6 +13,7 @@ enum cu_metadata_kind {
 	CU_METADATA_PUT_SHAPE,
 	CU_METADATA_SET_SNAPSHOT,
 	CU_METADATA_REMOVE_SHAPE,
+	CU_METADATA_PUT_LOG_CHUNK,
 	CU_METADATA_PUT_DEFINITION,
 	CU_METADATA_REMOVE_DEFINITION,
 	CU_METADATA_PUT_CHECKPOINT,
@@ -21,12 +22,19 @@ enum cu_metadata_kind {
 	CU_METADATA_SYNC,
 };
 
+/* Flags of a log chunk's row. */
+enum {
+	CU_LOG_CHUNK_ENDS = 1,
+	CU_LOG_CHUNK_COMPACTED = 2,
+	CU_LOG_CHUNK_SMALL = 4,
+};
+
 struct cu_metadata_op {
 	struct cu_metadata_op *next;
 	enum cu_metadata_kind kind;
-	uint64_t num[7];
+	uint64_t num[11];
 	bool has_route_key;
-	bool is_small; /* blob is the snapshot */
+	bool is_small; /* blob is the snapshot, the log chunk */
 	char *text;    /* handle, xip, key */
 	void *blob;
 	size_t blob_len;
@@ -42,6 +50,7 @@ int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db);
 /* A file that is open already; for get_small only. */
 int cu_metadata_db_open_reader(const char *path, struct cu_metadata_db **ret_db);
 int cu_metadata_db_get_small(struct cu_metadata_db *db, uint64_t shape_id, cu_buf *bytes);
+int cu_metadata_db_get_log_chunk(struct cu_metadata_db *db, uint64_t shape_id, uint32_t n, cu_buf *bytes);
 void cu_metadata_db_close(struct cu_metadata_db **db);
 int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, uint64_t *ret_shape_id_max);
 int cu_metadata_db_begin(struct cu_metadata_db *db);

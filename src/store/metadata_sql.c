@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define BUSY_TIMEOUT_MS 5000 /* somebody looks inside with the sqlite3 shell and holds a lock */
 
 enum stmt {
@@ -22,6 +22,12 @@ enum stmt {
 	STMT_PUT_SMALL,
 	STMT_GET_SMALL,
 	STMT_REMOVE_SHAPE,
+	STMT_HAS_SHAPE,
+	STMT_DROP_LOG_BYTES,
+	STMT_DROP_LOG_CHUNKS,
+	STMT_PUT_LOG_CHUNK,
+	STMT_PUT_LOG_BYTES,
+	STMT_GET_LOG_BYTES,
 	STMT_PUT_DEFINITION,
 	STMT_REMOVE_DEFINITION,
 	STMT_PUT_CHECKPOINT,
@@ -44,6 +50,18 @@ static const char *const stmt_sql[STMT_LEN] = {
 	[STMT_PUT_SMALL] = "INSERT INTO snapshot (shape_id, crc, bytes) VALUES (?1, ?2, ?3)",
 	[STMT_GET_SMALL] = "SELECT crc, bytes FROM snapshot WHERE shape_id = ?1",
 	[STMT_REMOVE_SHAPE] = "DELETE FROM shape WHERE id = ?1",
+	[STMT_HAS_SHAPE] = "SELECT 1 FROM shape WHERE id = ?1",
+	/* Those behind ?2, ?3 up to ?4, ?5. Their bytes first. */
+	[STMT_DROP_LOG_BYTES] =
+		"DELETE FROM log_bytes WHERE shape_id = ?1 AND n IN (SELECT n FROM log_chunk WHERE shape_id = ?1 "
+		"AND (last_tx, last_op) > (?2, ?3) AND (last_tx, last_op) <= (?4, ?5))",
+	[STMT_DROP_LOG_CHUNKS] = "DELETE FROM log_chunk WHERE shape_id = ?1 AND (last_tx, last_op) > (?2, ?3) "
+				 "AND (last_tx, last_op) <= (?4, ?5)",
+	[STMT_PUT_LOG_CHUNK] =
+		"INSERT INTO log_chunk (shape_id, n, last_tx, last_op, wire_bytes, bytes, items, crc, flags) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[STMT_PUT_LOG_BYTES] = "INSERT INTO log_bytes (shape_id, n, crc, bytes) VALUES (?1, ?2, ?3, ?4)",
+	[STMT_GET_LOG_BYTES] = "SELECT crc, bytes FROM log_bytes WHERE shape_id = ?1 AND n = ?2",
 	[STMT_PUT_DEFINITION] =
 		"INSERT INTO definition (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
 	[STMT_REMOVE_DEFINITION] = "DELETE FROM definition WHERE id = ?1",
@@ -69,13 +87,20 @@ static const char schema_sql[] =
 	" crc INTEGER NOT NULL, PRIMARY KEY (shape_id, n)) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE snapshot ("
 	" shape_id INTEGER PRIMARY KEY, crc INTEGER NOT NULL, bytes BLOB NOT NULL) STRICT;"
+	"CREATE TABLE log_chunk ("
+	" shape_id INTEGER NOT NULL, last_tx INTEGER NOT NULL, last_op INTEGER NOT NULL, n INTEGER NOT NULL,"
+	" wire_bytes INTEGER NOT NULL, bytes INTEGER NOT NULL, items INTEGER NOT NULL, crc INTEGER NOT NULL,"
+	" flags INTEGER NOT NULL, PRIMARY KEY (shape_id, last_tx, last_op)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE log_bytes ("
+	" shape_id INTEGER NOT NULL, n INTEGER NOT NULL, crc INTEGER NOT NULL, bytes BLOB NOT NULL,"
+	" PRIMARY KEY (shape_id, n)) STRICT;"
 	"CREATE TABLE definition (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"
 	"CREATE TABLE checkpoint ("
 	" id INTEGER PRIMARY KEY CHECK (id = 1), lsn INTEGER NOT NULL, log_pos INTEGER NOT NULL,"
 	" last_tx INTEGER NOT NULL, system_id INTEGER NOT NULL, timeline INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE setting (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
 	"PRAGMA application_id = 1131762548;" /* 0x43755374, "CuSt" */
-	"PRAGMA user_version = 2;"
+	"PRAGMA user_version = 3;"
 	"COMMIT;";
 
 struct cu_metadata_db {
@@ -152,13 +177,14 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 		  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -256;"
 		  "PRAGMA journal_size_limit = 4194304; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY",
 		  "settings");
-	if (rc == 0 && version == 1) {
+	if (rc == 0 && version > 0 && version < SCHEMA_VERSION) {
 		cu_warn("the storage was written by an older copper; every shape is made anew when asked for",
 			CU_KV("path", path), CU_KV_U64("version", version));
-		rc = exec(
-			db,
-			"DROP TABLE shape; DROP TABLE chunk; DROP TABLE relation; DROP TABLE checkpoint; DROP TABLE setting",
-			"drop the older tables");
+		rc = exec(db,
+			  "DROP TABLE IF EXISTS shape; DROP TABLE IF EXISTS chunk; DROP TABLE IF EXISTS relation;"
+			  "DROP TABLE IF EXISTS snapshot; DROP TABLE IF EXISTS definition;"
+			  "DROP TABLE IF EXISTS checkpoint; DROP TABLE IF EXISTS setting",
+			  "drop the older tables");
 	}
 	if (rc == 0 && version < SCHEMA_VERSION)
 		rc = exec(db, schema_sql, "create tables");
@@ -309,16 +335,12 @@ static int run_put_small(struct cu_metadata_db *db, const struct cu_metadata_op 
 	return rc == CU_EEXIST ? CU_EIO : rc; /* it was just deleted */
 }
 
-int cu_metadata_db_get_small(struct cu_metadata_db *db, uint64_t shape_id, cu_buf *bytes)
+/* Appends the blob of the row that stmt finds, after comparing its crc. */
+static int get_bytes(struct cu_metadata_db *db, sqlite3_stmt *stmt, uint64_t shape_id, cu_buf *bytes)
 {
-	sqlite3_stmt *stmt;
-	int rc = stmt_get(db, STMT_GET_SMALL, &stmt);
-	int step;
+	int step = sqlite3_step(stmt);
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	bind_num(stmt, 1, shape_id);
-	step = sqlite3_step(stmt);
 	if (step == SQLITE_ROW) {
 		const void *blob = sqlite3_column_blob(stmt, 1);
 		size_t len = (size_t)sqlite3_column_bytes(stmt, 1);
@@ -326,7 +348,7 @@ int cu_metadata_db_get_small(struct cu_metadata_db *db, uint64_t shape_id, cu_bu
 		if (len && !blob) {
 			rc = CU_ENOMEM;
 		} else if (cu_crc32c(0, blob, len) != (uint64_t)sqlite3_column_int64(stmt, 0)) {
-			cu_error("a small snapshot is not what was stored; its shape must go",
+			cu_error("a small chunk is not what was stored; its shape must go",
 				 CU_KV_U64("shape_id", shape_id), CU_KV_U64("bytes", len));
 			rc = CU_ECORRUPT;
 		} else {
@@ -336,10 +358,79 @@ int cu_metadata_db_get_small(struct cu_metadata_db *db, uint64_t shape_id, cu_bu
 	} else if (step == SQLITE_DONE) {
 		rc = CU_ENOTFOUND;
 	} else {
-		rc = failed(db, "get a small snapshot");
+		rc = failed(db, "get a small chunk");
 	}
 	sqlite3_reset(stmt);
 	return rc;
+}
+
+int cu_metadata_db_get_small(struct cu_metadata_db *db, uint64_t shape_id, cu_buf *bytes)
+{
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, STMT_GET_SMALL, &stmt);
+
+	if (rc < 0)
+		return rc;
+	bind_num(stmt, 1, shape_id);
+	return get_bytes(db, stmt, shape_id, bytes);
+}
+
+int cu_metadata_db_get_log_chunk(struct cu_metadata_db *db, uint64_t shape_id, uint32_t n, cu_buf *bytes)
+{
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, STMT_GET_LOG_BYTES, &stmt);
+
+	if (rc < 0)
+		return rc;
+	bind_num(stmt, 1, shape_id);
+	bind_num(stmt, 2, n);
+	return get_bytes(db, stmt, shape_id, bytes);
+}
+
+static int drop_log_chunks(struct cu_metadata_db *db, uint64_t shape_id, uint64_t from_tx, uint64_t from_op,
+			   uint64_t last_tx, uint64_t last_op)
+{
+	uint64_t range[5] = { shape_id, from_tx, from_op, last_tx, last_op };
+	int rc = run_simple(db, STMT_DROP_LOG_BYTES, range, 5);
+
+	return rc < 0 ? rc : run_simple(db, STMT_DROP_LOG_CHUNKS, range, 5);
+}
+
+static int has_shape(struct cu_metadata_db *db, uint64_t shape_id)
+{
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, STMT_HAS_SHAPE, &stmt);
+	int step;
+
+	if (rc < 0)
+		return rc;
+	bind_num(stmt, 1, shape_id);
+	step = sqlite3_step(stmt);
+	rc = step == SQLITE_ROW ? 0 : step == SQLITE_DONE ? CU_ENOTFOUND : failed(db, "look for a shape");
+	sqlite3_reset(stmt);
+	return rc;
+}
+
+static int run_put_log_chunk(struct cu_metadata_db *db, const struct cu_metadata_op *op)
+{
+	sqlite3_stmt *stmt;
+	int rc = has_shape(db, op->num[0]);
+
+	if (rc == 0)
+		rc = drop_log_chunks(db, op->num[0], op->num[9], op->num[10], op->num[2], op->num[3]);
+	if (rc == 0)
+		rc = run_simple(db, STMT_PUT_LOG_CHUNK, op->num, 9);
+	if (rc == 0 && op->is_small) {
+		rc = stmt_get(db, STMT_PUT_LOG_BYTES, &stmt);
+		if (rc == 0) {
+			bind_num(stmt, 1, op->num[0]);
+			bind_num(stmt, 2, op->num[1]);
+			bind_num(stmt, 3, op->num[7]);
+			bind_blob(stmt, 4, op->blob, op->blob_len);
+			rc = stmt_run(db, stmt);
+		}
+	}
+	return rc == CU_EEXIST ? CU_EIO : rc; /* the range was just emptied, and no number is used twice */
 }
 
 static int run_set_snapshot(struct cu_metadata_db *db, const struct cu_metadata_op *op)
@@ -420,7 +511,10 @@ int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op)
 	case CU_METADATA_SET_SNAPSHOT: return run_set_snapshot(db, op);
 	case CU_METADATA_REMOVE_SHAPE:
 		rc = clear_snapshot(db, op->num);
+		if (rc == 0)
+			rc = drop_log_chunks(db, op->num[0], 0, 0, INT64_MAX, INT64_MAX);
 		return rc < 0 ? rc : run_simple(db, STMT_REMOVE_SHAPE, op->num, 1);
+	case CU_METADATA_PUT_LOG_CHUNK: return run_put_log_chunk(db, op);
 	case CU_METADATA_PUT_DEFINITION:
 	case CU_METADATA_SET: return run_blob(db, op);
 	case CU_METADATA_REMOVE_DEFINITION: return run_simple(db, STMT_REMOVE_DEFINITION, op->num, 1);
@@ -584,6 +678,40 @@ static int load_shapes(struct cu_metadata_db *db, const struct cu_metadata_loade
 	return rc < 0 ? rc : 0;
 }
 
+static int load_log_chunks(struct cu_metadata_db *db, const struct cu_metadata_loader *loader)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc, step = SQLITE_ROW;
+
+	rc = prepare(db,
+		     "SELECT shape_id, n, last_tx, last_op, wire_bytes, bytes, items, crc, flags FROM log_chunk "
+		     "ORDER BY shape_id, last_tx, last_op",
+		     &stmt);
+	while (rc >= 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW) {
+		uint64_t flags = (uint64_t)sqlite3_column_int64(stmt, 8);
+
+		rc = loader->log_chunk(loader->ctx, &(struct cu_log_chunk_row){
+			.shape_id = (uint64_t)sqlite3_column_int64(stmt, 0),
+			.n = (uint32_t)sqlite3_column_int64(stmt, 1),
+			.last_tx = (uint64_t)sqlite3_column_int64(stmt, 2),
+			.last_op = (uint64_t)sqlite3_column_int64(stmt, 3),
+			.wire_bytes = (uint64_t)sqlite3_column_int64(stmt, 4),
+			.info = {
+				.bytes = (uint64_t)sqlite3_column_int64(stmt, 5),
+				.items = (uint64_t)sqlite3_column_int64(stmt, 6),
+				.crc = (uint32_t)sqlite3_column_int64(stmt, 7),
+			},
+			.ends = flags & CU_LOG_CHUNK_ENDS,
+			.compacted = flags & CU_LOG_CHUNK_COMPACTED,
+			.is_small = flags & CU_LOG_CHUNK_SMALL,
+		});
+	}
+	if (rc >= 0 && step != SQLITE_DONE)
+		rc = failed(db, "load log chunks");
+	sqlite3_finalize(stmt);
+	return rc < 0 ? rc : 0;
+}
+
 int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, uint64_t *ret_shape_id_max)
 {
 	int rc = 0;
@@ -594,6 +722,8 @@ int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_load
 		rc = load_definitions(db, loader);
 	if (rc >= 0 && loader && loader->shape)
 		rc = load_shapes(db, loader);
+	if (rc >= 0 && loader && loader->log_chunk)
+		rc = load_log_chunks(db, loader);
 	if (rc >= 0)
 		rc = number(db, "SELECT seq FROM sqlite_sequence WHERE name = 'shape'", ret_shape_id_max);
 	return rc < 0 ? rc : 0;

@@ -218,6 +218,15 @@ static int load_shape(void *ctx, const struct cu_shape_row *row)
 	return load->loader->metadata.shape(load->loader->metadata.ctx, row);
 }
 
+static int load_log_chunk(void *ctx, const struct cu_log_chunk_row *row)
+{
+	struct load *load = ctx;
+
+	if (!load->loader || !load->loader->metadata.log_chunk)
+		return 0;
+	return load->loader->metadata.log_chunk(load->loader->metadata.ctx, row);
+}
+
 static int id_cmp(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -342,7 +351,7 @@ out:
 
 static int parts_open(struct cu_store *store, struct load *load)
 {
-	struct cu_metadata_loader loader = { load, load_checkpoint, load_definition, load_shape };
+	struct cu_metadata_loader loader = { load, load_checkpoint, load_definition, load_shape, load_log_chunk };
 	struct cu_changelog_opts opts = { .ops = store->ops };
 	char *metadata_path = cu_file_path("%s/metadata.sqlite3", store->dir);
 	char *log_dir = cu_file_path("%s/log", store->dir);

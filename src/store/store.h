@@ -15,7 +15,7 @@
 
 typedef struct cu_store cu_store;
 
-/* What open finds, in this order: checkpoint, definitions, shapes, then the fan-out records of the change log up to
+/* What open finds, in this order: checkpoint, definitions, shapes, their log chunks, then the fan-out records of the change log up to
  * the checkpoint (they may name shapes that were removed: skip those). */
 struct cu_store_loader {
 	struct cu_metadata_loader metadata;

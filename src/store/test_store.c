@@ -133,37 +133,38 @@ static void a_chunk_is_what_was_written(void **state)
 
 	memset(big, 'b', 200000);
 	assert_int_equal(cu_chunks_new(dir, NULL, &chunks), 0);
-	assert_int_equal(cu_chunk_open(chunks, 5, 0, &fd, &bytes), CU_ENOTFOUND);
-	assert_int_equal(cu_chunk_writer_new(chunks, 5, 0, &writer), 0);
+	assert_int_equal(cu_chunk_open(chunks, 5, CU_CHUNK_SNAPSHOT, 0, &fd, &bytes), CU_ENOTFOUND);
+	assert_int_equal(cu_chunk_writer_new(chunks, 5, CU_CHUNK_SNAPSHOT, 0, &writer), 0);
 	assert_int_equal(cu_chunk_writer_add_item(writer, "{\"a\":1}", 7), 0);
 	assert_int_equal(cu_chunk_writer_add_item(writer, big, 200000), 0);
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(cu_chunk_writer_append(writer, big, 1000, 2), 0);
 	assert_int_equal(cu_chunk_writer_bytes(writer), 300008);
-	assert_int_equal(cu_chunk_open(chunks, 5, 0, &fd, &bytes), CU_ENOTFOUND); /* not before it is whole */
+	assert_int_equal(cu_chunk_open(chunks, 5, CU_CHUNK_SNAPSHOT, 0, &fd, &bytes),
+			 CU_ENOTFOUND); /* not before it is whole */
 	assert_int_equal(cu_chunk_writer_finish(&writer, true, &info), 0);
 	assert_null(writer);
 	assert_int_equal(info.bytes, 300008);
 	assert_int_equal(info.items, 202);
-	assert_int_equal(cu_chunk_open(chunks, 5, 0, &fd, &bytes), 0);
+	assert_int_equal(cu_chunk_open(chunks, 5, CU_CHUNK_SNAPSHOT, 0, &fd, &bytes), 0);
 	assert_int_equal(bytes, 300008);
 	assert_int_equal(pread(fd, out, 400000, 0), 300008);
 	assert_memory_equal(out, "{\"a\":1},bbb", 11);
 	assert_int_equal(cu_crc32c(0, out, 300008), info.crc);
-	assert_int_equal(cu_chunk_verify(chunks, 5, 0, &info), 0);
+	assert_int_equal(cu_chunk_verify(chunks, 5, CU_CHUNK_SNAPSHOT, 0, &info), 0);
 
-	assert_int_equal(cu_chunk_writer_new(chunks, 5, 1, &writer), 0);
+	assert_int_equal(cu_chunk_writer_new(chunks, 5, CU_CHUNK_SNAPSHOT, 1, &writer), 0);
 	assert_int_equal(cu_chunk_writer_finish(&writer, false, &small), 0);
 	assert_int_equal(small.bytes + small.items + small.crc, 0);
 	assert_int_equal(cu_chunks_sync_shape(chunks, 5), 0);
-	assert_int_equal(cu_chunk_verify(chunks, 5, 1, &info), CU_ECORRUPT);
+	assert_int_equal(cu_chunk_verify(chunks, 5, CU_CHUNK_SNAPSHOT, 1, &info), CU_ECORRUPT);
 
 	/* Removed: gone for those to come, whole for those who have it open. */
-	assert_int_equal(cu_chunk_writer_new(chunks, 5, 2, &writer), 0);
+	assert_int_equal(cu_chunk_writer_new(chunks, 5, CU_CHUNK_SNAPSHOT, 2, &writer), 0);
 	assert_int_equal(cu_chunks_remove_shape(chunks, 5), 0);
 	assert_int_equal(cu_chunks_remove_shape(chunks, 5), 0);
 	assert_int_equal(cu_chunk_writer_finish(&writer, false, &small), CU_ENOTFOUND);
-	assert_int_equal(cu_chunk_writer_new(chunks, 5, 3, &writer), CU_ENOTFOUND);
+	assert_int_equal(cu_chunk_writer_new(chunks, 5, CU_CHUNK_SNAPSHOT, 3, &writer), CU_ENOTFOUND);
 	bool more = true;
 	assert_int_equal(cu_chunks_empty_trash(chunks, 2, &more), 0);
 	assert_true(more);
@@ -183,7 +184,7 @@ static void a_given_up_chunk_leaves_no_file(void **state)
 	char *path = cu_file_path("%s/shapes/1/snapshot.0.tmp", (char *)*state);
 
 	assert_int_equal(cu_chunks_new(*state, NULL, &chunks), 0);
-	assert_int_equal(cu_chunk_writer_new(chunks, 1, 0, &writer), 0);
+	assert_int_equal(cu_chunk_writer_new(chunks, 1, CU_CHUNK_SNAPSHOT, 0, &writer), 0);
 	assert_int_equal(access(path, F_OK), 0);
 	cu_chunk_writer_free(&writer);
 	assert_int_equal(access(path, F_OK), -1);
@@ -346,9 +347,9 @@ static void removing_a_shape_takes_row_and_files(void **state)
 	sem_init(&done.sem, 0, 0);
 	assert_int_equal(open_store(*state, NULL, &store), 0);
 	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), 0);
-	assert_int_equal(cu_chunk_writer_new(cu_store_chunks(store), 3, 0, &writer), 0);
+	assert_int_equal(cu_chunk_writer_new(cu_store_chunks(store), 3, CU_CHUNK_SNAPSHOT, 0, &writer), 0);
 	assert_int_equal(cu_chunk_writer_finish(&writer, true, &info), 0);
-	assert_int_equal(cu_chunk_writer_new(cu_store_chunks(store), 8, 0, &writer),
+	assert_int_equal(cu_chunk_writer_new(cu_store_chunks(store), 8, CU_CHUNK_SNAPSHOT, 0, &writer),
 			 0); /* no row: a crash's leftover */
 	assert_int_equal(cu_chunk_writer_finish(&writer, true, &info), 0);
 	cu_store_free(&store);
@@ -579,7 +580,7 @@ static void newer_foreign_and_broken_metadata_is_refused(void **state)
 
 	assert_int_equal(open_store(*state, NULL, &store), 0);
 	cu_store_free(&store);
-	metadata_exec(*state, "PRAGMA user_version = 3");
+	metadata_exec(*state, "PRAGMA user_version = 4");
 	assert_int_equal(open_store(*state, NULL, &store), CU_EUNSUPPORTED);
 	metadata_exec(*state, "PRAGMA user_version = 0");
 	assert_int_equal(open_store(*state, NULL, &store), CU_ECORRUPT);
@@ -601,8 +602,10 @@ static void an_older_directory_is_emptied(void **state)
 	assert_int_equal(open_store(*state, NULL, &store), 0);
 	assert_int_equal(cu_metadata_put_shape(cu_store_metadata(store), &row, NULL, NULL), 0);
 	cu_store_free(&store);
-	metadata_exec(*state,
-		      "DROP TABLE snapshot; ALTER TABLE definition RENAME TO relation; PRAGMA user_version = 1");
+	metadata_exec(
+		*state,
+		"DROP TABLE snapshot; DROP TABLE log_chunk; DROP TABLE log_bytes; ALTER TABLE definition RENAME TO relation; "
+		"PRAGMA user_version = 1");
 	assert_int_equal(open_store(*state, &seen, &store), 0);
 	assert_string_equal(cu_buf_str(&seen.text), "");
 	cu_buf_fini(&seen.text);

@@ -328,7 +328,7 @@ static int shape_snapshot(cu_store *store, uint64_t id, struct cu_chunk_info *re
 
 	if (is_small(id))
 		return 0; /* it goes with its row */
-	rc = cu_chunk_writer_new(cu_store_chunks(store), id, 0, &writer);
+	rc = cu_chunk_writer_new(cu_store_chunks(store), id, CU_CHUNK_SNAPSHOT, 0, &writer);
 	if (rc == 0)
 		rc = cu_chunk_writer_add_item(writer, "{\"row\":1}", 9);
 	if (rc == 0)
@@ -452,9 +452,9 @@ static void store_check(const char *dir, struct told *told)
 		if (is_small(i + 1))
 			check_small(store, i + 1, told->there[i] && told->there_complete[i]);
 		else if (told->there[i] && told->there_complete[i])
-			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, 0, &told->info[i]), 0);
+			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, CU_CHUNK_SNAPSHOT, 0, &told->info[i]), 0);
 		else if (!told->there[i])
-			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, 0, &told->info[i]),
+			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, CU_CHUNK_SNAPSHOT, 0, &told->info[i]),
 					 CU_ENOTFOUND);
 	}
 	cu_store_free(&store);

@@ -125,11 +125,10 @@ static int read_log(struct world *world, cu_shape *shape, cu_buf *out)
 	cu_log_reader reader;
 	int rc;
 
-	cu_log_reader_init(&reader, shape, cu_store_changelog(world->store), CU_OFFSET_SNAPSHOT_END,
-			   cu_shape_status(shape).latest);
+	cu_log_reader_init(&reader, shape, world->store, CU_OFFSET_SNAPSHOT_END, cu_shape_status(shape).latest);
 	do {
 		cu_buf_clear(&piece);
-		rc = cu_log_reader_next(&reader, &piece);
+		rc = cu_log_reader_next_bytes(&reader, &piece);
 		cu_buf_append(out, piece.data, piece.len);
 	} while (rc == 1);
 	cu_log_reader_fini(&reader);
@@ -142,7 +141,7 @@ static int read_chunk(struct world *world, uint64_t shape_id, uint32_t n, cu_buf
 	uint64_t bytes;
 	size_t got;
 	int fd = -1;
-	int rc = cu_chunk_open(cu_store_chunks(world->store), shape_id, n, &fd, &bytes);
+	int rc = cu_chunk_open(cu_store_chunks(world->store), shape_id, CU_CHUNK_SNAPSHOT, n, &fd, &bytes);
 
 	if (rc < 0)
 		return rc;
@@ -218,10 +217,10 @@ static void check_cuts(struct known *known)
 
 	cu_shape_lock(shape);
 	while (len < CUTS_MAX) {
-		const cu_tail *tail = cu_shape_tail(shape);
+		const cu_shape_log *log = cu_shape_log_of(shape);
 
-		at = cu_tail_answer_end(tail, at);
-		if (cu_offset_cmp(at, cu_tail_latest(tail)) >= 0)
+		at = cu_shape_log_answer_end(log, at);
+		if (cu_offset_cmp(at, cu_shape_log_latest(log)) >= 0)
 			break;
 		cuts[len++] = at;
 	}

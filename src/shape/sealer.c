@@ -1,0 +1,539 @@
+/* sealer.c: the thread, what it is told, and the two reasons to seal: a whole chunk, a change log that is too long. */
+#include "shape/sealer.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mutant.h"
+#include "shape/log_reader.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* Shapes with a reference each. */
+struct list {
+	cu_shape **shapes;
+	size_t len, cap;
+};
+
+struct cu_sealer {
+	/* set once */
+	struct cu_sealer_opts opts;
+	pthread_t thread;
+	bool running;
+
+	/* any thread, under lock: a leaf */
+	pthread_mutex_t lock;
+	pthread_cond_t work;    /* a checkpoint, or stopping */
+	pthread_cond_t settled; /* in_flight has become 0, or the thread rests */
+	bool stopping;
+	bool checkpoint; /* one has come since the last round */
+	bool resting;    /* the thread waits for the next one */
+	uint64_t last_tx, log_pos;
+	struct list full;  /* each has log->full set */
+	struct list tails; /* each has log->listed set: with whatever in its tail */
+	size_t tails_kept; /* … after the last sweep */
+	unsigned in_flight;
+	unsigned failed; /* of those on their way since seal_list() began */
+	struct cu_sealer_stats stats;
+
+	/* its own thread */
+	uint64_t sealable_tx; /* up to this transaction, in the round that is running */
+};
+
+/* ---- lists ---- */
+
+static void list_add(struct list *list, cu_shape *shape)
+{
+	if (list->len == list->cap) {
+		list->cap = list->cap ? list->cap * 2 : 64;
+		list->shapes = cu_xrealloc(list->shapes, list->cap * sizeof(*list->shapes));
+	}
+	list->shapes[list->len++] = cu_shape_ref(shape);
+}
+
+static void list_fini(struct list *list)
+{
+	for (size_t i = 0; i < list->len; i++)
+		cu_shape_unref(&list->shapes[i]);
+	free(list->shapes);
+	*list = (struct list){ NULL, 0, 0 };
+}
+
+static struct list list_take(struct cu_sealer *sealer, struct list *list)
+{
+	struct list taken;
+
+	pthread_mutex_lock(&sealer->lock);
+	taken = *list;
+	*list = (struct list){ NULL, 0, 0 };
+	pthread_mutex_unlock(&sealer->lock);
+	return taken;
+}
+
+void cu_sealer_note(cu_sealer *sealer, cu_shape *shape)
+{
+	cu_shape_log *log = shape->log;
+	bool first, full;
+
+	if (!sealer || !log)
+		return;
+	first = !log->listed && log->tail.len;
+	full = !log->full && log->tail.chunk_ends_len;
+	if (!first && !full)
+		return;
+	pthread_mutex_lock(&sealer->lock);
+	if (first)
+		list_add(&sealer->tails, shape);
+	if (full)
+		list_add(&sealer->full, shape);
+	pthread_mutex_unlock(&sealer->lock);
+	log->listed |= first;
+	log->full |= full;
+}
+
+/* ---- one chunk ---- */
+
+static bool is_stopping(struct cu_sealer *sealer)
+{
+	bool stopping;
+
+	pthread_mutex_lock(&sealer->lock);
+	stopping = sealer->stopping;
+	pthread_mutex_unlock(&sealer->lock);
+	return stopping;
+}
+
+/* A chunk on its way into the metadata. */
+struct sealing {
+	struct cu_sealer *sealer;
+	cu_shape *shape;
+	struct cu_sealed chunk;
+};
+
+/* On the metadata's thread. */
+static void sealed(void *ctx, int rc)
+{
+	struct sealing *sealing = ctx;
+	struct cu_sealer *sealer = sealing->sealer;
+	cu_shape *shape = sealing->shape;
+	cu_chunks *chunks = cu_store_chunks(sealer->opts.store);
+
+	if (rc == 0) {
+		cu_shape_lock(shape);
+		cu_shape_log_seal(shape->log, &sealing->chunk);
+		cu_shape_unlock(shape);
+	} else if (rc == CU_ENOTFOUND) {
+		cu_chunks_remove_shape(chunks, shape->id); /* it was removed while its directory came back */
+	} else {
+		cu_error("a sealed chunk could not be recorded; the change log keeps its items",
+			 CU_KV("stack", sealer->opts.stack_id), CU_KV("handle", shape->handle),
+			 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
+	}
+	pthread_mutex_lock(&sealer->lock);
+	if (rc == 0) {
+		sealer->stats.chunks++;
+		sealer->stats.bytes += sealing->chunk.bytes;
+	}
+	sealer->failed += rc < 0;
+	if (--sealer->in_flight == 0)
+		pthread_cond_broadcast(&sealer->settled);
+	pthread_mutex_unlock(&sealer->lock);
+	cu_shape_unref(&sealing->shape);
+	free(sealing);
+}
+
+/* Waits for what is on its way. Returns how many of all since the last begin could not be recorded. */
+static unsigned settle(struct cu_sealer *sealer)
+{
+	unsigned failed;
+
+	pthread_mutex_lock(&sealer->lock);
+	while (sealer->in_flight)
+		pthread_cond_wait(&sealer->settled, &sealer->lock);
+	failed = sealer->failed;
+	pthread_mutex_unlock(&sealer->lock);
+	return failed;
+}
+
+/* What is to be sealed next of a tail. */
+struct piece {
+	cu_offset from, end;
+	uint32_t n;
+	bool ends;
+};
+
+/* False: nothing now. whole: all that may be, else whole chunks only. */
+static bool next_piece(struct cu_sealer *sealer, cu_shape *shape, bool whole, struct piece *ret_piece)
+{
+	cu_shape_log *log;
+	size_t runs = 0;
+
+	cu_shape_lock(shape);
+	log = shape->log;
+	if (log && shape->state == CU_SHAPE_LIVE)
+		runs = cu_tail_sealable(&log->tail, sealer->sealable_tx, &ret_piece->ends);
+	if (runs && (ret_piece->ends || whole)) {
+		const struct cu_tail_run *last = &log->tail.runs[runs - 1];
+
+		ret_piece->from = cu_shape_log_sealed_end(log);
+		ret_piece->end = cu_offset_of(last->tx, last->last_op);
+		ret_piece->n = log->next_n++;
+	} else {
+		runs = 0;
+	}
+	cu_shape_unlock(shape);
+	return runs > 0;
+}
+
+static int write_piece(struct cu_sealer *sealer, cu_shape *shape, const struct piece *piece,
+		       struct cu_log_chunk *ret_chunk)
+{
+	cu_log_chunk_writer *writer = cu_log_chunk_writer_new(cu_store_chunks(sealer->opts.store), shape->id, piece->n);
+	cu_log_index index = CU_LOG_INDEX_INIT;
+	struct cu_log_file file;
+	cu_log_reader reader;
+	cu_buf out = CU_BUF_INIT;
+	int rc;
+
+	cu_log_reader_init(&reader, shape, sealer->opts.store, piece->from, piece->end);
+	reader.index = &index;
+	do {
+		cu_buf_clear(&out);
+		rc = cu_log_reader_next(&reader, &out, &file);
+		CU_ASSERT(rc < 0 || file.len == 0); /* nobody else seals */
+		if (rc >= 0 && cu_log_chunk_writer_append(writer, out.data, out.len) < 0)
+			rc = CU_EIO;
+	} while (rc > 0);
+	if (rc == 0)
+		rc = cu_log_chunk_writer_finish(&writer, &index, ret_chunk);
+	if (rc == 0 && ret_chunk->wire_bytes > UINT32_MAX)
+		rc = CU_ETOOBIG;
+	cu_log_chunk_writer_free(&writer);
+	cu_buf_fini(&index.bytes);
+	cu_buf_fini(&out);
+	cu_log_reader_fini(&reader);
+	return rc;
+}
+
+/* On its way into the metadata when this says 0. */
+static int record_piece(struct cu_sealer *sealer, cu_shape *shape, const struct piece *piece,
+			const struct cu_log_chunk *chunk)
+{
+	struct cu_log_chunk_row row = {
+		.shape_id = shape->id,
+		.n = piece->n,
+		.last_tx = piece->end.tx,
+		.last_op = piece->end.op,
+		.wire_bytes = chunk->wire_bytes,
+		.info = chunk->info,
+		.ends = piece->ends,
+		.is_small = chunk->small != NULL,
+		.small = chunk->small,
+	};
+	struct sealing *sealing = cu_xmalloc(sizeof *sealing);
+	int rc;
+
+	*sealing = (struct sealing){
+		.sealer = sealer,
+		.shape = cu_shape_ref(shape),
+		.chunk = { piece->end.tx, piece->end.op, piece->n, (uint32_t)chunk->wire_bytes, row.is_small,
+			   row.ends },
+	};
+	pthread_mutex_lock(&sealer->lock);
+	sealer->in_flight++;
+	pthread_mutex_unlock(&sealer->lock);
+	rc = cu_metadata_put_log_chunk(cu_store_metadata(sealer->opts.store), &row, piece->from.tx, piece->from.op,
+				       sealed, sealing);
+	if (rc < 0)
+		sealed(sealing, rc);
+	return rc;
+}
+
+/* Seals the next piece of a tail. 1: on its way. 0: there is nothing to seal. */
+static int seal(struct cu_sealer *sealer, cu_shape *shape, bool whole)
+{
+	struct cu_log_chunk chunk = { 0 };
+	struct piece piece;
+	int rc;
+
+	if (!next_piece(sealer, shape, whole, &piece))
+		return 0;
+	rc = write_piece(sealer, shape, &piece, &chunk);
+	if (rc == 0)
+		rc = record_piece(sealer, shape, &piece, &chunk);
+	else if (rc == CU_ECORRUPT)
+		cu_shape_set_remove(sealer->opts.shapes, shape, "its log is damaged", NULL);
+	else if (rc != CU_ECLOSED)
+		cu_error("a part of a shape's log could not be sealed; the change log keeps it",
+			 CU_KV("stack", sealer->opts.stack_id), CU_KV("handle", shape->handle),
+			 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
+	if (rc < 0)
+		cu_chunk_remove(cu_store_chunks(sealer->opts.store), shape->id, CU_CHUNK_LOG, piece.n);
+	free(chunk.small);
+	return rc < 0 ? rc : 1;
+}
+
+/* Seals what the listed shapes have, a piece of each at a time, and waits until all of it is durable. Stops at what the
+ * disk refuses. */
+static int seal_list(struct cu_sealer *sealer, const struct list *list, bool whole)
+{
+	bool more = true;
+	int rc = 0;
+
+	pthread_mutex_lock(&sealer->lock);
+	sealer->failed = 0;
+	pthread_mutex_unlock(&sealer->lock);
+	while (more && rc >= 0) {
+		more = false;
+		for (size_t i = 0; i < list->len && rc >= 0; i++) {
+			if (is_stopping(sealer))
+				rc = CU_ECLOSED;
+			else
+				rc = seal(sealer, list->shapes[i], whole);
+			more |= rc > 0;
+			if (rc == CU_ECLOSED || rc == CU_ECORRUPT)
+				rc = is_stopping(sealer) ? CU_ECLOSED : 0; /* this shape goes */
+			if ((i + 1) % CU_SEALER_BATCH == 0)
+				settle(sealer);
+		}
+		if (settle(sealer))
+			more = false; /* not again and again: after the next checkpoint */
+	}
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- the two reasons ---- */
+
+static void seal_full(struct cu_sealer *sealer)
+{
+	struct list full = list_take(sealer, &sealer->full);
+
+	seal_list(sealer, &full, false);
+	for (size_t i = 0; i < full.len; i++) {
+		cu_shape *shape = full.shapes[i];
+
+		/* What no checkpoint covers yet, and what failed, is noted again. */
+		cu_shape_lock(shape);
+		shape->log->full = false;
+		if (shape->state == CU_SHAPE_LIVE)
+			cu_sealer_note(sealer, shape);
+		cu_shape_unlock(shape);
+	}
+	list_fini(&full);
+}
+
+/* Forgets the tails that hold nothing. Those that begin before `pos` are added to *ret_old (may be NULL). Returns the oldest position that
+ * one needs, UINT64_MAX: none does. */
+static uint64_t sweep(struct cu_sealer *sealer, uint64_t pos, struct list *ret_old)
+{
+	struct list tails = list_take(sealer, &sealer->tails);
+	uint64_t oldest = UINT64_MAX;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < tails.len; i++) {
+		cu_shape *shape = tails.shapes[i];
+		bool keep;
+
+		cu_shape_lock(shape);
+		keep = shape->log->tail.len && shape->state <= CU_SHAPE_LIVE;
+		shape->log->listed = keep;
+		if (keep) {
+			uint64_t first = shape->log->tail.runs[0].pos;
+
+			oldest = CU_MIN(oldest, first);
+			if (ret_old && first < pos)
+				list_add(ret_old, shape);
+		}
+		cu_shape_unlock(shape);
+		if (keep) {
+			pthread_mutex_lock(&sealer->lock);
+			list_add(&sealer->tails, shape);
+			kept = sealer->tails.len;
+			pthread_mutex_unlock(&sealer->lock);
+		}
+	}
+	list_fini(&tails);
+	pthread_mutex_lock(&sealer->lock);
+	sealer->tails_kept = kept;
+	pthread_mutex_unlock(&sealer->lock);
+	return oldest;
+}
+
+/* The change log is too long: its older half goes. */
+static void drain(struct cu_sealer *sealer, uint64_t log_pos)
+{
+	cu_changelog *changelog = cu_store_changelog(sealer->opts.store);
+	uint64_t start = cu_changelog_start(changelog), oldest, now;
+	struct list old = { NULL, 0, 0 };
+
+	sweep(sealer, log_pos - sealer->opts.log_bytes_max / 2, &old);
+	if (seal_list(sealer, &old, true) == 0) {
+		oldest = CU_MUTANT(DROP_TO_CHECKPOINT) ? UINT64_MAX : sweep(sealer, 0, NULL);
+		cu_changelog_drop_before(changelog, CU_MIN(oldest, log_pos));
+	}
+	now = cu_changelog_start(changelog);
+	cu_debug("the change log was drained", CU_KV("stack", sealer->opts.stack_id), CU_KV_U64("tails", old.len),
+		 CU_KV_U64("dropped_bytes", now - start), CU_KV_U64("left_bytes", log_pos - now));
+	list_fini(&old);
+	pthread_mutex_lock(&sealer->lock);
+	sealer->stats.drains++;
+	sealer->stats.dropped += now - start;
+	pthread_mutex_unlock(&sealer->lock);
+}
+
+/* ---- the thread ---- */
+
+static void note_restored(void *ctx, cu_shape *shape)
+{
+	cu_shape_lock(shape);
+	cu_sealer_note(ctx, shape);
+	cu_shape_unlock(shape);
+}
+
+struct stray {
+	struct cu_sealer *sealer;
+	cu_shape *shape;
+};
+
+static int remove_stray_log(void *ctx, uint32_t n)
+{
+	const struct stray *stray = ctx;
+	const cu_shape_log *log;
+	bool known = false;
+
+	cu_shape_lock(stray->shape);
+	log = cu_shape_log_of(stray->shape);
+	for (uint32_t i = 0; !known && i < log->sealed_len; i++)
+		known = log->sealed[i].n == n && !log->sealed[i].small;
+	cu_shape_unlock(stray->shape);
+	if (!known)
+		cu_chunk_remove(cu_store_chunks(stray->sealer->opts.store), stray->shape->id, CU_CHUNK_LOG, n);
+	return 0;
+}
+
+/* Log chunks that a crash left without a row. */
+static int remove_strays_of(void *ctx, uint64_t shape_id)
+{
+	struct cu_sealer *sealer = ctx;
+	struct stray stray = { sealer, cu_shape_set_by_id(sealer->opts.shapes, shape_id) };
+
+	if (is_stopping(sealer))
+		return CU_ECLOSED;
+	if (stray.shape)
+		cu_chunks_each_log(cu_store_chunks(sealer->opts.store), shape_id, remove_stray_log, &stray);
+	cu_shape_unref(&stray.shape);
+	return 0;
+}
+
+static void *run(void *arg)
+{
+	struct cu_sealer *sealer = arg;
+
+	cu_shape_set_each(sealer->opts.shapes, note_restored, sealer);
+	cu_chunks_each_shape(cu_store_chunks(sealer->opts.store), remove_strays_of, sealer);
+	pthread_mutex_lock(&sealer->lock);
+	while (!sealer->stopping) {
+		uint64_t log_pos;
+		bool crowded;
+
+		if (!sealer->checkpoint) {
+			sealer->resting = true;
+			pthread_cond_broadcast(&sealer->settled);
+			pthread_cond_wait(&sealer->work, &sealer->lock);
+			sealer->resting = false;
+			continue;
+		}
+		sealer->checkpoint = false;
+		log_pos = sealer->log_pos;
+		sealer->sealable_tx = sealer->last_tx;
+		/* Shapes that were removed since the last sweep are still held by the list. */
+		crowded = sealer->tails.len > 2 * sealer->tails_kept + CU_SEALER_TAILS_SLACK;
+		pthread_mutex_unlock(&sealer->lock);
+		seal_full(sealer);
+		if (log_pos - cu_changelog_start(cu_store_changelog(sealer->opts.store)) > sealer->opts.log_bytes_max)
+			drain(sealer, log_pos);
+		else if (crowded)
+			sweep(sealer, 0, NULL);
+		pthread_mutex_lock(&sealer->lock);
+	}
+	pthread_mutex_unlock(&sealer->lock);
+	return NULL;
+}
+
+void cu_sealer_checkpoint(cu_sealer *sealer, uint64_t last_tx, uint64_t log_pos)
+{
+	if (!sealer)
+		return;
+	pthread_mutex_lock(&sealer->lock);
+	sealer->last_tx = last_tx;
+	sealer->log_pos = log_pos;
+	sealer->checkpoint = true;
+	pthread_cond_signal(&sealer->work);
+	pthread_mutex_unlock(&sealer->lock);
+}
+
+void cu_sealer_wait(cu_sealer *sealer)
+{
+	pthread_mutex_lock(&sealer->lock);
+	while (sealer->checkpoint || !sealer->resting)
+		pthread_cond_wait(&sealer->settled, &sealer->lock);
+	pthread_mutex_unlock(&sealer->lock);
+}
+
+void cu_sealer_stats_get(cu_sealer *sealer, struct cu_sealer_stats *ret_stats)
+{
+	pthread_mutex_lock(&sealer->lock);
+	*ret_stats = sealer->stats;
+	pthread_mutex_unlock(&sealer->lock);
+}
+
+int cu_sealer_start(const struct cu_sealer_opts *opts, cu_sealer **ret_sealer)
+{
+	struct cu_sealer *sealer = cu_xzalloc(sizeof *sealer);
+
+	sealer->opts = *opts;
+	CU_ASSERT(pthread_mutex_init(&sealer->lock, NULL) == 0);
+	CU_ASSERT(pthread_cond_init(&sealer->work, NULL) == 0);
+	CU_ASSERT(pthread_cond_init(&sealer->settled, NULL) == 0);
+	if (pthread_create(&sealer->thread, NULL, run, sealer) != 0) {
+		cu_sealer_free(&sealer);
+		return CU_EAGAIN;
+	}
+	pthread_setname_np(sealer->thread, "sealer");
+	sealer->running = true;
+	*ret_sealer = sealer;
+	return 0;
+}
+
+/* Another sealer of the same shapes would be told again. */
+static void forget_noted(struct list *list)
+{
+	for (size_t i = 0; i < list->len; i++) {
+		cu_shape_lock(list->shapes[i]);
+		list->shapes[i]->log->listed = list->shapes[i]->log->full = false;
+		cu_shape_unlock(list->shapes[i]);
+	}
+	list_fini(list);
+}
+
+void cu_sealer_free(cu_sealer **ref)
+{
+	struct cu_sealer *sealer = *ref;
+
+	if (!sealer)
+		return;
+	*ref = NULL;
+	pthread_mutex_lock(&sealer->lock);
+	sealer->stopping = true;
+	pthread_cond_signal(&sealer->work);
+	pthread_mutex_unlock(&sealer->lock);
+	if (sealer->running)
+		pthread_join(sealer->thread, NULL);
+	settle(sealer);
+	forget_noted(&sealer->full);
+	forget_noted(&sealer->tails);
+	pthread_cond_destroy(&sealer->settled);
+	pthread_cond_destroy(&sealer->work);
+	pthread_mutex_destroy(&sealer->lock);
+	free(sealer);
+}

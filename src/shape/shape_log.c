@@ -1,0 +1,93 @@
+#include "shape/shape_log.h"
+
+#include <stdlib.h>
+
+void cu_shape_log_fini(cu_shape_log *log)
+{
+	free(log->sealed);
+	cu_tail_fini(&log->tail);
+}
+
+static void push(cu_shape_log *log, const struct cu_sealed *chunk)
+{
+	if (log->sealed_len == log->sealed_cap) {
+		log->sealed_cap += log->sealed_cap / 2 + 1;
+		log->sealed = cu_xrealloc(log->sealed, log->sealed_cap * sizeof *log->sealed);
+	}
+	log->sealed[log->sealed_len++] = *chunk;
+}
+
+int cu_shape_log_restore(cu_shape_log *log, const struct cu_log_chunk_row *row)
+{
+	struct cu_sealed chunk = {
+		.tx = row->last_tx,
+		.op = row->last_op,
+		.n = row->n,
+		.bytes = (uint32_t)row->wire_bytes,
+		.small = row->is_small,
+		.ends = row->ends,
+		.compacted = row->compacted,
+	};
+
+	if (row->wire_bytes > UINT32_MAX ||
+	    (log->sealed_len && cu_offset_cmp(cu_shape_log_sealed_end(log), cu_sealed_last(&chunk)) >= 0))
+		return CU_ECORRUPT;
+	push(log, &chunk);
+	log->next_n = CU_MAX(log->next_n, chunk.n + 1);
+	/* Answers go on to end where they would have ended, about: the tail counts its items without their last bytes. */
+	log->tail.chunk_bytes = chunk.ends ? 0 : log->tail.chunk_bytes + chunk.bytes;
+	return 0;
+}
+
+void cu_shape_log_seal(cu_shape_log *log, const struct cu_sealed *chunk)
+{
+	cu_offset last = cu_sealed_last(chunk);
+	size_t runs = cu_tail_seek(&log->tail, last);
+
+	CU_ASSERT(cu_offset_cmp(cu_shape_log_sealed_end(log), last) < 0);
+	push(log, chunk);
+	cu_tail_drop_first(&log->tail, runs);
+}
+
+void cu_shape_log_replace(cu_shape_log *log, uint32_t at, uint32_t len, const struct cu_sealed *chunk)
+{
+	CU_ASSERT(len > 0 && at + len <= log->sealed_len);
+	CU_ASSERT(cu_offset_cmp(cu_sealed_last(&log->sealed[at + len - 1]), cu_sealed_last(chunk)) == 0);
+	log->sealed[at] = *chunk;
+	memmove(log->sealed + at + 1, log->sealed + at + len, (log->sealed_len - at - len) * sizeof *log->sealed);
+	log->sealed_len -= len - 1;
+}
+
+uint32_t cu_shape_log_seek(const cu_shape_log *log, cu_offset offset)
+{
+	uint32_t low = 0, high = log->sealed_len;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (cu_offset_cmp(cu_sealed_last(&log->sealed[mid]), offset) <= 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+cu_offset cu_shape_log_sealed_end(const cu_shape_log *log)
+{
+	return log->sealed_len ? cu_sealed_last(&log->sealed[log->sealed_len - 1]) : CU_OFFSET_SNAPSHOT_END;
+}
+
+cu_offset cu_shape_log_latest(const cu_shape_log *log)
+{
+	return log->tail.visible ? cu_tail_latest(&log->tail) : cu_shape_log_sealed_end(log);
+}
+
+cu_offset cu_shape_log_answer_end(const cu_shape_log *log, cu_offset offset)
+{
+	for (uint32_t i = cu_shape_log_seek(log, offset); i < log->sealed_len; i++) {
+		if (log->sealed[i].ends)
+			return cu_sealed_last(&log->sealed[i]);
+	}
+	return log->tail.visible ? cu_tail_answer_end(&log->tail, offset) : cu_shape_log_sealed_end(log);
+}

@@ -1,0 +1,57 @@
+/* shape_log.h: a shape's log behind its snapshot: sealed chunks, then the tail.
+ *
+ *	| log.0 | log.2 | …  | runs of the tail |
+ *	  immutable, on disk   in the change log
+ *
+ * The sealer (sealer.h) moves the oldest runs of a tail into a sealed chunk. A sealed chunk holds the items behind the
+ * chunk before it, up to its own last one; it never holds a chunk end but at its end, so answers end where they ended
+ * before.
+ *
+ * Threads: none of its own; the shape's lock guards it. The sealer alone adds and replaces chunks.
+ */
+#ifndef CU_SHAPE_LOG_H
+#define CU_SHAPE_LOG_H
+
+#include "shape/tail.h"
+#include "store/metadata.h"
+
+struct cu_sealed {
+	uint64_t tx, op; /* of its last item */
+	uint32_t n;      /* its name: the file log.<n>, or the row in the metadata */
+	uint32_t bytes;  /* of its items as they are sent */
+	bool small;      /* in the metadata */
+	bool ends;       /* answers end here */
+	bool compacted;  /* superseded updates were merged in it */
+};
+
+typedef struct cu_shape_log {
+	struct cu_sealed *sealed;
+	uint32_t sealed_len, sealed_cap;
+	uint32_t next_n; /* of the next sealed chunk */
+	bool listed;     /* the sealer knows that there is something in the tail */
+	bool full;       /* … and a whole chunk to be sealed */
+	cu_tail tail;
+} cu_shape_log;
+
+void cu_shape_log_fini(cu_shape_log *log);
+/* Start-up: the next chunk, in order of offsets. CU_ECORRUPT: it is not behind the one before. */
+int cu_shape_log_restore(cu_shape_log *log, const struct cu_log_chunk_row *row);
+/* A new chunk is durable: the runs that it holds leave the tail. */
+void cu_shape_log_seal(cu_shape_log *log, const struct cu_sealed *chunk);
+/* A chunk is durable that holds what the `len` chunks from `at` on held: the same range, to the same end. */
+void cu_shape_log_replace(cu_shape_log *log, uint32_t at, uint32_t len, const struct cu_sealed *chunk);
+/* Index of the first sealed chunk with an item behind the offset; == sealed_len when there is none. */
+uint32_t cu_shape_log_seek(const cu_shape_log *log, cu_offset offset);
+/* The offset of the last item of chunk i. */
+static inline cu_offset cu_sealed_last(const struct cu_sealed *chunk)
+{
+	return cu_offset_of(chunk->tx, chunk->op);
+}
+/* … of the last one sealed; 0_inf: none is. */
+cu_offset cu_shape_log_sealed_end(const cu_shape_log *log);
+/* The offset of the last visible item, 0_inf when there is none. */
+cu_offset cu_shape_log_latest(const cu_shape_log *log);
+/* Where an answer that starts after `offset` ends: at the next chunk end, else at the latest. */
+cu_offset cu_shape_log_answer_end(const cu_shape_log *log, cu_offset offset);
+
+#endif

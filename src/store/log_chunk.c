@@ -1,0 +1,268 @@
+#include "store/log_chunk.h"
+
+#include "base/limits.h"
+#include "store/crc32c.h"
+
+#include <stdlib.h>
+
+#define FOOTER_BYTES 24
+#define FOOTER_MAGIC "CULOGCH1"
+
+struct cu_log_chunk_writer {
+	cu_chunks *chunks;
+	uint64_t shape_id;
+	uint32_t n;
+	cu_buf small;          /* until it outgrows CU_LOG_CHUNK_SMALL_MAX */
+	cu_chunk_writer *file; /* from then on */
+	uint64_t wire_bytes;
+};
+
+/* ---- writing ---- */
+
+void cu_log_index_add(cu_log_index *index, uint64_t tx, uint64_t op, size_t len)
+{
+	cu_buf_put_varint(&index->bytes, tx - index->tx);
+	cu_buf_put_varint(&index->bytes, tx == index->tx ? op - index->op : op);
+	cu_buf_put_varint(&index->bytes, len);
+	index->tx = tx;
+	index->op = op;
+	index->items++;
+}
+
+cu_log_chunk_writer *cu_log_chunk_writer_new(cu_chunks *chunks, uint64_t shape_id, uint32_t n)
+{
+	cu_log_chunk_writer *writer = cu_xzalloc(sizeof *writer);
+
+	writer->chunks = chunks;
+	writer->shape_id = shape_id;
+	writer->n = n;
+	return writer;
+}
+
+void cu_log_chunk_writer_free(cu_log_chunk_writer **ref)
+{
+	cu_log_chunk_writer *writer = *ref;
+
+	if (!writer)
+		return;
+	*ref = NULL;
+	cu_chunk_writer_free(&writer->file);
+	cu_buf_fini(&writer->small);
+	free(writer);
+}
+
+static int put(cu_log_chunk_writer *writer, const void *data, size_t len)
+{
+	int rc;
+
+	if (!writer->file && writer->small.len + len > CU_LOG_CHUNK_SMALL_MAX) {
+		rc = cu_chunk_writer_new(writer->chunks, writer->shape_id, CU_CHUNK_LOG, writer->n, &writer->file);
+		if (rc == 0)
+			rc = cu_chunk_writer_append(writer->file, writer->small.data, writer->small.len, 0);
+		if (rc < 0)
+			return rc;
+		cu_buf_fini(&writer->small);
+	}
+	if (writer->file)
+		return cu_chunk_writer_append(writer->file, data, len, 0);
+	cu_buf_append(&writer->small, data, len);
+	return cu_buf_failed(&writer->small) ? CU_ENOMEM : 0;
+}
+
+int cu_log_chunk_writer_append(cu_log_chunk_writer *writer, const void *wire, size_t len)
+{
+	writer->wire_bytes += len;
+	return put(writer, wire, len);
+}
+
+static int put_index(cu_log_chunk_writer *writer, const cu_log_index *index)
+{
+	cu_buf footer = CU_BUF_INIT;
+	int rc;
+
+	cu_buf_puts(&footer, FOOTER_MAGIC);
+	cu_buf_put_le64(&footer, writer->wire_bytes);
+	cu_buf_put_le32(&footer, (uint32_t)index->bytes.len);
+	cu_buf_put_le32(&footer, index->items);
+	rc = cu_buf_failed(&index->bytes) || cu_buf_failed(&footer) ? CU_ENOMEM : 0;
+	if (rc == 0)
+		rc = put(writer, index->bytes.data, index->bytes.len);
+	if (rc == 0)
+		rc = put(writer, footer.data, footer.len);
+	cu_buf_fini(&footer);
+	return rc;
+}
+
+int cu_log_chunk_writer_finish(cu_log_chunk_writer **ref, cu_log_index *index, struct cu_log_chunk *ret_chunk)
+{
+	cu_log_chunk_writer *writer = *ref;
+	int rc = put_index(writer, index);
+
+	*ret_chunk = (struct cu_log_chunk){ .wire_bytes = writer->wire_bytes };
+	if (rc == 0 && writer->file) {
+		rc = cu_chunk_writer_finish(&writer->file, true, &ret_chunk->info);
+		if (rc == 0)
+			rc = cu_chunks_sync_shape(writer->chunks, writer->shape_id);
+	} else if (rc == 0) {
+		size_t len = writer->small.len;
+
+		ret_chunk->info.bytes = len;
+		ret_chunk->info.crc = cu_crc32c(0, writer->small.data, len);
+		ret_chunk->small = cu_buf_steal(&writer->small, &len);
+		rc = ret_chunk->small ? 0 : CU_ENOMEM;
+	}
+	ret_chunk->info.items = index->items;
+	cu_buf_fini(&index->bytes);
+	*index = (cu_log_index)CU_LOG_INDEX_INIT;
+	cu_log_chunk_writer_free(ref);
+	return rc;
+}
+
+/* ---- reading ---- */
+
+struct footer {
+	uint64_t wire_bytes;
+	uint32_t index_bytes;
+	uint32_t items;
+};
+
+/* len: of the whole chunk. */
+static int footer_parse(const void *bytes, uint64_t len, struct footer *ret_footer)
+{
+	cu_cursor cur = cu_cursor_over(bytes, FOOTER_BYTES);
+
+	if (memcmp(bytes, FOOTER_MAGIC, 8) != 0)
+		return CU_ECORRUPT;
+	cur.at += 8;
+	ret_footer->wire_bytes = cu_cursor_le64(&cur);
+	ret_footer->index_bytes = cu_cursor_le32(&cur);
+	ret_footer->items = cu_cursor_le32(&cur);
+	if (ret_footer->wire_bytes > len ||
+	    len - ret_footer->wire_bytes != ret_footer->index_bytes + (uint64_t)FOOTER_BYTES)
+		return CU_ECORRUPT;
+	return 0;
+}
+
+/* One entry of the index. False: the end, or cur->failed. */
+static bool index_next(cu_cursor *cur, uint64_t *tx, uint64_t *op, uint64_t *ret_len)
+{
+	uint64_t step;
+
+	if (cu_cursor_left(cur) == 0)
+		return false;
+	step = cu_cursor_varint(cur);
+	*tx += step;
+	*op = cu_cursor_varint(cur) + (step ? 0 : *op);
+	*ret_len = cu_cursor_varint(cur);
+	return !cur->failed;
+}
+
+static int range_of(cu_cursor index, const struct footer *footer, cu_offset from, cu_offset to, uint64_t *ret_at,
+		    uint64_t *ret_len)
+{
+	uint64_t at = 0, first = 0, end = 0, tx = 0, op = 0, len;
+	bool any = false, found = false;
+
+	while (index_next(&index, &tx, &op, &len)) {
+		cu_offset offset = cu_offset_of(tx, op);
+
+		if (any)
+			at++; /* the comma */
+		any = true;
+		if (at > footer->wire_bytes || len > footer->wire_bytes - at)
+			return CU_ECORRUPT;
+		if (cu_offset_cmp(offset, to) > 0)
+			break;
+		if (!found && cu_offset_cmp(offset, from) > 0) {
+			found = true;
+			first = at;
+		}
+		at += len;
+		end = at;
+	}
+	if (index.failed)
+		return CU_ECORRUPT;
+	*ret_at = first;
+	*ret_len = found ? end - first : 0;
+	return 0;
+}
+
+int cu_log_chunk_range(const void *bytes, size_t len, cu_offset from, cu_offset to, uint64_t *ret_at, uint64_t *ret_len)
+{
+	struct footer footer;
+	int rc;
+
+	if (len < FOOTER_BYTES)
+		return CU_ECORRUPT;
+	rc = footer_parse((const char *)bytes + len - FOOTER_BYTES, len, &footer);
+	if (rc < 0)
+		return rc;
+	return range_of(cu_cursor_over((const char *)bytes + footer.wire_bytes, footer.index_bytes), &footer, from, to,
+			ret_at, ret_len);
+}
+
+int cu_log_chunk_range_in_file(int fd, uint64_t len, cu_offset from, cu_offset to, uint64_t *ret_at, uint64_t *ret_len)
+{
+	char end[FOOTER_BYTES];
+	struct footer footer;
+	char *index = NULL;
+	size_t got;
+	int rc;
+
+	if (len < FOOTER_BYTES)
+		return CU_ECORRUPT;
+	rc = cu_file_read_at(&cu_file_system, fd, end, sizeof end, len - FOOTER_BYTES, &got);
+	if (rc == 0)
+		rc = got == sizeof end ? footer_parse(end, len, &footer) : CU_ECORRUPT;
+	if (rc < 0)
+		return rc;
+	index = cu_try_malloc(footer.index_bytes + (size_t)1);
+	if (!index)
+		return CU_ENOMEM;
+	rc = cu_file_read_at(&cu_file_system, fd, index, footer.index_bytes, footer.wire_bytes, &got);
+	if (rc == 0 && got != footer.index_bytes)
+		rc = CU_ECORRUPT;
+	if (rc == 0)
+		rc = range_of(cu_cursor_over(index, footer.index_bytes), &footer, from, to, ret_at, ret_len);
+	free(index);
+	return rc;
+}
+
+int cu_log_chunk_walk(const void *bytes, size_t len, struct cu_log_chunk_cursor *ret_cursor)
+{
+	struct footer footer;
+	int rc;
+
+	if (len < FOOTER_BYTES)
+		return CU_ECORRUPT;
+	rc = footer_parse((const char *)bytes + len - FOOTER_BYTES, len, &footer);
+	if (rc < 0)
+		return rc;
+	*ret_cursor = (struct cu_log_chunk_cursor){
+		.wire = bytes,
+		.wire_left = footer.wire_bytes,
+		.index = cu_cursor_over((const char *)bytes + footer.wire_bytes, footer.index_bytes),
+	};
+	return 0;
+}
+
+int cu_log_chunk_next(struct cu_log_chunk_cursor *cursor, struct cu_log_chunk_item *ret_item)
+{
+	uint64_t len;
+
+	if (!index_next(&cursor->index, &cursor->tx, &cursor->op, &len))
+		return cursor->index.failed || cursor->wire_left ? CU_ECORRUPT : 0;
+	if (cursor->any) {
+		if (cursor->wire_left == 0 || *cursor->wire != ',')
+			return CU_ECORRUPT;
+		cursor->wire++;
+		cursor->wire_left--;
+	}
+	cursor->any = true;
+	if (len > cursor->wire_left)
+		return CU_ECORRUPT;
+	*ret_item = (struct cu_log_chunk_item){ cursor->tx, cursor->op, cursor->wire, (size_t)len };
+	cursor->wire += len;
+	cursor->wire_left -= len;
+	return 1;
+}
