@@ -6,12 +6,13 @@
 /* A search reads bounds from the node itself: what they point to, if anything, is the condition's. NULL: there is no bound. */
 struct cu_range_node {
 	struct cu_range_node *left, *right;
+	struct cu_datum left_max; /* what max is on the left, so that a search need not go there to see it */
 	struct cu_datum lower, upper;
 	struct cu_datum max; /* of this tree: the largest upper bound */
 	cu_route *route;
 	const struct cu_condition *condition;
 	uint32_t priority;
-	bool lower_inclusive, upper_inclusive, max_inclusive;
+	bool left_max_inclusive, lower_inclusive, upper_inclusive, max_inclusive;
 };
 
 void cu_ranges_init(struct cu_ranges *ranges, const struct cu_type *type, const struct cu_collation *collation)
@@ -89,6 +90,10 @@ static void update(const struct cu_ranges *ranges, struct cu_range_node *node)
 {
 	node->max = node->upper;
 	node->max_inclusive = node->upper_inclusive;
+	if (node->left) {
+		node->left_max = node->left->max;
+		node->left_max_inclusive = node->left->max_inclusive;
+	}
 	max_raise(ranges, node, node->left);
 	max_raise(ranges, node, node->right);
 }
@@ -217,23 +222,28 @@ struct search {
 
 static int search(const struct search *s, const struct cu_range_node *tree)
 {
+	const struct cu_datum *value = s->value;
 	int rc;
 
-	/* Nothing below reaches up to the value. */
-	if (!tree || (s->value && !is_below(s->ranges, s->value, &tree->max, tree->max_inclusive)))
-		return 0;
-	rc = search(s, tree->left);
-	if (rc)
-		return rc;
-	/* Whatever stands to the right begins here or later. */
-	if (s->value && !is_above(s->ranges, s->value, &tree->lower, tree->lower_inclusive))
-		return 0;
-	if (!s->value || is_below(s->ranges, s->value, &tree->upper, tree->upper_inclusive)) {
-		rc = s->found(s->ctx, tree->route, s->value != NULL);
-		if (rc)
-			return rc;
+	for (; tree; tree = tree->right) {
+		/* Nothing here or below reaches up to the value. */
+		if (value && !is_below(s->ranges, value, &tree->max, tree->max_inclusive))
+			return 0;
+		if (tree->left && (!value || is_below(s->ranges, value, &tree->left_max, tree->left_max_inclusive))) {
+			rc = search(s, tree->left);
+			if (rc)
+				return rc;
+		}
+		/* Whatever stands to the right begins here or later. */
+		if (value && !is_above(s->ranges, value, &tree->lower, tree->lower_inclusive))
+			return 0;
+		if (!value || is_below(s->ranges, value, &tree->upper, tree->upper_inclusive)) {
+			rc = s->found(s->ctx, tree->route, value != NULL);
+			if (rc)
+				return rc;
+		}
 	}
-	return search(s, tree->right);
+	return 0;
 }
 
 int cu_ranges_find(const struct cu_ranges *ranges, const struct cu_datum *value, cu_route_found *found, void *ctx)

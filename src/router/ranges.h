@@ -1,6 +1,6 @@
 /* ranges.h: which ranges hold this value: an interval tree.
  *
- * A treap by lower bound, each node with the largest upper bound below it. Ranges with equal bounds each have a node.
+ * A treap by lower bound, each node with the bounds, and the largest upper bound below it. Ranges with equal bounds each have a node.
  * Cost: insert and remove O(log n), a search O(log n + found), expected; the depth hangs on our dice, not on the input.
  */
 #ifndef CU_ROUTER_RANGES_H
