@@ -36,6 +36,7 @@ struct stream {
 	cu_offset at;            /* everything up to here has been given out */
 	cu_http_body *piece;     /* on its way */
 	struct stretch *stretch; /* begun and not finished; NULL: none */
+	bool in_snapshot;        /* a chunk was the last that was given: no up-to-date has come behind it */
 	uint64_t spoke_ms;
 	uint64_t end_ms;
 	unsigned loop;
@@ -69,6 +70,13 @@ static int give(struct stream *stream, cu_buf *text, struct cu_http_piece *ret_p
 	bytes = cu_http_body_bytes(stream->piece);
 	*ret_piece = (struct cu_http_piece){ .data = bytes.data, .len = bytes.len };
 	return 1;
+}
+
+static void put_up_to_date(cu_buf *text, uint64_t lsn)
+{
+	cu_buf_puts(text, "data: ");
+	cu_answer_put_up_to_date(text, lsn);
+	cu_buf_puts(text, "\n\n");
 }
 
 /* ---- pieces of a stretch ---- */
@@ -105,11 +113,8 @@ static int stretch_next(struct stream *stream, cu_buf *text)
 	if (rc >= 0) {
 		cu_sse_put_items(&stretch->split, raw.data, raw.len, text);
 		if (rc == 0) {
-			if (stretch->up_to_date) {
-				cu_buf_puts(text, "data: ");
-				cu_answer_put_up_to_date(text, stretch->end.tx);
-				cu_buf_puts(text, "\n\n");
-			}
+			if (stretch->up_to_date)
+				put_up_to_date(text, stretch->end.tx);
 			stream->at = stretch->end;
 			stretch_free(&stream->stretch);
 		}
@@ -172,6 +177,7 @@ static int give_log(struct stream *stream, struct cu_http_piece *ret_piece)
 	stream->stretch->fd = -1;
 	stream->stretch->end = end;
 	stream->stretch->up_to_date = up_to_date;
+	stream->in_snapshot = false;
 	cu_log_reader_init(&stream->stretch->log, shape, reader->api->opts.store, from, end);
 	rc = stretch_next(stream, &text);
 	if (rc == 1)
@@ -215,7 +221,21 @@ static int give_chunk(struct stream *stream, uint32_t n, bool small, struct cu_h
 	}
 	if (rc == 1)
 		rc = give(stream, &text, ret_piece);
+	stream->in_snapshot = true;
 	cu_buf_fini(&raw);
+	cu_buf_fini(&text);
+	return rc;
+}
+
+/* The snapshot's end is the log's end. */
+static int give_up_to_date(struct stream *stream, struct cu_http_piece *ret_piece)
+{
+	cu_buf text = CU_BUF_INIT;
+	int rc;
+
+	stream->in_snapshot = false;
+	put_up_to_date(&text, stream->reader->global_lsn);
+	rc = give(stream, &text, ret_piece);
 	cu_buf_fini(&text);
 	return rc;
 }
@@ -257,7 +277,25 @@ static int look(struct stream *stream, uint64_t now_ms, struct cu_http_piece *re
 	}
 	if (status.snapshot_complete && cu_offset_cmp(stream->at, status.latest) < 0)
 		return give_log(stream, ret_piece);
+	if (status.snapshot_complete && stream->in_snapshot)
+		return give_up_to_date(stream, ret_piece);
 	return wait_or_speak(stream, now_ms, ret_piece);
+}
+
+/* The end of the stream, behind which the client asks again, and is told; or cut off. */
+static int stream_failed(const struct stream *stream, int rc)
+{
+	switch (rc) {
+	case CU_ECLOSED: /* the shape went */
+	case CU_EAGAIN: /* what was begun is not there any more in this form */ return 0;
+	case CU_ENOTFOUND:
+	case CU_ECORRUPT:
+		/* Unless it was removed this moment: it must go, for the client would come back to it for ever. */
+		cu_shape_set_remove(stream->reader->api->opts.shapes, stream->reader->shape,
+				    "its snapshot or its log is damaged", NULL);
+		return 0;
+	default: return rc;
+	}
 }
 
 static int stream_next(struct cu_http_source *source, struct cu_http_piece *ret_piece)
@@ -279,8 +317,7 @@ static int stream_next(struct cu_http_source *source, struct cu_http_piece *ret_
 	if (rc == 1)
 		stream->spoke_ms = now_ms;
 	cu_shape_mark_read(stream->reader->shape, rc == CU_HTTP_SOURCE_WAIT ? stream->source.wait_ms : 0);
-	/* The shape went: the end of the stream, behind which the client asks again. */
-	return rc == CU_ECLOSED || rc == CU_ENOTFOUND ? 0 : rc;
+	return rc < 0 ? stream_failed(stream, rc) : rc;
 }
 
 static void stream_close(struct cu_http_source *source)

@@ -1,9 +1,11 @@
 // live_sse: changes as server-sent events, through the official client and raw. COPPER_SSE_LONG=1 also waits for the
 // keep-alives of a quiet stream, which come every 21 s.
 import assert from "node:assert/strict"
+import { readdirSync, readFileSync, rmSync } from "node:fs"
 import net from "node:net"
+import { join } from "node:path"
 import { test } from "node:test"
-import { assertOrdered, follow, freePort, patience, rowsBecome, sanitized, sleepUntilNextLook, startBoth, startCopper, waitFor } from "./support.mjs"
+import { follow, patience, rowsBecome, sanitized, startBoth, startCopper, waitFor } from "./support.mjs"
 
 const { cluster, copper, sql } = await startBoth({
   schema: `CREATE TABLE items (id int PRIMARY KEY, title text);
@@ -146,10 +148,33 @@ test("a stream that starts behind the log's end brings what is missing and goes 
   await waitFor(() => stream.messages.length === 6)
   stream.close()
 
-  // From inside the snapshot: its chunks, then the log.
-  const inside = await listen(copper, { ...at, offset: "0_0" })
-  await waitFor(() => inside.messages.at(-1)?.headers.control === "up-to-date")
-  inside.close()
+})
+
+test("a stream that starts inside the snapshot brings its chunks, then the log; a lost chunk ends shape and stream", async () => {
+  const own = await startCopper({ cluster, env: { ELECTRIC_REPLICATION_STREAM_ID: "inside", ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD: "30000" } })
+  await sql("CREATE TABLE chunky AS SELECT i AS id, repeat('c', 500) AS t FROM generate_series(1, 1000) i; ALTER TABLE chunky ADD PRIMARY KEY (id)")
+  const at = await atEnd(own, "chunky")
+  const first = (await own.get({ table: "chunky", offset: "-1" })).body.length
+  assert.ok(first < 200, `one chunk of several: ${first}`)
+  const inside = { ...at, offset: "0_0" }
+  const stream = await listen(own, inside)
+  await waitFor(() => stream.messages.at(-1)?.headers.control === "up-to-date")
+  const rows = stream.messages.filter(({ value }) => value)
+  assert.deepEqual(rows.map(({ value }) => Number(value.id)), Array.from({ length: 1000 - first }, (_, i) => first + i + 1))
+  assert.deepEqual(stream.messages.slice(-2).map(({ headers }) => headers.control), ["snapshot-end", "up-to-date"])
+  await sql("INSERT INTO chunky VALUES (1001, 'live')")
+  await waitFor(() => stream.messages.at(-2).value?.id === "1001")
+  assert.equal(stream.messages.at(-1).headers.control, "up-to-date")
+  stream.close()
+
+  const shapes = join(own.storageDir, "shapes")
+  const chunks = readdirSync(shapes, { recursive: true }).filter((name) => name.includes("snapshot."))
+  assert.ok(chunks.length >= 10, String(chunks))
+  for (const name of chunks) rmSync(join(shapes, name))
+  const broken = await listen(own, inside)
+  await waitFor(() => broken.ended)
+  assert.equal((await own.get({ ...inside, live: "false", live_sse: "false" })).status, 409)
+  await own.stop()
 })
 
 test("an offset beyond the log's end is refused as without live_sse", { skip: sanitized }, async () => {
@@ -249,7 +274,7 @@ test("a stalled reader is cut off", async () => {
   stalled.socket.pause()
   // Its connection is the only one: how many the server has is what its sockets say.
   const port = stalled.socket.localPort
-  const there = async () => (await import("node:fs")).readFileSync("/proc/net/tcp", "utf8").split("\n")
+  const there = async () => readFileSync("/proc/net/tcp", "utf8").split("\n")
     .some((line) => line.includes(`0100007F:${copper.port.toString(16).toUpperCase().padStart(4, "0")} 0100007F:${port.toString(16).toUpperCase().padStart(4, "0")} 01`))
   assert.ok(await there())
   await waitFor(async () => !(await there()), { what: "the server closed its side" })
