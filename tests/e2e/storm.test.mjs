@@ -3,23 +3,12 @@
 // STORM_SEED repeats the same decisions (not the same timing), STORM_SECONDS is how long it rages.
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { follow, rowsBecome, startBoth, waitFor, sleepUntilNextLook } from "./support.mjs"
+import { rowsBecome, startBoth, waitFor, sleepUntilNextLook } from "./support.mjs"
+import { chance, watch } from "./chance.mjs"
 
 const seed = Number(process.env.STORM_SEED ?? Date.now() % 1_000_000)
 const seconds = Number(process.env.STORM_SECONDS ?? 32)
 console.log(`STORM_SEED=${seed} STORM_SECONDS=${seconds}`)
-
-// mulberry32: each user of chance has its own, so that one's timing does not change another's decisions.
-function chance(start) {
-  let state = start >>> 0
-  const next = () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let x = Math.imul(state ^ (state >>> 15), state | 1)
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61)
-    return ((x ^ (x >>> 14)) >>> 0) / 4294967296
-  }
-  return { below: (n) => Math.floor(next() * n), likely: (p) => next() < p, pick: (list) => list[Math.floor(next() * list.length)] }
-}
 
 const { cluster, copper } = await startBoth({
   settings: ["max_prepared_transactions=20", "deadlock_timeout=100ms", "lock_timeout=500ms"],
@@ -58,35 +47,7 @@ const definitions = [
   [{ table: "leaves_1" }, "SELECT * FROM leaves_1"],
 ]
 
-// Every message is looked at once, in the order in which the client got it: positions only grow while the handle stays, a
-// row is inserted when it was not there and changed or deleted when it was.
-function watch([params, query]) {
-  const view = follow(copper, params)
-  const faults = []
-  let last = [-1n, -1]
-  let keys = new Set()
-  view.stream.subscribe((messages) => {
-    for (const { key, headers } of messages) {
-      if (headers.control === "must-refetch") {
-        last = [-1n, -1]
-        keys = new Set()
-      }
-      if (!headers.operation) continue
-      const at = `${headers.operation} of ${key} at ${headers.lsn}_${headers.op_position}, handle ${view.handle()}`
-      if (headers.lsn !== undefined) {
-        const next = [BigInt(headers.lsn), headers.op_position]
-        if (next[0] < last[0] || (next[0] === last[0] && next[1] <= last[1])) faults.push(`${at}: after ${last.join("_")}`)
-        last = next
-      }
-      if (keys.has(key) === (headers.operation === "insert")) faults.push(`${at}: the row was ${keys.has(key) ? "" : "not "}there`)
-      if (headers.operation === "delete") keys.delete(key)
-      else keys.add(key)
-    }
-  }, () => {})
-  return Object.assign(view, { params, query, faults })
-}
-
-const views = definitions.map(watch)
+const views = definitions.map((definition) => watch(copper, ...definition))
 
 async function everyoneIsRight() {
   await Promise.all(views.map((view) => rowsBecome(view, cluster, view.query)))
@@ -261,7 +222,7 @@ async function rage(events, duration, rng) {
 
 // Whoever reads the whole logs now gets the same rows.
 async function lateReadersAreRight() {
-  const late = definitions.map(watch)
+  const late = definitions.map((definition) => watch(copper, ...definition))
   await Promise.all(late.map((view) => rowsBecome(view, cluster, view.query)))
   for (const { faults, params } of late) assert.deepEqual(faults.slice(0, 5), [], `a late reader, ${JSON.stringify(params)}`)
   for (const view of late) view.close()
