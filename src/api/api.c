@@ -4,6 +4,7 @@
 #include "api/subset_check.h"
 #include "api/where.h"
 #include "base/log.h"
+#include "shape/table_check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +100,26 @@ static void serve_known(struct cu_reader *reader, cu_http_request *req, cu_shape
 	cu_api_errors_fini(&errors);
 }
 
+/* The definition that such a request has already, where the table got columns since that are none of its business, and what
+ * the request's clause means there. NULL: there is none. */
+static cu_definition *definition_there(struct cu_reader *reader, const struct cu_table *table,
+				       const struct cu_definition_request *request, cu_expr **ret_where)
+{
+	const struct cu_shape_params *params = reader->params;
+	cu_shape_set *shapes = reader->api->opts.shapes;
+	cu_definition *def = NULL;
+	cu_api_errors errors = CU_API_ERRORS_INIT;
+
+	if (request->columns)
+		def = cu_shape_set_match(shapes, params->schema_name, params->table_name, request);
+	/* A clause may name one of the new columns. */
+	if (def && (def->oid != table->oid || !cu_table_has_grown(table, def) ||
+		    cu_api_where_parse(params, def, ret_where, &errors) < 0))
+		cu_shape_set_leave_definition(shapes, &def);
+	cu_api_errors_fini(&errors);
+	return def;
+}
+
 static void serve_table(struct cu_reader *reader, cu_http_request *req, const struct cu_table *table)
 {
 	cu_api *api = reader->api;
@@ -112,14 +133,18 @@ static void serve_table(struct cu_reader *reader, cu_http_request *req, const st
 
 	rc = cu_queryable_check_table(reader->params, table, &errors);
 	definition_request(api, reader->params, &request);
-	if (rc == 0) {
+	if (rc == 0)
+		def = definition_there(reader, table, &request, &where);
+	if (rc == 0 && !def) {
 		rc = cu_definition_new(table, &request, &def, &message);
 		if (rc == CU_EINVAL)
 			cu_api_errors_add(&errors, "columns", cu_buf_str(&message));
+		if (rc == 0) {
+			def = cu_shape_set_enter_definition(api->opts.shapes, def);
+			rc = cu_api_where_parse(reader->params, def, &where, &errors);
+		}
 	}
-	if (rc == 0) {
-		def = cu_shape_set_enter_definition(api->opts.shapes, def);
-		rc = cu_api_where_parse(reader->params, def, &where, &errors);
+	if (def) {
 		if (rc == 0)
 			rc = check_subset(reader, def, &errors);
 		if (rc < 0) {

@@ -115,6 +115,20 @@ static int on_begin(struct cu_collector *c, const struct cu_pgoutput_msg *msg)
 	return 0;
 }
 
+struct missing {
+	struct cu_collector *c;
+	const cu_shape_view *view;
+};
+
+static void doom_if_it_misses(void *ctx, cu_shape *shape)
+{
+	const struct missing *missing = ctx;
+	struct dooming dooming = { missing->c, "a column of its where clause was dropped or changed" };
+
+	if (cu_shape_view_misses(missing->view, shape->def, shape->route.where))
+		doom_listener(&dooming, shape);
+}
+
 static int on_relation(struct cu_collector *c, const struct cu_pgoutput_relation *message)
 {
 	uint32_t ancestors[CU_ANCESTORS_MAX];
@@ -141,10 +155,14 @@ static int on_relation(struct cu_collector *c, const struct cu_pgoutput_relation
 	lock_router(c);
 	EACH_GROUP(c, relation, group)
 	{
+		cu_definition *def = cu_router_group_key(group);
 		const char *why;
+		const cu_shape_view *view = cu_shape_view_of(def, relation, &why);
 
-		if (!cu_shape_view_of(cu_router_group_key(group), relation, &why))
+		if (!view)
 			doom_group(c, group, why);
+		else if (!cu_shape_view_is_complete(view))
+			cu_shape_set_each_of(c->opts.shapes, def, doom_if_it_misses, &(struct missing){ c, view });
 	}
 	return 0;
 }

@@ -112,8 +112,8 @@ static int finish(cu_definition *def)
 	cu_buf_printf(&key, "%" PRIu32 " ", def->oid);
 	cu_buf_put_json(&key, def->schema, strlen(def->schema));
 	cu_buf_put_json(&key, def->name, strlen(def->name));
-	cu_buf_printf(&key, " %s %s", def->replica_full ? "full" : "default",
-		      def->changes_only ? "changes_only" : "full");
+	cu_buf_printf(&key, " %s %s%s", def->replica_full ? "full" : "default",
+		      def->changes_only ? "changes_only" : "full", def->listed ? " listed" : "");
 	for (unsigned i = 0; i < def->columns_len; i++) {
 		const struct cu_definition_column *column = &def->columns[i];
 
@@ -220,6 +220,7 @@ int cu_definition_new(const struct cu_table *table, const struct cu_definition_r
 	def->partitioned = table->kind == 'p';
 	def->replica_full = request->replica_full;
 	def->changes_only = request->changes_only;
+	def->listed = request->columns != NULL;
 	def->columns = cu_xzalloc(table->columns_len * sizeof *def->columns);
 	selected = cu_xmalloc((table->columns_len + 1) * sizeof *selected);
 	for (unsigned i = 0; i < table->columns_len; i++) {
@@ -285,7 +286,8 @@ bool cu_definition_matches(const cu_definition *def, const char *schema, const c
 
 	if (strcmp(def->schema, schema) != 0 || strcmp(def->name, name) != 0)
 		return false;
-	if (def->replica_full != request->replica_full || def->changes_only != request->changes_only)
+	if (def->replica_full != request->replica_full || def->changes_only != request->changes_only ||
+	    def->listed != (request->columns != NULL))
 		return false;
 	for (unsigned i = 0; i < def->columns_len; i++) {
 		if (requested(request, def->columns[i].name) != def->columns[i].selected)
@@ -301,6 +303,28 @@ bool cu_definition_matches(const cu_definition *def, const char *schema, const c
 		distinct += i == 0 || strcmp(sorted[i], sorted[i - 1]) != 0;
 	free(sorted);
 	return distinct == found;
+}
+
+bool cu_definition_needs(const cu_definition *def, unsigned column, const char *where)
+{
+	const struct cu_definition_column *at = &def->columns[column];
+	cu_buf name = CU_BUF_INIT;
+	bool named;
+
+	if (at->selected || at->pk_index >= 0 || !cu_item_layout_has_pk(def->layout))
+		return true;
+	if (!where)
+		return false;
+	/* Canonical SQL quotes each column's name. */
+	cu_pg_put_ident(&name, at->name);
+	named = cu_buf_failed(&name) || strstr(where, cu_buf_str(&name));
+	cu_buf_fini(&name);
+	return named;
+}
+
+bool cu_definition_ignores_new_columns(const cu_definition *def)
+{
+	return def->listed && cu_item_layout_has_pk(def->layout);
 }
 
 void cu_definition_put_query(const cu_definition *def, const char *where, cu_buf *out)
@@ -368,11 +392,11 @@ int cu_definition_put_json(const cu_definition *def, cu_buf *out)
 						"format", column->formatted_type, "labels", labels_json(column),
 						"collation", collation_json(&column->collate)));
 	}
-	root = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:o, s:o, s:s?, s:s%}", "schema", def->schema, "table",
+	root = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:b, s:o, s:o, s:s?, s:s%}", "schema", def->schema, "table",
 			 def->name, "oid", (json_int_t)def->oid, "partitioned", (int)def->partitioned, "replica_full",
-			 (int)def->replica_full, "changes_only", (int)def->changes_only, "columns", columns,
-			 "collation", collation_json(&def->database), "encoding", def->encoding, "electric_schema",
-			 def->schema_json, def->schema_json_len);
+			 (int)def->replica_full, "changes_only", (int)def->changes_only, "listed", (int)def->listed,
+			 "columns", columns, "collation", collation_json(&def->database), "encoding", def->encoding,
+			 "electric_schema", def->schema_json, def->schema_json_len);
 	if (!root)
 		return CU_ENOMEM;
 	text = json_dumps(root, JSON_COMPACT);
@@ -480,15 +504,15 @@ int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def)
 	const char *schema, *name, *schema_json;
 	json_t *columns, *collation, *encoding;
 	json_int_t oid;
-	int partitioned, replica_full, changes_only, rc = CU_ECORRUPT;
+	int partitioned, replica_full, changes_only, listed = 0, rc = CU_ECORRUPT;
 	size_t schema_json_len;
 	cu_definition *def = NULL;
 
 	if (!root ||
-	    json_unpack(root, "{s:s, s:s, s:I, s:b, s:b, s:b, s:o, s:o, s:o, s:s%}", "schema", &schema, "table", &name,
-			"oid", &oid, "partitioned", &partitioned, "replica_full", &replica_full, "changes_only",
-			&changes_only, "columns", &columns, "collation", &collation, "encoding", &encoding,
-			"electric_schema", &schema_json, &schema_json_len) != 0 ||
+	    json_unpack(root, "{s:s, s:s, s:I, s:b, s:b, s:b, s?b, s:o, s:o, s:o, s:s%}", "schema", &schema, "table",
+			&name, "oid", &oid, "partitioned", &partitioned, "replica_full", &replica_full, "changes_only",
+			&changes_only, "listed", &listed, "columns", &columns, "collation", &collation, "encoding",
+			&encoding, "electric_schema", &schema_json, &schema_json_len) != 0 ||
 	    oid < 0 || oid > UINT32_MAX)
 		goto out;
 	def = cu_xzalloc(sizeof *def);
@@ -499,6 +523,7 @@ int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def)
 	def->partitioned = partitioned != 0;
 	def->replica_full = replica_full != 0;
 	def->changes_only = changes_only != 0;
+	def->listed = listed != 0;
 	def->schema_json = cu_xstrndup(schema_json, schema_json_len);
 	def->schema_json_len = schema_json_len;
 	def->encoding = copy(json_string_value(encoding));

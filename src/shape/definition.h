@@ -40,7 +40,8 @@ typedef struct cu_definition {
 	uint32_t oid;
 	bool partitioned; /* changes arrive under the oids of its partitions */
 	bool replica_full;
-	bool changes_only;                    /* log=changes_only: the snapshot has no rows */
+	bool changes_only; /* log=changes_only: the snapshot has no rows */
+	bool listed;       /* its columns were asked for by name: a new one is none of its business */
 	struct cu_definition_column *columns; /* by attnum; generated ones are not in the stream and not here */
 	unsigned columns_len;
 	struct cu_catalog_collation database; /* its own collation; strings owned */
@@ -82,6 +83,13 @@ void cu_definition_unref(cu_definition **def);
 /* Could this request, by the names it uses, be for this definition? Without the catalog: for requests with a handle. */
 bool cu_definition_matches(const cu_definition *def, const char *schema, const char *name,
 			   const struct cu_definition_request *request);
+
+/* Do items, or this where clause (canonical SQL; NULL: none), depend on the column? A clause is searched for the name, so
+ * it may seem to. */
+bool cu_definition_needs(const cu_definition *def, unsigned column, const char *where);
+/* Could a column that is not in the definition come to the table without a difference to it? Not where there is no
+ * primary key: then the key is all columns. */
+bool cu_definition_ignores_new_columns(const cu_definition *def);
 
 /* The query of a snapshot, without its bounds: one value per column of the definition, in order; NULL for those that no item shows. where: canonical
  * SQL, NULL for every row. */

@@ -196,7 +196,7 @@ static int check_unchanged(struct batch *batch, const char *version)
 	for (size_t i = 0; i < batch->len;) {
 		struct cu_snapshot_copy *copy = batch->copies[i];
 
-		if (table && cu_table_fits(table, copy->shape->def)) {
+		if (table && cu_table_fits(table, copy->shape->def, copy->shape->route.where)) {
 			i++;
 			continue;
 		}
@@ -274,7 +274,7 @@ int cu_snapshots_begin(cu_snapshots *snapshots, PGconn *conn, const cu_definitio
 	if (rc == 0)
 		rc = cu_table_checks_read(snapshots->checks, conn, def->oid, version.len ? cu_buf_str(&version) : NULL,
 					  &table, err);
-	if (rc == CU_ENOTFOUND || (rc == 0 && !cu_table_fits(table, def)))
+	if (rc == CU_ENOTFOUND || (rc == 0 && !cu_table_fits(table, def, NULL)))
 		rc = set_altered(err);
 	if (rc == 0) {
 		*ret_range = range;

@@ -133,17 +133,35 @@ static bool has_more(const struct cu_table *table, const cu_definition *def)
 	return plain > defined;
 }
 
-bool cu_table_fits(const struct cu_table *table, const cu_definition *def)
+static bool column_is(const struct cu_table *table, const struct cu_definition_column *defined)
 {
-	unsigned found = 0;
+	const struct cu_column *column = cu_table_column(table, defined->name);
 
+	return column && column->type_oid == defined->type_oid && column->typmod == defined->typmod &&
+	       column->pk_index == defined->pk_index && column->collate.oid == defined->collate.oid &&
+	       labels_equal(column, defined);
+}
+
+static bool table_is(const struct cu_table *table, const cu_definition *def)
+{
+	return (cu_definition_ignores_new_columns(def) || !has_more(table, def)) &&
+	       strcmp(table->name, def->name) == 0 && strcmp(table->schema, def->schema) == 0;
+}
+
+bool cu_table_fits(const struct cu_table *table, const cu_definition *def, const char *where)
+{
 	for (unsigned i = 0; i < def->columns_len; i++) {
-		const struct cu_definition_column *defined = &def->columns[i];
-		const struct cu_column *column = cu_table_column(table, defined->name);
-
-		found += column && column->type_oid == defined->type_oid && column->typmod == defined->typmod &&
-			 column->pk_index == defined->pk_index && labels_equal(column, defined);
+		if (cu_definition_needs(def, i, where) && !column_is(table, &def->columns[i]))
+			return false;
 	}
-	return found == def->columns_len && !has_more(table, def) && strcmp(table->name, def->name) == 0 &&
-	       strcmp(table->schema, def->schema) == 0;
+	return table_is(table, def);
+}
+
+bool cu_table_has_grown(const struct cu_table *table, const cu_definition *def)
+{
+	for (unsigned i = 0; i < def->columns_len; i++) {
+		if (!column_is(table, &def->columns[i]))
+			return false;
+	}
+	return table_is(table, def) && has_more(table, def);
 }

@@ -25,7 +25,10 @@ void cu_table_checks_put_version(uint32_t oid, cu_buf *sql);
 int cu_table_checks_read(cu_table_checks *checks, PGconn *conn, uint32_t oid, const char *version,
 			 struct cu_table **ret_table, struct cu_pg_error *err);
 
-/* Does the table look like the definition? */
-bool cu_table_fits(const struct cu_table *table, const cu_definition *def);
+/* Is everything of the table as the definition has it that its items, or the where clause of a shape (NULL: none), depend
+ * on? */
+bool cu_table_fits(const struct cu_table *table, const cu_definition *def, const char *where);
+/* Has it got more columns than the definition, which ignores them, and is all else as the definition has it? */
+bool cu_table_has_grown(const struct cu_table *table, const cu_definition *def);
 
 #endif

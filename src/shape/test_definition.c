@@ -123,10 +123,11 @@ static void equal_requests_have_equal_keys_and_others_do_not(void **state)
 	assert_string_equal(again->key, defs[3]->key);
 	assert_true(again->key_hash == defs[3]->key_hash);
 	cu_definition_unref(&again);
-	/* naming all is asking for all */
+	/* naming all is not asking for all: it leaves out those that are to come */
 	again = defined(&tables[0], &(struct cu_definition_request){
 					    .columns = (const char *[]){ "note", "name", "id" }, .columns_len = 3 });
-	assert_string_equal(again->key, defs[0]->key);
+	assert_string_not_equal(again->key, defs[0]->key);
+	assert_false(cu_definition_matches(again, tables[0].schema, tables[0].name, &requests[0]));
 	cu_definition_unref(&again);
 	for (size_t i = 0; i < n; i++)
 		cu_definition_unref(&defs[i]);
@@ -374,6 +375,39 @@ static void a_relation_that_does_not_fit_says_why(void **state)
 	cu_shape_unref(&shape);
 }
 
+static void columns_that_nobody_listed_may_come_and_go(void **state)
+{
+	struct cu_relation_column base[] = { { (char *)"more", 25, -1 },
+					     { (char *)"name", 25, -1 },
+					     { (char *)"id", 23, -1 } };
+	struct cu_relation relation = relation_of(base, 3);
+	struct cu_table table = help_table(HELP_OID);
+	cu_definition *def = defined(&table, &(struct cu_definition_request){
+						     .columns = (const char *[]){ "id", "name" }, .columns_len = 2 });
+	const struct cu_pg_value row[] = { HELP_TEXT("m"), HELP_TEXT("n"), HELP_TEXT("7") };
+	struct cu_pg_value seen[3];
+	const cu_shape_view *view;
+	const char *why = NULL;
+
+	(void)state;
+	view = cu_shape_view_of(def, &relation, &why);
+	assert_non_null(view);
+	assert_false(cu_shape_view_is_identity(view));
+	assert_false(cu_shape_view_is_complete(view));
+	assert_true(cu_shape_view_misses(view, def, "\"note\" OPERATOR(pg_catalog.=) '1'"));
+	assert_false(cu_shape_view_misses(view, def, "\"name\" OPERATOR(pg_catalog.=) 'note'"));
+	assert_false(cu_shape_view_misses(view, def, NULL));
+	cu_shape_view_row(view, row, seen);
+	assert_memory_equal(seen[0].data, "7", 1);
+	assert_memory_equal(seen[1].data, "n", 1);
+	assert_int_equal(seen[2].kind, CU_PG_NULL);
+	/* … but those that it lists may not. */
+	relation.generation = 7;
+	relation.columns_len = 1;
+	assert_null(cu_shape_view_of(def, &relation, &why));
+	cu_definition_unref(&def);
+}
+
 /* ---- decisions ---- */
 
 static const struct cu_pg_value row_a[] = { HELP_TEXT("1"), HELP_TEXT("a"), HELP_TEXT("n") };
@@ -470,6 +504,7 @@ int main(void)
 		cmocka_unit_test(the_query_asks_for_what_items_show),
 		cmocka_unit_test(a_view_puts_permuted_columns_into_the_definitions_order),
 		cmocka_unit_test(a_relation_that_does_not_fit_says_why),
+		cmocka_unit_test(columns_that_nobody_listed_may_come_and_go),
 		cmocka_unit_test(each_change_gets_its_decision_and_no_other_touch_is_written),
 		cmocka_unit_test(a_transaction_that_the_snapshot_holds_is_decided_nothing),
 	};

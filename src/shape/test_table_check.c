@@ -55,7 +55,7 @@ static cu_definition *define(uint32_t oid)
 
 	assert_non_null(table);
 	assert_int_equal(cu_definition_new(table, &request, &def, &message), 0);
-	assert_true(cu_table_fits(table, def));
+	assert_true(cu_table_fits(table, def, NULL));
 	cu_table_unref(&table);
 	cu_buf_fini(&message);
 	return def;
@@ -133,7 +133,7 @@ static void every_change_of_it_is_seen(void **state)
 		pg_cluster_sql(cluster, "%s", cu_buf_str(&sql));
 		table = look(oid);
 		assert_non_null(table);
-		if (cu_table_fits(table, def) != cases[i].fits)
+		if (cu_table_fits(table, def, NULL) != cases[i].fits)
 			fail_msg("%s", cu_buf_str(&sql));
 		cu_table_unref(&table);
 		assert_true(is_kept(oid));
@@ -168,7 +168,7 @@ static void new_labels_of_an_enum_are_seen(void **state)
 	def = define(oid);
 	pg_cluster_sql(cluster, "ALTER TYPE mood ADD VALUE 'sad'");
 	table = look(oid);
-	assert_false(cu_table_fits(table, def));
+	assert_false(cu_table_fits(table, def, NULL));
 	cu_table_unref(&table);
 	cu_definition_unref(&def);
 }

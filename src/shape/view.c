@@ -12,6 +12,8 @@ struct cu_shape_view {
 	uint16_t from[]; /* definition column i is relation column from[i] */
 };
 
+#define NO_COLUMN UINT16_MAX
+
 void cu_shape_views_free(struct cu_shape_view **views)
 {
 	while (*views) {
@@ -42,14 +44,14 @@ static cu_shape_view *view_new(const cu_definition *def, const struct cu_relatio
 		*ret_why = "the table was renamed";
 		return NULL;
 	}
-	if (relation->columns_len != def->columns_len) {
+	if (relation->columns_len != def->columns_len && !cu_definition_ignores_new_columns(def)) {
 		*ret_why = "columns were added or dropped";
 		return NULL;
 	}
 	view = cu_xzalloc(sizeof *view + def->columns_len * sizeof view->from[0]);
 	view->relation_oid = relation->oid;
 	view->generation = relation->generation;
-	view->identity = true;
+	view->identity = relation->columns_len == def->columns_len;
 	view->len = def->columns_len;
 	for (unsigned i = 0; i < def->columns_len; i++) {
 		const struct cu_definition_column *column = &def->columns[i];
@@ -57,6 +59,11 @@ static cu_shape_view *view_new(const cu_definition *def, const struct cu_relatio
 
 		if (at < 0 || relation->columns[at].type_oid != column->type_oid ||
 		    relation->columns[at].typmod != column->typmod) {
+			if (!cu_definition_needs(def, i, NULL)) {
+				view->from[i] = NO_COLUMN;
+				view->identity = false;
+				continue;
+			}
 			*ret_why = at < 0 ? "a column was renamed or replaced" : "a column's type changed";
 			free(view);
 			return NULL;
@@ -89,6 +96,24 @@ const cu_shape_view *cu_shape_view_of(cu_definition *def, const struct cu_relati
 	return view;
 }
 
+bool cu_shape_view_is_complete(const cu_shape_view *view)
+{
+	for (unsigned i = 0; i < view->len; i++) {
+		if (view->from[i] == NO_COLUMN)
+			return false;
+	}
+	return true;
+}
+
+bool cu_shape_view_misses(const cu_shape_view *view, const cu_definition *def, const char *where)
+{
+	for (unsigned i = 0; i < view->len; i++) {
+		if (view->from[i] == NO_COLUMN && cu_definition_needs(def, i, where))
+			return true;
+	}
+	return false;
+}
+
 bool cu_shape_view_is_identity(const cu_shape_view *view)
 {
 	return view->identity;
@@ -97,5 +122,6 @@ bool cu_shape_view_is_identity(const cu_shape_view *view)
 void cu_shape_view_row(const cu_shape_view *view, const struct cu_pg_value *row, struct cu_pg_value *ret_row)
 {
 	for (unsigned i = 0; i < view->len; i++)
-		ret_row[i] = row[view->from[i]];
+		ret_row[i] =
+			view->from[i] == NO_COLUMN ? (struct cu_pg_value){ .kind = CU_PG_NULL } : row[view->from[i]];
 }
