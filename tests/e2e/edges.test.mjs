@@ -102,17 +102,6 @@ test("rows of tables that inherit are not in the parent's shape", async () => {
   view.close()
 })
 
-test("a storage directory that another Copper uses: a clear message and a status that is not 0", async () => {
-  const second = await startCopper({ cluster, storageDir: copper.storageDir, waitActive: false })
-  const child = second.process
-  second.process = null
-  await waitFor(() => child.exitCode !== null, { what: "the second Copper ends" })
-  await waitFor(() => /in use/.test(second.log), { what: "the message says that the directory is in use" })
-  assert.notEqual(child.exitCode, 0)
-  assert.ok(second.log.includes("storage"), second.log)
-  assert.equal((await copper.get({}, { path: "/v1/health" })).status, 200, "the first one goes on")
-})
-
 test("a second Copper on the same database waits, and takes over when the first is killed", async () => {
   await sql("CREATE TABLE shared (id int PRIMARY KEY); INSERT INTO shared VALUES (1), (2)")
   const first = follow(copper, { table: "shared" })
