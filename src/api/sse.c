@@ -84,7 +84,7 @@ static void put_up_to_date(cu_buf *text, uint64_t lsn)
 /* 1: there is more; 0: that was all. */
 static int file_read(struct stretch *stretch, cu_buf *raw)
 {
-	size_t want = CU_MIN(stretch->file_len - stretch->file_at, CU_LOG_READER_PIECE);
+	size_t want = (size_t)CU_MIN(stretch->file_len - stretch->file_at, (uint64_t)CU_SSE_PIECE);
 	ssize_t n;
 
 	if (!cu_buf_reserve(raw, want))
@@ -179,6 +179,7 @@ static int give_log(struct stream *stream, struct cu_http_piece *ret_piece)
 	stream->stretch->up_to_date = up_to_date;
 	stream->in_snapshot = false;
 	cu_log_reader_init(&stream->stretch->log, shape, reader->api->opts.store, from, end);
+	stream->stretch->log.piece = CU_SSE_PIECE;
 	rc = stretch_next(stream, &text);
 	if (rc == 1)
 		rc = give(stream, &text, ret_piece);

@@ -11,7 +11,14 @@
 
 void cu_log_reader_init(cu_log_reader *reader, cu_shape *shape, cu_store *store, cu_offset from, cu_offset end)
 {
-	*reader = (cu_log_reader){ .shape = cu_shape_ref(shape), .store = store, .at = from, .end = end, .fd = -1 };
+	*reader = (cu_log_reader){
+		.shape = cu_shape_ref(shape),
+		.store = store,
+		.at = from,
+		.end = end,
+		.piece = CU_LOG_READER_PIECE,
+		.fd = -1,
+	};
 }
 
 void cu_log_reader_rest(cu_log_reader *reader)
@@ -104,8 +111,8 @@ static int put_run(cu_log_reader *reader, const struct cu_tail_run *run, uint64_
 	while (pos < end) {
 		struct cu_span_item item;
 		cu_cursor cur;
-		size_t left = (size_t)(end - pos), len = CU_MIN(left, CU_LOG_READER_PIECE);
-		int rc = ensure(reader, pos, len, CU_MIN(further, pos + CU_LOG_READER_PIECE));
+		size_t left = (size_t)(end - pos), len = CU_MIN(left, reader->piece);
+		int rc = ensure(reader, pos, len, CU_MIN(further, pos + reader->piece));
 
 		if (rc < 0)
 			return rc;
@@ -127,7 +134,7 @@ static int put_run(cu_log_reader *reader, const struct cu_tail_run *run, uint64_
 			pos = reader->window_pos + (uint64_t)((const char *)cur.at - reader->window);
 			if (cu_offset_cmp(cu_offset_of(run->tx, item.op), reader->at) > 0)
 				put_item(reader, run, &item, out);
-			if (out->len >= CU_LOG_READER_PIECE && pos < end) {
+			if (out->len >= reader->piece && pos < end) {
 				reader->resume = pos;
 				return 0;
 			}
@@ -226,12 +233,12 @@ static int put_runs(cu_log_reader *reader, const struct look *look, cu_buf *out)
 		int rc;
 
 		while (ahead + 1 < look->runs_len &&
-		       run_end(&look->runs[ahead + 1]) <= run_start(&look->runs[i]) + CU_LOG_READER_PIECE)
+		       run_end(&look->runs[ahead + 1]) <= run_start(&look->runs[i]) + reader->piece)
 			ahead++;
 		rc = put_run(reader, &look->runs[i], run_end(&look->runs[ahead]), out);
 		if (rc < 0)
 			return rc;
-		if (rc == 0 || out->len >= CU_LOG_READER_PIECE)
+		if (rc == 0 || out->len >= reader->piece)
 			break;
 	}
 	return 0;
@@ -243,7 +250,7 @@ int cu_log_reader_next(cu_log_reader *reader, cu_buf *out, struct cu_log_file *r
 
 	close_file(reader);
 	*ret_file = (struct cu_log_file){ -1, 0, 0 };
-	while (cu_offset_cmp(reader->at, reader->end) < 0 && out->len < CU_LOG_READER_PIECE && !ret_file->len) {
+	while (cu_offset_cmp(reader->at, reader->end) < 0 && out->len < reader->piece && !ret_file->len) {
 		struct look look;
 		int rc;
 
@@ -284,7 +291,7 @@ int cu_log_reader_next_bytes(cu_log_reader *reader, cu_buf *out)
 		reader->file_at = file.at;
 		reader->file_len = file.len;
 	}
-	len = (size_t)CU_MIN(reader->file_len, (uint64_t)CU_LOG_READER_PIECE);
+	len = (size_t)CU_MIN(reader->file_len, (uint64_t)reader->piece);
 	if (!cu_buf_reserve(out, len))
 		return CU_ENOMEM;
 	n = pread(reader->fd, out->data + out->len, len, (off_t)reader->file_at);

@@ -13,7 +13,7 @@
 #include "store/log_chunk.h"
 #include "store/store.h"
 
-#define CU_LOG_READER_PIECE ((size_t)64 * 1024) /* aimed at; one item may be larger */
+#define CU_LOG_READER_PIECE ((size_t)64 * 1024) /* aimed at, by default; one item may be larger */
 
 typedef struct cu_log_reader {
 	cu_shape *shape; /* a reference */
@@ -22,6 +22,7 @@ typedef struct cu_log_reader {
 	cu_offset at;        /* last item given out */
 	cu_offset end;       /* last item to give out */
 	uint64_t resume; /* position of the record behind `at` when a piece ended inside a run; 0: at a run's start */
+	size_t piece;    /* bytes aimed at: CU_LOG_READER_PIECE, or less if the caller says so after init */
 	bool any;        /* an item has been given out: a comma comes before the next */
 	char *window;    /* bytes of the change log */
 	size_t window_cap;
@@ -41,7 +42,7 @@ struct cu_log_file {
 /* Items after `from` up to and including `end`, which is a latest offset or a chunk end. Keeps a reference. */
 void cu_log_reader_init(cu_log_reader *reader, cu_shape *shape, cu_store *store, cu_offset from, cu_offset end);
 void cu_log_reader_fini(cu_log_reader *reader);
-/* Appends about CU_LOG_READER_PIECE bytes; what *ret_file says comes behind them. 1: there is more; 0: that was all;
+/* Appends about a piece's bytes; what *ret_file says comes behind them. 1: there is more; 0: that was all;
  * CU_ECLOSED: the shape is gone; CU_EAGAIN: a compaction moved items beyond `end`: what is left of this range cannot be
  * given out any more, but any range that is asked for now can; CU_EIO, CU_ECORRUPT, CU_ENOMEM. */
 int cu_log_reader_next(cu_log_reader *reader, cu_buf *out, struct cu_log_file *ret_file);
