@@ -16,6 +16,8 @@ export const checkout = fileURLToPath(new URL("../..", import.meta.url))
 export const binary = process.env.COPPER_BIN ?? join(checkout, "build/release/copper")
 export const sanitized = /\b(asan|tsan)\b/.test(binary)
 // Sanitizers and a busy machine make everything slower; a deadline is for what hangs, not a measurement.
+// Flags for every server of a story: how `make test` tells some of them again with tiny chunks.
+const everywhere = (process.env.E2E_FLAGS ?? "").split(" ").filter(Boolean)
 export const patience = Number(process.env.PATIENCE ?? (sanitized ? 120_000 : 45_000))
 
 export const pgBin = process.env.PG_BIN ?? "/usr/lib/postgresql/15/bin"
@@ -245,7 +247,8 @@ export async function startCopper({ cluster, env = {}, args = [], storageDir, po
 
     async start({ waitActive: wait = true } = {}) {
       assert.ok(existsSync(binary), `${binary} is missing: scripts/build release`)
-      const flags = ["--port", String(ownPort), "--storage-dir", dir, ...(insecure ? ["--insecure"] : []), ...args]
+      const flags = ["--port", String(ownPort), "--storage-dir", dir, ...(insecure ? ["--insecure"] : []),
+        ...everywhere, ...args]
       const child = spawnBound(binary, flags, {
         env: { ...inherited, DATABASE_URL: cluster?.url, ...env },
         stdio: ["ignore", "pipe", "pipe"],
