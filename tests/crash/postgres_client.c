@@ -100,7 +100,6 @@ static void put_connected(struct postgres *pg, cu_buf *out)
 	struct cu_replication_connected connected = {
 		.ident = { .system_id = SYSTEM_ID, .timeline = 1, .flush_lsn = pg->lsn, .version_num = 150000 },
 		.slot = { .created = pg->never, .confirmed_flush_lsn = pg->confirmed },
-		.start_lsn = pg->confirmed,
 	};
 
 	/* Postgres writes a slot down now and then: after a crash of its own it may have forgotten the last steps. */
