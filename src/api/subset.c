@@ -54,8 +54,8 @@ static void answer(struct cu_reader *reader, cu_http_request *req, struct job *j
 	const cu_definition *def = reader->shape->def;
 	char offset[CU_OFFSET_TEXT_MAX];
 	struct spool_source *spooled;
-	/* up_to_date: else the official client asks ahead for the "next chunk", the same subset again. The cursor: it misses
-	 * it in an answer to a POST that says live. */
+	/* up_to_date: else official clients up to 1.5.26 ask ahead for the "next chunk", the same subset again. The cursor:
+	 * they miss it in an answer to a POST that says live. */
 	struct cu_answer head = {
 		.kind = CU_ANSWER_SUBSET,
 		.method = reader->post ? CU_ANSWER_POST : CU_ANSWER_GET,
