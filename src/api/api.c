@@ -363,6 +363,22 @@ static bool names_our_shape(const cu_api *api, const struct cu_shape_params *par
 	return ours;
 }
 
+/* Every place for first requests is taken. Maybe by those who wait for the same snapshot after a rotation, of which the
+ * clients know no handle: what a request for a shape of ours waits for is under way without it. */
+static bool admitted_as_existing(struct cu_reader *reader)
+{
+	cu_api *api = reader->api;
+	cu_shape *shape =
+		reader->initial && reader->params && api->opts.shapes ? known_shape(api, reader->params) : NULL;
+
+	if (!shape)
+		return false;
+	cu_shape_unref(&shape);
+	atomic_fetch_sub_explicit(&api->initial, 1, memory_order_relaxed);
+	reader->initial = false;
+	return admitted(api, false);
+}
+
 static void overloaded(struct cu_reader *reader, cu_http_request *req)
 {
 	char message[128];
@@ -390,7 +406,7 @@ static void on_shape(cu_api *api, cu_http_request *req, bool post)
 	if (rc == 0)
 		rc = cu_queryable_check_columns(reader->params, &errors);
 	reader->initial = !names_our_shape(api, reader->params);
-	if (!admitted(api, reader->initial))
+	if (!admitted(api, reader->initial) && !admitted_as_existing(reader))
 		overloaded(reader, req);
 	else if (rc == CU_ENOMEM)
 		cu_answer_error(reader, req, 503, cu_strerror(rc), RETRY_OVERLOADED_S);
