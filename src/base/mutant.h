@@ -28,11 +28,15 @@ enum cu_mutant {
 	CU_MUTANT_TRANSACTION_TWICE,      /* transaction.c: takes in what came again */
 	CU_MUTANT_ABORT_LEAVES_NO_RECORD, /* transaction.c: an aborted transaction stays open in the change log */
 	CU_MUTANT_CUT_LEAVES_THE_REST,    /* changelog_scan.c: what lies behind the checkpoint stays */
+	CU_MUTANT_DROP_WHAT_ENDS_THERE,   /* changelog.c: drops the segment that ends where the checkpoint does */
 	CU_MUTANT_REPLAY_SHOWS_HELD,      /* replay.c: also transactions that the snapshot holds */
 	CU_MUTANT_REPLAY_WANTS_ABORTED, /* replay.c: refuses a log without the dropped part of an aborted transaction */
-	CU_MUTANT_FILES_GO_FIRST,       /* store.c: a shape's files go before its row */
-	CU_MUTANT_ORPHANS_STAY,         /* store.c: files without a row are left at the start */
-	CU_MUTANT_COPY_LEAVES_FILES,    /* snapshot_copy.c: of a shape that was removed before its first file came */
+	CU_MUTANT_SHAPE_WITHOUT_DEFINITION, /* shape_set.c: promised although its definition could not be stored */
+	CU_MUTANT_LOADED_IS_NOT_SYNCED,     /* metadata_sql.c: what the page cache had at the start counts as durable */
+	CU_MUTANT_PARENT_SYNCED_ONCE,       /* store.c: the directory's name is durable because it is there */
+	CU_MUTANT_FILES_GO_FIRST,           /* store.c: a shape's files go before its row */
+	CU_MUTANT_ORPHANS_STAY,             /* store.c: files without a row are left at the start */
+	CU_MUTANT_COPY_LEAVES_FILES, /* snapshot_copy.c: of a shape that was removed before its first file came */
 	CU_MUTANT_COUNT
 };
 extern enum cu_mutant cu_mutant;

@@ -110,20 +110,25 @@ struct sealing {
 	struct cu_sealed chunk;
 };
 
+/* Of a shape that was removed while the chunk was made: its directory may have come back. */
+static void remove_again(struct cu_sealer *sealer, const cu_shape *shape)
+{
+	(void)cu_store_remove_shape(sealer->opts.store, shape->id, NULL, NULL);
+}
+
 /* On the metadata's thread. */
 static void sealed(void *ctx, int rc)
 {
 	struct sealing *sealing = ctx;
 	struct cu_sealer *sealer = sealing->sealer;
 	cu_shape *shape = sealing->shape;
-	cu_chunks *chunks = cu_store_chunks(sealer->opts.store);
 
 	if (rc == 0) {
 		cu_shape_lock(shape);
 		cu_shape_log_seal(shape->log, &sealing->chunk);
 		cu_shape_unlock(shape);
 	} else if (rc == CU_ENOTFOUND) {
-		cu_chunks_remove_shape(chunks, shape->id); /* it was removed while its directory came back */
+		remove_again(sealer, shape);
 	} else {
 		cu_error("a sealed chunk could not be recorded; the change log keeps its items",
 			 CU_KV("stack", sealer->opts.stack_id), CU_KV("handle", shape->handle),
@@ -269,6 +274,8 @@ static int seal(struct cu_sealer *sealer, cu_shape *shape, bool whole)
 			 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
 	if (rc < 0)
 		cu_chunk_remove(cu_store_chunks(sealer->opts.store), shape->id, CU_CHUNK_LOG, piece.n);
+	if (rc < 0 && cu_shape_status(shape).state > CU_SHAPE_LIVE)
+		remove_again(sealer, shape);
 	free(chunk.small);
 	return rc < 0 ? rc : 1;
 }

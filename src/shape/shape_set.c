@@ -6,6 +6,7 @@
 #include "base/index.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/mutant.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -580,6 +581,11 @@ static void stored(void *ctx, int rc)
 	struct pending *pending = ctx;
 	cu_shape *shape = pending->shape;
 
+	/* Its definition, which was queued before, could not be: a restart would find a shape that it cannot read. */
+	if (rc == 0 && !atomic_load(&shape->def->stored) && !CU_MUTANT(SHAPE_WITHOUT_DEFINITION)) {
+		(void)cu_store_remove_shape(pending->set->opts.store, shape->id, NULL, NULL);
+		rc = CU_EIO;
+	}
 	if (rc == 0) {
 		cu_shape_lock(shape);
 		shape->durable = true;

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "store/changelog_internal.h"
 #include "store/crc32c.h"
 #include "store/record.h"
@@ -416,14 +417,16 @@ int cu_changelog_sync(cu_changelog *cl, uint64_t upto_pos)
 	return rc;
 }
 
-/* The oldest segment when it lies below pos and is not the last one. Only the dropping thread takes segments off
- * the list, so the answer needs no reference. */
+/* The oldest segment when it ends before pos and is not the last one. The one that ends at pos stays: a checkpoint there has
+ * to find a log that begins before it, and the next segment may not be on the disk. Only the dropping thread takes segments
+ * off the list, so the answer needs no reference. */
 static struct cu_segment *segment_droppable(struct cu_changelog *cl, uint64_t pos)
 {
 	struct cu_segment *segment = NULL;
 
 	pthread_rwlock_rdlock(&cl->list_lock);
-	if (cl->segments_len > 1 && cl->segments[1]->base <= pos)
+	if (cl->segments_len > 1 &&
+	    (cl->segments[1]->base < pos || (CU_MUTANT(DROP_WHAT_ENDS_THERE) && cl->segments[1]->base == pos)))
 		segment = cl->segments[0];
 	pthread_rwlock_unlock(&cl->list_lock);
 	return segment;

@@ -104,7 +104,7 @@ int cu_changelog_sync(cu_changelog *cl, uint64_t upto_pos);
 /* A sync failed: nothing can be written any more; only opening the log again, which cuts it at the last checkpoint,
  * helps. Any thread. */
 bool cu_changelog_is_broken(const cu_changelog *cl);
-/* Unlinks the segments that lie below pos as a whole; the last one stays. Reads under way finish. */
+/* Unlinks the segments that end below pos; the last one, and one that ends right at pos, stay. Reads under way finish. */
 int cu_changelog_drop_before(cu_changelog *cl, uint64_t pos);
 
 #endif

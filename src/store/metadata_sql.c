@@ -1,5 +1,6 @@
 /* metadata_sql.c: the SQLite file itself. u64 values are stored as the i64 with the same bits. */
 #include "base/log.h"
+#include "base/mutant.h"
 #include "store/crc32c.h"
 #include "store/metadata_internal.h"
 
@@ -188,6 +189,10 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	}
 	if (rc == 0 && version < SCHEMA_VERSION)
 		rc = exec(db, schema_sql, "create tables");
+	/* What is about to be loaded counts as durable, but its COMMIT may have been overtaken by a kill: folding it into the file
+	 * syncs it. */
+	if (rc == 0 && !CU_MUTANT(LOADED_IS_NOT_SYNCED))
+		rc = exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", "make durable what was found");
 	return rc;
 }
 

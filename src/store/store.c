@@ -244,18 +244,20 @@ static int remove_orphan(void *ctx, uint64_t shape_id)
 	return cu_chunks_remove_shape(load->store->chunks, shape_id);
 }
 
-/* Makes the name of a new directory durable in the one above. */
-static int parent_sync(const struct cu_file_ops *ops, const char *path)
+/* Makes the name of a directory durable in the one above: a new one's, or the store's, which a process may have made that was
+ * killed before it came here. Somebody else's directory may not be ours to open; then its owner has made ours, long ago. */
+static int parent_sync(const struct cu_file_ops *ops, const char *path, bool is_new)
 {
 	const char *slash = strrchr(path, '/');
 	char *parent;
-	int rc;
+	int rc = 0;
 
 	if (!slash)
 		parent = cu_xstrdup(".");
 	else
 		parent = cu_xstrndup(path, CU_MAX((size_t)(slash - path), (size_t)1)); /* the root keeps its slash */
-	rc = cu_file_sync_dir(ops, parent);
+	if (is_new || access(parent, R_OK) == 0)
+		rc = cu_file_sync_dir(ops, parent);
 	free(parent);
 	return rc;
 }
@@ -274,9 +276,9 @@ static int dirs_make(const struct cu_file_ops *ops, const char *dir)
 		*at = '\0';
 		rc = cu_file_mkdir(ops, path);
 		if (rc == 0)
-			rc = parent_sync(ops, path);
+			rc = parent_sync(ops, path, true);
 		else if (rc == CU_EEXIST)
-			rc = 0;
+			rc = was == '\0' && !CU_MUTANT(PARENT_SYNCED_ONCE) ? parent_sync(ops, path, false) : 0;
 		*at = was;
 		if (was == '\0')
 			break;

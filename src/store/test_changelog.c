@@ -356,6 +356,29 @@ static void an_abort_is_replayed_with_the_items_it_drops(void **state)
 	cu_changelog_free(&cl);
 }
 
+/* The crash simulation's find: the next segment had been begun, but was not on the disk yet, and nobody had a tail. */
+static void a_log_dropped_up_to_its_checkpoint_opens_without_what_came_behind(void **state)
+{
+	char *dir = *state, *path;
+	cu_changelog *cl = NULL;
+	uint64_t end;
+
+	assert_int_equal(open_log(dir, 0, 100, NULL, &cl), 0);
+	append_tx(cl, 1, 1, 1);
+	append_tx(cl, 2, 3, 1);
+	end = cu_changelog_end(cl);
+	append_tx(cl, 3, 3, 1); /* in a segment that begins at `end` */
+	assert_int_equal(cu_changelog_flush(cl), 0);
+	assert_int_equal(cu_changelog_drop_before(cl, end), 0);
+	cu_changelog_free(&cl);
+	path = cu_file_path("%s/%016" PRIx64 ".seg", dir, end);
+	assert_int_equal(unlink(path), 0);
+	free(path);
+	assert_int_equal(open_log(dir, end, 100, NULL, &cl), 0);
+	assert_int_equal(cu_changelog_end(cl), end);
+	cu_changelog_free(&cl);
+}
+
 static void dropping_goes_by_whole_segments_and_the_rest_stays_readable(void **state)
 {
 	char *dir = *state, out[150];
@@ -548,6 +571,7 @@ int main(void)
 		T(a_missing_middle_segment_is_noticed),
 		T(a_checkpoint_that_is_not_behind_a_commit_is_refused),
 		T(an_abort_is_replayed_with_the_items_it_drops),
+		T(a_log_dropped_up_to_its_checkpoint_opens_without_what_came_behind),
 		T(dropping_goes_by_whole_segments_and_the_rest_stays_readable),
 		T(items_larger_than_buffer_window_and_segment_survive),
 		T(a_fanout_that_makes_no_sense_is_refused_and_changes_nothing),

@@ -118,14 +118,14 @@ static size_t told_before(const struct world *world, const struct known *known, 
 
 /* ---- what it says ---- */
 
-/* CU_ECLOSED: the shape was removed meanwhile. */
-static int read_log(struct world *world, cu_shape *shape, cu_buf *out)
+/* What comes after `from`. CU_ECLOSED: the shape was removed meanwhile. */
+static int read_log(struct world *world, cu_shape *shape, cu_offset from, cu_buf *out)
 {
 	cu_buf piece = CU_BUF_INIT;
 	cu_log_reader reader;
 	int rc;
 
-	cu_log_reader_init(&reader, shape, world->store, CU_OFFSET_SNAPSHOT_END, cu_shape_status(shape).latest);
+	cu_log_reader_init(&reader, shape, world->store, from, cu_shape_status(shape).latest);
 	do {
 		cu_buf_clear(&piece);
 		rc = cu_log_reader_next_bytes(&reader, &piece);
@@ -233,19 +233,45 @@ static void check_cuts(struct known *known)
 	}
 }
 
+/* Where a client may stand: behind some transaction. *ret_len: so much of the log is before that. */
+static cu_offset random_place(const struct world *world, const struct known *known, size_t *ret_len)
+{
+	size_t i;
+
+	*ret_len = 0;
+	if (!known->ends_len || cu_sim_random(3) == 0)
+		return CU_OFFSET_SNAPSHOT_END;
+	i = cu_sim_random((uint32_t)known->ends_len);
+	*ret_len = known->ends[i];
+	return cu_offset_of(world->pg->txs[known->snapshot_txs + i].final_lsn, CU_OP_INF);
+}
+
 static void check_log(struct world *world, struct known *known)
 {
 	uint64_t confirmed = world->pg->confirmed;
-	cu_buf bytes = CU_BUF_INIT;
+	cu_buf bytes = CU_BUF_INIT, rest = CU_BUF_INIT;
 	bool ends = false;
+	cu_offset from;
+	size_t before;
 	int rc;
 
-	rc = read_log(world, known->shape, &bytes);
+	expect(world, known);
+	from = random_place(world, known, &before);
+	cu_buf_append(&bytes, known->log.data, before);
+	rc = read_log(world, known->shape, from, &rest);
+	if (before && rest.len)
+		cu_buf_putc(&bytes, ',');
+	cu_buf_append(&bytes, rest.data, rest.len);
 	expect(world, known);
 	if (rc == CU_ECLOSED) {
 		CU_SIM_CHECK(!is_served(known->shape));
 		goto out;
 	}
+	if (rc < 0 && disk_crashed(world->disk))
+		goto out; /* files cannot be opened any more */
+	if (rc < 0)
+		cu_sim_note("the log of %s behind %llu cannot be read: %s", known->handle, (unsigned long long)from.tx,
+			    cu_strerror(rc));
 	CU_SIM_CHECK(rc == 0);
 	for (size_t i = 0; i < known->ends_len; i++)
 		ends |= known->ends[i] == bytes.len;
@@ -259,6 +285,7 @@ static void check_log(struct world *world, struct known *known)
 		CU_SIM_CHECK(!"something confirmed to Postgres is missing");
 	}
 out:
+	cu_buf_fini(&rest);
 	cu_buf_fini(&bytes);
 }
 
@@ -284,8 +311,8 @@ void check_told(struct world *world)
 			continue;
 		status = cu_shape_status(known->shape);
 		known->live |= status.state == CU_SHAPE_LIVE;
-		/* After a crash this may be said of a removal that failed. */
-		known->gone |= status.state == CU_SHAPE_GONE && !disk_crashed(world->disk);
+		/* When something failed this may be said of a removal that was not stored. */
+		known->gone |= status.state == CU_SHAPE_GONE && !disk_crashed(world->disk) && !disk_failed(world->disk);
 		if (known->live && known->gone)
 			expect(world, known);
 		CU_SIM_CHECK(!known->gone || !known->live || known->asked_to_go || known->may_go);
@@ -383,11 +410,19 @@ static void count_shape(void *ctx, cu_shape *shape)
 	struct files *files = ctx;
 	struct cu_shape_status status = cu_shape_status(shape);
 	char *path = cu_file_path("%s/shapes/%" PRIu64, files->world->dir, shape->id);
+	size_t expected = status.snapshot_small ? 0 : status.chunks_len;
+	const cu_shape_log *log;
 
-	if (!status.snapshot_small) {
+	cu_shape_lock(shape);
+	log = cu_shape_log_of(shape);
+	for (uint32_t i = 0; i < log->sealed_len; i++)
+		expected += !log->sealed[i].small;
+	cu_shape_unlock(shape);
+	if (access(path, F_OK) == 0) {
 		files->dirs++;
-		CU_SIM_CHECK(count_files(path) == status.chunks_len);
-		cu_sim_note("shape %s has files in %s", shape->handle, path);
+		CU_SIM_CHECK(count_files(path) == expected);
+	} else {
+		CU_SIM_CHECK(expected == 0);
 	}
 	free(path);
 }
@@ -398,7 +433,8 @@ void check_files(struct world *world)
 	char *shapes = cu_file_path("%s/shapes", world->dir), *trash = cu_file_path("%s/trash", world->dir);
 
 	cu_sim_quiesce();
-	if (!disk_crashed(world->disk)) {
+	/* Where something failed, files may wait for the next start. */
+	if (!disk_crashed(world->disk) && !disk_failed(world->disk)) {
 		cu_shape_set_each(world->set, count_shape, &files);
 		CU_SIM_CHECK(count_files(shapes) == files.dirs);
 		CU_SIM_CHECK(count_files(trash) == 0);

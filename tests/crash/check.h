@@ -7,7 +7,7 @@
 
 #include "crash/world.h"
 
-/* Right after a start: every shape that somebody was told of is there, none that is gone, and Postgres was told of nothing
+/* Between world_start() and world_follow(): every shape that somebody was told of is there, none that is gone, and Postgres was told of nothing
  * that is not. From here on known->shape is this process' shape, or NULL. */
 void check_recovered(struct world *world);
 /* At any time, also right after a crash: takes in what clients are told by now. */

@@ -9,6 +9,21 @@
 
 enum disk_lie disk_lie;
 
+/* For the trace. */
+static const char *const kind_names[DISK_LIE_COUNT] = {
+	[DISK_HONEST] = "another",
+	[DISK_LIE_FORMAT] = "format",
+	[DISK_LIE_SEGMENT] = "a segment",
+	[DISK_LIE_CHUNK] = "a snapshot file",
+	[DISK_LIE_WAL] = "SQLite's write-ahead file",
+	[DISK_LIE_DATABASE] = "SQLite's main file",
+	[DISK_LIE_PARENT_DIR] = "the root directory",
+	[DISK_LIE_STORE_DIR] = "the store's directory",
+	[DISK_LIE_LOG_DIR] = "log/",
+	[DISK_LIE_SHAPE_DIR] = "a shape's directory",
+	[DISK_LIE_SHAPES_DIR] = "shapes/",
+};
+
 /* ---- names ---- */
 
 static struct entry *entry_find(const struct entries *entries, const char *name)
@@ -307,23 +322,28 @@ void disk_removed(struct disk *disk, const char *path)
 
 void disk_written(struct disk *disk, struct disk_file *file, const void *data, size_t len, uint64_t at)
 {
+	cu_sim_note("disk: step %llu writes %zu at %llu of %s", (unsigned long long)disk->steps, len,
+		    (unsigned long long)at, kind_names[file->kind]);
 	change_add(file, (struct change){ disk->steps, at, cu_xmemdup(data, len), len });
 }
 
 void disk_truncated(struct disk *disk, struct disk_file *file, uint64_t len)
 {
+	cu_sim_note("disk: step %llu truncates %s to %llu", (unsigned long long)disk->steps, kind_names[file->kind],
+		    (unsigned long long)len);
 	change_add(file, (struct change){ disk->steps, len, NULL, 0 });
 }
 
 void disk_synced(struct disk *disk, struct disk_file *file)
 {
-	(void)disk;
+	cu_sim_note("disk: step %llu syncs %s", (unsigned long long)disk->steps, kind_names[file->kind]);
 	if (disk_lie == DISK_HONEST || disk_lie != file->kind)
 		file_sync(file);
 }
 
 static void synced_dir(struct disk *disk, const struct disk_file *dir)
 {
+	cu_sim_note("disk: step %llu syncs %s", (unsigned long long)disk->steps, kind_names[dir->kind]);
 	if (disk_lie == DISK_HONEST || disk_lie != dir->kind)
 		dir_sync(disk, dir);
 }
@@ -353,6 +373,54 @@ bool disk_step(struct disk *disk, const char *what)
 	return disk->crash_after;
 }
 
+/* Does the trouble that was asked for concern this step? */
+static bool troubled(struct disk *disk, enum disk_trouble trouble)
+{
+	if (disk->trouble != trouble || disk->steps < disk->trouble_at || disk->trouble_left == 0)
+		return false;
+	disk->trouble_left--;
+	disk->failed = true;
+	return true;
+}
+
+bool disk_step_write(struct disk *disk, const char *what)
+{
+	if (!disk_step(disk, what))
+		return false;
+	if (disk->crashed || !troubled(disk, DISK_FULL))
+		return true;
+	cu_sim_note("disk: no room, step %llu, %s", (unsigned long long)disk->steps, what);
+	errno = ENOSPC;
+	return false;
+}
+
+bool disk_step_sync(struct disk *disk, struct disk_file *file, const char *what)
+{
+	if (!disk_step(disk, what))
+		return false;
+	if (disk->crashed || !troubled(disk, DISK_SYNC_FAILS))
+		return true;
+	cu_sim_note("disk: the sync fails, step %llu, %s", (unsigned long long)disk->steps, what);
+	/* The kernel says so once, and calls the pages clean. */
+	if (file)
+		disk_settle(file);
+	errno = EIO;
+	return false;
+}
+
+void disk_make_trouble(struct disk *disk, enum disk_trouble trouble, uint64_t step, unsigned times)
+{
+	disk->trouble = trouble;
+	disk->trouble_at = disk->steps + step;
+	disk->trouble_left = times;
+	disk->failed = false;
+}
+
+bool disk_failed(const struct disk *disk)
+{
+	return disk->failed;
+}
+
 bool disk_told(const struct disk *disk)
 {
 	return !disk->crashed;
@@ -375,7 +443,7 @@ static int op_open(void *ctx, const char *path, int flags, mode_t mode)
 	if (!below_root(disk, path))
 		return cu_file_system.open(NULL, path, flags, mode);
 	if ((flags & O_CREAT) && (!file || (flags & O_TRUNC))) {
-		if (disk_step(disk, "open"))
+		if (disk_step_write(disk, "open"))
 			fd = cu_file_system.open(NULL, path, flags, mode);
 	} else if (disk_told(disk)) {
 		fd = cu_file_system.open(NULL, path, flags, mode);
@@ -408,7 +476,7 @@ static ssize_t op_pwrite(void *ctx, int fd, const void *data, size_t len, off_t 
 	struct disk *disk = ctx;
 	ssize_t n = -1;
 
-	if (disk_step(disk, "pwrite")) {
+	if (disk_step_write(disk, "pwrite")) {
 		n = cu_file_system.pwrite(NULL, fd, data, len, at);
 		CU_ASSERT(n == (ssize_t)len);
 		disk_written(disk, disk->by_fd[fd], data, len, (uint64_t)at);
@@ -425,10 +493,13 @@ static ssize_t op_pread(void *ctx, int fd, void *out, size_t len, off_t at)
 static int op_fdatasync(void *ctx, int fd)
 {
 	struct disk *disk = ctx;
+	int rc = -1;
 
-	if (disk_step(disk, "fdatasync"))
+	if (disk_step_sync(disk, disk->by_fd[fd], "fdatasync")) {
 		disk_synced(disk, disk->by_fd[fd]);
-	return told(disk, 0);
+		rc = 0;
+	}
+	return told(disk, rc);
 }
 
 static int op_ftruncate(void *ctx, int fd, off_t len)
@@ -453,7 +524,7 @@ static int op_rename(void *ctx, const char *from, const char *to)
 		errno = ENOENT;
 		return told(disk, -1);
 	}
-	if (disk_step(disk, "rename")) {
+	if (disk_step_write(disk, "rename")) {
 		/* Looked up again: others may have gone on meanwhile. */
 		naming.file = lookup(disk, from);
 		rc = cu_file_system.rename(NULL, from, to);
@@ -489,7 +560,7 @@ static int op_mkdir(void *ctx, const char *path, mode_t mode)
 		errno = EEXIST;
 		return told(disk, -1);
 	}
-	if (disk_step(disk, "mkdir"))
+	if (disk_step_write(disk, "mkdir"))
 		rc = cu_file_system.mkdir(NULL, path, mode);
 	if (rc == 0)
 		name_new(disk, path, true);
@@ -514,7 +585,7 @@ static int op_fsync_dir(void *ctx, const char *path)
 	struct disk_file *dir;
 	int rc = -1;
 
-	if (disk_step(disk, "fsync_dir")) {
+	if (disk_step_sync(disk, NULL, "fsync_dir")) {
 		dir = lookup(disk, path);
 		errno = ENOENT;
 		rc = dir ? 0 : -1;
@@ -576,6 +647,13 @@ void disk_arm(struct disk *disk, uint64_t step)
 {
 	disk->crash_at = step ? disk->steps + step : 0;
 	disk->crash_after = cu_sim_random(2);
+}
+
+void disk_survive(struct disk *disk)
+{
+	memset(disk->by_fd, 0, sizeof disk->by_fd);
+	disk->crashed = false;
+	disk->crash_at = 0;
 }
 
 bool disk_crashed(const struct disk *disk)

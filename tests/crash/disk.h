@@ -44,6 +44,13 @@ enum disk_lie {
 };
 extern enum disk_lie disk_lie; /* of every disk; set before a run */
 
+/* Short of a crash: what the disk refuses. */
+enum disk_trouble {
+	DISK_FINE,
+	DISK_FULL,       /* ENOSPC: writes, new names */
+	DISK_SYNC_FAILS, /* EIO; what was to be synced may be lost, and no later sync brings it back */
+};
+
 /* root: an empty directory, outlives the disk. */
 struct disk *disk_new(const char *root);
 void disk_free(struct disk **disk);
@@ -51,16 +58,23 @@ const struct cu_file_ops *disk_ops(struct disk *disk);
 
 /* The world stops at the step-th step from now on, before or after its effect; 0: never. */
 void disk_arm(struct disk *disk, uint64_t step);
+/* From the step-th step from now on, so many times; forgets what failed before. */
+void disk_make_trouble(struct disk *disk, enum disk_trouble trouble, uint64_t step, unsigned times);
+bool disk_failed(const struct disk *disk); /* it has made trouble since */
 bool disk_crashed(const struct disk *disk);
 uint64_t disk_steps(const struct disk *disk);
 /* Nobody has a file open. The disk can be used again; not armed. */
 void disk_recover(struct disk *disk);
+/* The process is gone, the machine goes on: everything is as it was, and as durable as it was. */
+void disk_survive(struct disk *disk);
 
 /* ---- for the VFS (disk_sqlite.c) ---- */
 
 void disk_sqlite(struct disk *disk); /* this disk's files are SQLite's from now on; NULL: the default VFS again */
 /* Asks whether the next step happens: a schedule point. Whether its caller may be told of it is disk_told()'s. */
 bool disk_step(struct disk *disk, const char *what);
+bool disk_step_write(struct disk *disk, const char *what);                        /* that needs room; sets errno */
+bool disk_step_sync(struct disk *disk, struct disk_file *file, const char *what); /* NULL: a directory; sets errno */
 bool disk_told(const struct disk *disk);
 /* The file of this name; one that is not known yet, but there, was created just now. NULL: there is none. */
 struct disk_file *disk_lookup(struct disk *disk, const char *path);

@@ -69,10 +69,37 @@ static size_t size_after(const struct disk_file *file, size_t upto)
 	return size;
 }
 
-/* How many of the file's changes count for something that chooses by itself. */
-static size_t changes_kept(const struct fate *fate, const struct disk_file *file)
+/* A truncation is one step of the file system, and what was written behind it comes after it: of those that took effect, the
+ * last one is change cut - 1 (0: none did), the next one change `end`. */
+struct reach {
+	size_t cut, end;
+};
+
+static struct reach reach_choose(const struct disk_file *file)
 {
-	size_t upto = 0;
+	struct reach reach = { 0, file->changes_len };
+	uint32_t count = 1;
+
+	/* Each stretch between two truncations is as likely as any other. */
+	for (size_t i = 0; i < file->changes_len; i++) {
+		if (file->changes[i].data)
+			continue;
+		if (count++ == 1)
+			reach.end = i;
+		if (cu_sim_random(count) == 0) {
+			reach.cut = i + 1;
+			for (reach.end = i + 1; reach.end < file->changes_len && file->changes[reach.end].data;)
+				reach.end++;
+		}
+	}
+	return reach;
+}
+
+/* How many of the file's changes count for the bytes [from, to), which choose by themselves. */
+static size_t changes_kept(const struct fate *fate, const struct disk_file *file, struct reach reach, uint64_t from,
+			   uint64_t to)
+{
+	size_t upto = 0, least = reach.cut;
 
 	switch (fate->data) {
 	case MERCY_NONE: return 0;
@@ -80,31 +107,46 @@ static size_t changes_kept(const struct fate *fate, const struct disk_file *file
 	case MERCY_UNTIL:
 		while (upto < file->changes_len && file->changes[upto].when < fate->until)
 			upto++;
-		/* The one that was under way has reached some sectors. */
-		return upto < file->changes_len && file->changes[upto].when == fate->until ? upto + cu_sim_random(2)
-											   : upto;
-	default:
-		/* Mostly one of the ends: half-written files are rarer than lost ones, and find less. */
-		return cu_sim_random(8) < fate->chance ? file->changes_len
-						       : cu_sim_random((uint32_t)file->changes_len + 1);
+		/* The write that was under way has reached some sectors. */
+		if (upto < file->changes_len && file->changes[upto].when == fate->until && file->changes[upto].data)
+			upto += cu_sim_random(2);
+		return upto;
+	default: break;
 	}
+	while (least > 0 && (file->changes[least - 1].data || !change_touches(&file->changes[least - 1], from, to)))
+		least--;
+	/* Mostly the end: half-written files are rarer than lost ones, and find less. */
+	if (cu_sim_random(8) < fate->chance)
+		return reach.end;
+	return least + cu_sim_random((uint32_t)(reach.end - least) + 1);
 }
 
 static void file_settle(const struct fate *fate, struct disk_file *file)
 {
+	struct reach reach = reach_choose(file);
 	size_t size_max = 0, size;
 	uint8_t *bytes;
 
 	for (size_t i = 0; i <= file->changes_len; i++)
 		size_max = CU_MAX(size_max, size_after(file, i));
-	size = size_after(file, changes_kept(fate, file));
+	size = size_after(file, changes_kept(fate, file, reach, UINT64_MAX - 1, UINT64_MAX));
 	bytes = cu_xmalloc(CU_MAX(size_max, (size_t)1));
-	for (uint64_t from = 0; from < size_max; from += SECTOR)
-		sector_build(file, changes_kept(fate, file), from, CU_MIN(from + SECTOR, (uint64_t)size_max), bytes);
+	for (uint64_t from = 0; from < size_max; from += SECTOR) {
+		uint64_t to = CU_MIN(from + SECTOR, (uint64_t)size_max);
+
+		sector_build(file, changes_kept(fate, file, reach, from, to), from, to, bytes);
+	}
 	free(file->durable);
 	file->durable = bytes;
 	file->durable_len = size;
 	disk_changes_clear(file);
+}
+
+void disk_settle(struct disk_file *file)
+{
+	struct fate fate = { .data = MERCY_CHANCE, .chance = cu_sim_random(9) };
+
+	file_settle(&fate, file);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -183,10 +225,8 @@ void disk_recover(struct disk *disk)
 		disk_naming_fini(&disk->namings[i]);
 	}
 	disk->namings_len = 0;
-	memset(disk->by_fd, 0, sizeof disk->by_fd);
 	CU_ASSERT(nftw(disk->root_path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
 	dir_write_out(&fate, disk->root, disk->root_path);
 	forget_unreached(disk);
-	disk->crashed = false;
-	disk->crash_at = 0;
+	disk_survive(disk);
 }

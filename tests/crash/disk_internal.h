@@ -64,6 +64,10 @@ struct disk {
 	uint64_t crash_at;
 	bool crash_after;
 	bool crashed;
+	enum disk_trouble trouble;
+	uint64_t trouble_at;
+	unsigned trouble_left;
+	bool failed;
 };
 
 void disk_entry_put(struct entries *entries, const char *name, struct disk_file *file);
@@ -71,6 +75,8 @@ void disk_entries_clear(struct entries *entries);
 /* To the names as a process sees them, or to the durable ones; there it changes nothing when what it needs is missing. */
 void disk_naming_apply(const struct naming *naming, bool safe);
 void disk_naming_fini(struct naming *naming);
+/* What a sync that failed leaves: some of it. */
+void disk_settle(struct disk_file *file);
 void disk_changes_clear(struct disk_file *file);
 void disk_file_free(struct disk_file *file);
 

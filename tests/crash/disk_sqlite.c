@@ -34,9 +34,9 @@ static sqlite3_file *real_of(sqlite3_file *file)
 static int shim_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 at)
 {
 	struct shim *shim = shim_of(file);
-	int rc = SQLITE_IOERR_WRITE;
+	int rc = SQLITE_FULL;
 
-	if (disk_step(shim_disk, "xWrite")) {
+	if (disk_step_write(shim_disk, "xWrite")) {
 		rc = real_of(file)->pMethods->xWrite(real_of(file), data, len, at);
 		if (rc == SQLITE_OK && shim->file)
 			disk_written(shim_disk, shim->file, data, (size_t)len, (uint64_t)at);
@@ -60,15 +60,18 @@ static int shim_truncate(sqlite3_file *file, sqlite3_int64 len)
 static int shim_sync(sqlite3_file *file, int flags)
 {
 	struct shim *shim = shim_of(file);
+	int rc = SQLITE_IOERR_FSYNC;
 
 	(void)flags;
-	if (disk_step(shim_disk, "xSync") && shim->file) {
-		disk_synced(shim_disk, shim->file);
-		if (shim->sync_dir)
+	if (disk_step_sync(shim_disk, shim->file, "xSync")) {
+		rc = SQLITE_OK;
+		if (shim->file)
+			disk_synced(shim_disk, shim->file);
+		if (shim->file && shim->sync_dir)
 			disk_synced_dir_of(shim_disk, shim->path);
 		shim->sync_dir = false;
 	}
-	return disk_told(shim_disk) ? SQLITE_OK : SQLITE_IOERR_FSYNC;
+	return disk_told(shim_disk) ? rc : SQLITE_IOERR_FSYNC;
 }
 
 static int shim_delete(sqlite3_vfs *vfs, const char *path, int sync_dir)
@@ -186,7 +189,7 @@ static int shim_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int
 	memset(shim, 0, sizeof *shim);
 	if (path)
 		real_vfs->xAccess(real_vfs, path, SQLITE_ACCESS_EXISTS, &exists);
-	if (exists ? !disk_told(shim_disk) : !disk_step(shim_disk, "xOpen"))
+	if (exists ? !disk_told(shim_disk) : !disk_step_write(shim_disk, "xOpen"))
 		return SQLITE_CANTOPEN;
 	rc = real_vfs->xOpen(real_vfs, path, real_of(file), flags, ret_flags);
 	if (rc != SQLITE_OK)

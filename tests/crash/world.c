@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "shape/consumer.h"
 #include "shape/replay.h"
+#include "shape/sealer.h"
 #include "shape/snapshot_copy.h"
 #include "shape/test_help.h"
 #include "sim/sim.h"
@@ -102,6 +103,7 @@ struct world *world_new(void)
 	world->pg->truncated = truncated;
 	world->pg->ctx = world;
 	world->checkpoint_ms = 1 + cu_sim_random(cu_sim_random(2) ? 40 : 1000);
+	world->log_bytes_max = 4096u << cu_sim_random(5);
 	page_size = 512u << cu_sim_random(4);
 	pages_max = 2 + cu_sim_random(60);
 	for (unsigned i = 0; i < DEFINITIONS; i++)
@@ -309,13 +311,25 @@ static int load_definition(void *ctx, uint64_t id, const void *body, size_t len)
 static int load_shape(void *ctx, const struct cu_shape_row *row)
 {
 	struct world *world = ctx;
+	int rc = CU_EAGAIN;
 
-	if (row->snapshot_complete) {
-		CU_SIM_CHECK(cu_shape_set_restore(world->set, row) == 0);
+	if (row->snapshot_complete)
+		rc = cu_shape_set_restore(world->set, row);
+	if (rc == 0)
 		return 0;
-	}
+	/* A removal that the disk refused may have left a row without its definition. */
+	CU_SIM_CHECK(rc == CU_EAGAIN || world->had_trouble);
 	world->broken = cu_xrealloc(world->broken, (world->broken_len + 1) * sizeof *world->broken);
 	world->broken[world->broken_len++] = row->id;
+	return 0;
+}
+
+static int load_log_chunk(void *ctx, const struct cu_log_chunk_row *row)
+{
+	struct world *world = ctx;
+	int rc = cu_shape_set_restore_log_chunk(world->set, row);
+
+	CU_SIM_CHECK(rc == 0 || (rc == CU_ENOTFOUND && world->broken_len > 0)); /* of one that is broken */
 	return 0;
 }
 
@@ -345,7 +359,8 @@ static void storage_lost(void *ctx)
 {
 	struct world *world = ctx;
 
-	CU_SIM_CHECK(disk_crashed(world->disk));
+	CU_SIM_CHECK(disk_crashed(world->disk) || disk_failed(world->disk));
+	world->lost = true;
 }
 
 static int open_store(struct world *world)
@@ -354,7 +369,8 @@ static int open_store(struct world *world)
 		.metadata = { .ctx = world,
 			      .checkpoint = load_checkpoint,
 			      .definition = load_definition,
-			      .shape = load_shape },
+			      .shape = load_shape,
+			      .log_chunk = load_log_chunk },
 		.replay = cu_replay_fanout,
 	};
 	cu_replay replay;
@@ -369,7 +385,7 @@ static int open_store(struct world *world)
 	cu_replay_fini(&replay);
 	if (rc < 0) {
 		cu_sim_note("the store does not open: %s", cu_strerror(rc));
-		CU_SIM_CHECK(disk_crashed(world->disk));
+		CU_SIM_CHECK(disk_crashed(world->disk) || disk_failed(world->disk));
 		return rc;
 	}
 	cu_shape_set_end_restore(world->set, world->store, world->checkpoint.lsn);
@@ -377,29 +393,6 @@ static int open_store(struct world *world)
 		cu_store_remove_shape(world->store, world->broken[i], NULL, NULL);
 	cu_shape_set_each(world->set, listen_restored, world);
 	return 0;
-}
-
-static void start_collector(struct world *world)
-{
-	struct cu_collector_opts opts = {
-		.stack_id = "crash",
-		.replication = (cu_replication *)(void *)world->pg,
-		.store = world->store,
-		.router = world->router,
-		.shapes = world->set,
-		.recent = world->recent,
-		.publication = world->publication,
-		.catalog = world->catalog,
-		.checkpoint_ms = world->checkpoint_ms,
-		.checkpoint = world->checkpoint,
-		.storage_lost = storage_lost,
-		.ancestors = ancestors,
-		.ctx = world,
-	};
-
-	CU_ASSERT(cu_collector_start(&opts, &world->collector) == 0);
-	world->stopping = false;
-	CU_ASSERT(pthread_create(&world->snapshots, NULL, snapshots_main, world) == 0);
 }
 
 bool world_start(struct world *world)
@@ -419,12 +412,48 @@ bool world_start(struct world *world)
 	world->recent = cu_recent_xids_new();
 	CU_ASSERT(cu_catalog_new(0, &world->catalog) == 0);
 	CU_ASSERT(cu_publication_new("electric_publication_crash", false, 0, &world->publication) == 0);
-	world->up = open_store(world) == 0;
-	if (world->up)
-		start_collector(world);
-	else
-		world_stop(world);
-	return world->up;
+	if (open_store(world) == 0)
+		return true;
+	world_stop(world);
+	return false;
+}
+
+void world_follow(struct world *world)
+{
+	struct cu_collector_opts opts = {
+		.stack_id = "crash",
+		.replication = (cu_replication *)(void *)world->pg,
+		.store = world->store,
+		.router = world->router,
+		.shapes = world->set,
+		.recent = world->recent,
+		.publication = world->publication,
+		.catalog = world->catalog,
+		.checkpoint_ms = world->checkpoint_ms,
+		.checkpoint = world->checkpoint,
+		.storage_lost = storage_lost,
+		.ancestors = ancestors,
+		.ctx = world,
+	};
+	struct cu_sealer_opts sealer = {
+		.stack_id = "crash",
+		.shapes = world->set,
+		.store = world->store,
+		.log_bytes_max = world->log_bytes_max,
+	};
+
+	/* Only whole segments can be dropped. */
+	cu_changelog_limit_segments(cu_store_changelog(world->store),
+				    (size_t)CU_MIN(world->log_bytes_max / 4, (uint64_t)CU_SEGMENT_BYTES));
+	CU_ASSERT(cu_sealer_start(&sealer, &world->sealer) == 0);
+	cu_sealer_checkpoint(world->sealer, world->checkpoint.last_tx, world->checkpoint.log_pos);
+	opts.sealer = world->sealer;
+	/* As the replication thread does: what was found in the store is told to Postgres again. */
+	if (world->checkpoint.system_id)
+		cu_replication_confirm(opts.replication, world->checkpoint.lsn);
+	world->stopping = world->lost = false;
+	CU_ASSERT(cu_collector_start(&opts, &world->collector) == 0);
+	CU_ASSERT(pthread_create(&world->snapshots, NULL, snapshots_main, world) == 0);
 }
 
 void world_stop(struct world *world)
@@ -439,6 +468,7 @@ void world_stop(struct world *world)
 		cu_metadata_sync(cu_store_metadata(world->store));
 	}
 	cu_collector_free(&world->collector);
+	cu_sealer_free(&world->sealer);
 	cu_store_free(&world->store);
 	postgres_disconnect(world->pg);
 	cu_publication_free(&world->publication);
@@ -448,7 +478,6 @@ void world_stop(struct world *world)
 	cu_router_free(&world->router);
 	free(world->broken);
 	world->broken = NULL;
-	world->up = false;
 }
 
 /* ---- going on ---- */
@@ -460,9 +489,14 @@ void world_pause(struct world *world)
 
 bool world_catch_up(struct world *world)
 {
-	while (!disk_crashed(world->disk) && !postgres_is_caught_up(world->pg))
+	while (!world_is_over(world) && !postgres_is_caught_up(world->pg))
 		world_pause(world);
-	return !disk_crashed(world->disk);
+	return !world_is_over(world);
+}
+
+bool world_is_over(const struct world *world)
+{
+	return disk_crashed(world->disk) || world->lost;
 }
 
 void world_create(struct world *world, unsigned definition)

@@ -47,9 +47,10 @@ struct world {
 	cu_definition *definitions[DEFINITIONS]; /* the model's own */
 	struct known *known;
 	unsigned checkpoint_ms;
+	uint64_t log_bytes_max;
+	bool had_trouble; /* the disk has refused something, in some life */
 
 	/* this process */
-	bool up;
 	cu_store *store;
 	cu_shape_set *set;
 	cu_router *router;
@@ -57,6 +58,7 @@ struct world {
 	cu_catalog *catalog;
 	cu_publication *publication;
 	cu_collector *collector;
+	cu_sealer *sealer;
 	struct cu_checkpoint checkpoint; /* as loaded */
 	uint64_t *broken;                /* loaded, and not complete */
 	size_t broken_len;
@@ -66,6 +68,7 @@ struct world {
 	pthread_cond_t work;
 	pthread_t snapshots;
 	bool stopping;
+	bool lost; /* the storage can be used by a new process only */
 	cu_shape *waiting[WAITING_MAX];
 	size_t waiting_len;
 	pthread_cond_t never; /* for pauses */
@@ -74,11 +77,15 @@ struct world {
 struct world *world_new(void);
 void world_free(struct world **world); /* it is down */
 
-/* A process starts. False: the disk stopped meanwhile, and it is down. */
+/* A process starts, and has its shapes from the store. False: the disk stopped or failed meanwhile, and it is down. */
 bool world_start(struct world *world);
+/* It follows Postgres and takes snapshots from now on. */
+void world_follow(struct world *world);
 /* As the server ends; after a crash of the disk this has no effect on it. */
 void world_stop(struct world *world);
-/* Waits until the store has what Postgres has. False: the disk stopped. */
+/* The process can do nothing any more. */
+bool world_is_over(const struct world *world);
+/* Waits until the store has what Postgres has. False: it is over. */
 bool world_catch_up(struct world *world);
 /* Lets the others go on for a while. */
 void world_pause(struct world *world);
