@@ -162,7 +162,8 @@ test(`killed ${rounds} times: nothing lost, nothing doubled, handles kept, logs 
       visitor.close()
     }
   } catch (error) {
-    error.message += `\nKILL_SEED=${seed}, ${killed} rounds were right\nCopper's log:\n${copper.log.slice(-6000)}`
+    const stands = views.map((view) => `${JSON.stringify(view.params)}: ${view.offset()}, ${view.requests} requests, ${view.messages.length} messages`)
+    error.message += `\nKILL_SEED=${seed}, ${killed} rounds were right\n${stands.join("\n")}\nCopper's log:\n${copper.log.slice(-6000)}`
     throw error
   }
   console.log(`# ${killed} kills, ${transactions} transactions, ${logs.reduce((sum, { lines }) => sum + lines.length, 0)} items in the logs`)
