@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/ticker.h"
+#include "stack/rewrites.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -25,7 +26,8 @@ struct cu_table_watch {
 	cu_ticker *ticker;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	bool asking; /* under lock: a question is on its way */
+	bool asking;           /* under lock: a question is on its way */
+	cu_rewrites *rewrites; /* of the job that asks */
 };
 
 static int by_oid(const void *a, const void *b)
@@ -67,6 +69,7 @@ static int query(const struct cu_table_watch *watch, PGconn *conn, const struct 
 
 	cu_buf_puts(&sql, "SELECT c.oid, n.nspname, c.relname, ");
 	cu_publication_put_version(watch->opts.publication, PQserverVersion(conn), "c.oid", &sql);
+	cu_buf_printf(&sql, ", %s", cu_rewrites_sql);
 	cu_buf_puts(&sql, " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
 			  "WHERE c.oid = ANY ('{");
 	for (size_t i = 0; i < asked->len; i++) {
@@ -148,7 +151,7 @@ static void compare(struct cu_table_watch *watch, struct asked_list *asked, cons
 }
 
 struct removal {
-	cu_shape_set *shapes;
+	const struct cu_table_watch *watch;
 	const char *why;
 };
 
@@ -156,7 +159,44 @@ static void remove_shape(void *ctx, cu_shape *shape)
 {
 	const struct removal *removal = ctx;
 
-	cu_shape_set_remove(removal->shapes, shape, removal->why, NULL);
+	cu_shape_set_remove(removal->watch->opts.shapes, shape, removal->why, NULL);
+}
+
+/* Does the shape depend on a column whose values were rewritten? */
+static bool is_rewritten(const struct cu_table_watch *watch, const cu_definition *def, const char *where)
+{
+	for (unsigned i = 0; i < def->columns_len; i++) {
+		const struct cu_definition_column *column = &def->columns[i];
+
+		if (cu_definition_needs(def, i, where) &&
+		    cu_rewrites_has_column(watch->rewrites, def->oid, column->name, column->type_oid, column->typmod))
+			return true;
+	}
+	return false;
+}
+
+static void remove_if_rewritten(void *ctx, cu_shape *shape)
+{
+	const struct removal *removal = ctx;
+
+	if (is_rewritten(removal->watch, shape->def, shape->route.where))
+		remove_shape(ctx, shape);
+}
+
+/* The stream says nothing of it; rows that were not changed since would stay as they were. */
+static void remove_rewritten(struct cu_table_watch *watch, const struct asked_list *asked, const PGresult *found)
+{
+	for (int row = 0; row < PQntuples(found); row++)
+		cu_rewrites_note(watch->rewrites, (uint32_t)strtoul(PQgetvalue(found, row, 0), NULL, 10),
+				 PQgetvalue(found, row, 4), PQgetvalue(found, row, 5));
+	for (size_t i = 0; i < asked->len; i++) {
+		struct removal removal = { watch, "a column of its table was rewritten" };
+
+		/* Looking for the shapes is a walk over all that there are. */
+		if (!asked->list[i].why && cu_rewrites_has_table(watch->rewrites, asked->list[i].def->oid))
+			cu_shape_set_each_of(watch->opts.shapes, asked->list[i].def, remove_if_rewritten, &removal);
+	}
+	cu_rewrites_end(watch->rewrites);
 }
 
 /* All are forgotten first: several definitions may be of one table, and one made anew meanwhile has to join it again. */
@@ -173,7 +213,7 @@ static void remove_shapes(struct cu_table_watch *watch, const struct asked_list 
 		cu_publication_forget(watch->opts.publication, asked->list[i].def->oid);
 	}
 	for (size_t i = 0; i < asked->len; i++) {
-		struct removal removal = { watch->opts.shapes, asked->list[i].why };
+		struct removal removal = { watch, asked->list[i].why };
 
 		if (asked->list[i].why)
 			cu_shape_set_each_of(watch->opts.shapes, asked->list[i].def, remove_shape, &removal);
@@ -192,6 +232,7 @@ static void run_check(PGconn *conn, const struct cu_pg_error *err, void *arg)
 		if (asked.len && query(watch, conn, &asked, &found) == 0) {
 			compare(watch, &asked, found);
 			remove_shapes(watch, &asked);
+			remove_rewritten(watch, &asked, found);
 		}
 		PQclear(found);
 		asked_fini(&asked);
@@ -224,6 +265,7 @@ static void watch_free(cu_table_watch *watch)
 {
 	pthread_cond_destroy(&watch->cond);
 	pthread_mutex_destroy(&watch->lock);
+	cu_rewrites_free(&watch->rewrites);
 	free(watch);
 }
 
@@ -233,6 +275,7 @@ int cu_table_watch_start(const struct cu_table_watch_opts *opts, cu_table_watch 
 	int rc;
 
 	watch->opts = *opts;
+	watch->rewrites = cu_rewrites_new();
 	CU_ASSERT(pthread_mutex_init(&watch->lock, NULL) == 0);
 	CU_ASSERT(pthread_cond_init(&watch->cond, NULL) == 0);
 	rc = cu_ticker_start("table watch", opts->period_ms, ask, watch, &watch->ticker);

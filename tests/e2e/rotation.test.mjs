@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { assertOrdered, follow, rowsBecome, startBoth, waitFor } from "./support.mjs"
 
-const { cluster, copper, sql } = await startBoth()
+const { cluster, copper, sql } = await startBoth({ env: { ELECTRIC_TWEAKS_PUBLICATION_REFRESH_PERIOD: "300ms" } })
 
 // Shapes of one table by name; each change says whose readers must refetch.
 async function shapesOf(table) {
@@ -59,6 +59,36 @@ test("a change of a table ends only the shapes that it matters to", async () => 
     assertOrdered(view)
     view.close()
   }
+})
+
+test("values rewritten by ALTER … TYPE with the same type: the shapes that have the column start anew, others do not", async () => {
+  const shapes = await shapesOf("r")
+  const handles = () => Object.fromEntries(Object.entries(shapes).map(([name, { view }]) => [name, view.handle()]))
+  // A look at the tables is over when another table, dropped before it, has lost its shape.
+  const look = async (name) => {
+    await sql(`CREATE TABLE ${name} (id int PRIMARY KEY)`)
+    const probe = follow(copper, { table: name })
+    await probe.upToDate()
+    await sql(`DROP TABLE ${name}`)
+    await waitFor(async () => (await copper.get({ table: name, offset: "0_inf", handle: probe.handle() })).status !== 200)
+    probe.close()
+  }
+  await look("probe1")
+  const before = handles()
+  await sql("VACUUM FULL r")
+  await look("probe2")
+  await sql("ALTER TABLE r ALTER a SET NOT NULL")
+  await look("probe3")
+  assert.deepEqual(handles(), before)
+  await sql("ALTER TABLE r ALTER b TYPE int USING b + 1")
+  await look("probe4")
+  await rowsBecome(shapes.filtered.view, cluster, shapes.filtered.query)
+  await rowsBecome(shapes.all.view, cluster, shapes.all.query)
+  const after = handles()
+  for (const [name, rotated] of Object.entries({ listed: false, full: false, filtered: true, all: true })) {
+    assert.equal(after[name] !== before[name], rotated, name)
+  }
+  for (const { view } of Object.values(shapes)) view.close()
 })
 
 test("without a primary key every column is part of the key: a new one ends the shapes that list theirs, too", async () => {

@@ -1,0 +1,61 @@
+/* label: unit
+ * Which columns were rewritten between two looks, from what the catalog says. The SQL is proved by the end-to-end story
+ * rotation. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "stack/rewrites.h"
+
+#define INT 23
+#define BIGINT 20
+
+static bool rewritten(const char *file, const char *columns, const char *column, uint32_t type_oid)
+{
+	cu_rewrites *rewrites = cu_rewrites_new();
+	bool answer;
+
+	cu_rewrites_note(rewrites, 7, "100", ",\"a\":500/23/-1,\"b\":500/23/-1,\"c\"\"\":500/23/-1,");
+	assert_false(cu_rewrites_has_table(rewrites, 7)); /* nothing was known before */
+	cu_rewrites_end(rewrites);
+	cu_rewrites_note(rewrites, 7, file, columns);
+	answer = cu_rewrites_has_column(rewrites, 7, column, type_oid, -1);
+	assert_false(cu_rewrites_has_column(rewrites, 8, column, type_oid, -1));
+	cu_rewrites_end(rewrites);
+	cu_rewrites_free(&rewrites);
+	return answer;
+}
+
+static void a_new_file_and_a_new_row_of_the_column_make_a_rewrite(void **state)
+{
+	(void)state;
+	assert_false(rewritten("100", ",\"a\":500/23/-1,", "a", INT));
+	assert_false(rewritten("100", ",\"a\":501/23/-1,", "a", INT)); /* SET NOT NULL */
+	assert_false(rewritten("101", ",\"a\":500/23/-1,", "a", INT)); /* VACUUM FULL */
+	assert_true(rewritten("101", ",\"a\":501/23/-1,", "a", INT));
+	assert_false(rewritten("101", ",\"a\":501/23/-1,\"b\":500/23/-1,", "b", INT));
+	assert_true(rewritten("101", ",\"c\"\"\":501/23/-1,", "c\"", INT));
+	/* gone, new, or a name that another ends with */
+	assert_false(rewritten("101", ",\"a\":501/23/-1,", "b", INT));
+	assert_false(rewritten("101", ",\"d\":501/23/-1,", "d", INT));
+	assert_false(rewritten("101", ",\"ab\":501/23/-1,", "b", INT));
+}
+
+static void who_has_the_new_type_came_after_it(void **state)
+{
+	(void)state;
+	assert_true(rewritten("101", ",\"a\":501/20/-1,", "a", INT));
+	assert_false(rewritten("101", ",\"a\":501/20/-1,", "a", BIGINT));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_new_file_and_a_new_row_of_the_column_make_a_rewrite),
+		cmocka_unit_test(who_has_the_new_type_came_after_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
