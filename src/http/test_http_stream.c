@@ -116,6 +116,13 @@ static void open_stream(struct app *app, struct kit_client *client, const char *
 	kit_reply_fini(&reply);
 }
 
+static void open_many(struct app *app, struct kit_client *clients, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		open_stream(app, &clients[i], "/stream");
+	kit_until(parked(app) == count);
+}
+
 /* One whole chunk, with its line end, as text; valid until the next. "" is the end of the answer. */
 static const char *read_chunk(struct kit_client *client)
 {
@@ -298,9 +305,7 @@ static void a_hang_up_ends_a_stream_that_waits(void **state)
 
 	(void)state;
 	app_start(&app, (struct cu_http_opts){ 0 });
-	for (int i = 0; i < 20; i++)
-		open_stream(&app, &clients[i], "/stream");
-	kit_until(parked(&app) == 20);
+	open_many(&app, clients, 20);
 	for (int i = 0; i < 20; i++)
 		kit_close(&clients[i]);
 	kit_until(app.closed == 20 && parked(&app) == 0);
@@ -324,9 +329,7 @@ static void draining_ends_streams_with_a_whole_answer(void **state)
 
 	(void)state;
 	app_start(&app, (struct cu_http_opts){ .loops = 1, .wake_slice = 3 });
-	for (int i = 0; i < STREAMS; i++)
-		open_stream(&app, &clients[i], "/stream");
-	kit_until(parked(&app) == STREAMS);
+	open_many(&app, clients, STREAMS);
 	assert_int_equal(pthread_create(&thread, NULL, drain_main, &app), 0);
 	for (int i = 0; i < STREAMS; i++) {
 		assert_string_equal(read_chunk(&clients[i]), "");
@@ -386,9 +389,7 @@ static void freeing_closes_every_stream_once(void **state)
 
 	(void)state;
 	app_start(&app, (struct cu_http_opts){ 0 });
-	for (int i = 0; i < 20; i++)
-		open_stream(&app, &clients[i], "/stream");
-	kit_until(parked(&app) == 20);
+	open_many(&app, clients, 20);
 	app_show(&app, 1);
 	cu_http_server_free(&app.server);
 	assert_int_equal(app.closed, 20);
