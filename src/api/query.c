@@ -5,17 +5,6 @@
 
 #include <stdlib.h>
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 ssize_t cu_percent_decode(const char *text, size_t len, bool plus_is_blank, char *out)
 {
 	size_t at = 0;
@@ -30,8 +19,8 @@ ssize_t cu_percent_decode(const char *text, size_t len, bool plus_is_blank, char
 
 			if (len - i < 3)
 				return -1;
-			high = hex_value(text[i + 1]);
-			low = hex_value(text[i + 2]);
+			high = cu_hex_digit(text[i + 1]);
+			low = cu_hex_digit(text[i + 2]);
 			if (high < 0 || low < 0)
 				return -1;
 			c = (char)(high << 4 | low);

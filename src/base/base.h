@@ -28,6 +28,18 @@ _Noreturn void cu_assert_failed(const char *file, int line, const char *text);
 #define CU_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define CU_MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/* The value of a hex digit, -1: it is none. */
+static inline int cu_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 /* Allocation that aborts when it fails: small structures of a size we chose. Returns owned. */
 void *cu_xmalloc(size_t size);
 void *cu_xzalloc(size_t size);

@@ -24,7 +24,6 @@ struct cu_expr {
 	char *sql;
 	uint32_t sql_len;
 	uint16_t columns_len;
-	bool is_constant, constant;
 	cu_arena arena; /* constants, sets, conditions, columns */
 	const uint16_t *columns;
 };
@@ -135,12 +134,6 @@ static int expr_keep(struct cu_check *check, struct cu_node *node, struct cu_exp
 	if (rc < 0)
 		goto out;
 	rc = cu_conditions_new(check, node, &expr->arena, &expr->conditions);
-	if (rc < 0)
-		goto out;
-	if (node->kind == CU_NODE_CONST) {
-		expr->is_constant = true;
-		expr->constant = !node->value.is_null && node->value.boolean;
-	}
 out:
 	if (rc == CU_ETOOBIG)
 		rc = cu_expr_fail(check->err, "54001", 0, "the where clause has more than %u parts",
@@ -340,13 +333,6 @@ const uint16_t *cu_expr_columns(const cu_expr *expr, size_t *ret_len)
 {
 	*ret_len = expr->columns_len;
 	return expr->columns;
-}
-
-bool cu_expr_is_constant(const cu_expr *expr, bool *ret_value)
-{
-	if (expr->is_constant)
-		*ret_value = expr->constant;
-	return expr->is_constant;
 }
 
 const struct cu_conditions *cu_expr_conditions(const cu_expr *expr)

@@ -60,8 +60,6 @@ void cu_expr_unref(cu_expr **expr);
 int cu_expr_put_sql(const cu_expr *expr, cu_buf *out);
 /* The columns it looks at, ascending. Borrowed. */
 const uint16_t *cu_expr_columns(const cu_expr *expr, size_t *ret_len);
-/* True when the clause is TRUE for every row, or for none. */
-bool cu_expr_is_constant(const cu_expr *expr, bool *ret_value);
 
 /* One row, its columns decoded when first asked for and once only, whatever the number of clauses. */
 struct cu_expr_row {

@@ -153,20 +153,6 @@ static void constant_parts_are_computed_beforehand_as_the_planner_does(void **st
 	}
 }
 
-static void constants_are_known_as_such(void **state)
-{
-	cu_expr *all = expr_of("1 = 1"), *none = expr_of("null"), *some = expr_of("id = 1");
-	bool value = false;
-
-	(void)state;
-	assert_true(cu_expr_is_constant(all, &value) && value);
-	assert_true(cu_expr_is_constant(none, &value) && !value);
-	assert_false(cu_expr_is_constant(some, &value));
-	cu_expr_unref(&all);
-	cu_expr_unref(&none);
-	cu_expr_unref(&some);
-}
-
 static void parameters_become_typed_constants(void **state)
 {
 	static const struct cu_expr_param params[] = { { "5", 1 }, { "he'l\\lo", 7 }, { NULL, 0 }, { "{5,6}", 5 } };
@@ -518,7 +504,6 @@ int main(void)
 		cmocka_unit_test(clauses_answer_true_false_or_unknown),
 		cmocka_unit_test(errors_of_a_row_fail_that_row_only_where_it_gets_there),
 		cmocka_unit_test(constant_parts_are_computed_beforehand_as_the_planner_does),
-		cmocka_unit_test(constants_are_known_as_such),
 		cmocka_unit_test(parameters_become_typed_constants),
 		cmocka_unit_test(clauses_that_differ_in_constants_share_a_program),
 		cmocka_unit_test(the_columns_are_those_that_are_looked_at),

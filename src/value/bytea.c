@@ -1,17 +1,6 @@
 /* bytea.c: byte strings. Length is counted in bytes everywhere. */
 #include "value/internal.h"
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* The length of the character at text, for a message that shows one. */
 static size_t char_len(const char *text, const char *end)
 {
@@ -33,13 +22,13 @@ static int hex_in(const char *at, const char *end, char *out, size_t *ret_len, s
 			at++;
 			continue;
 		}
-		high = hex_digit(*at);
+		high = cu_hex_digit(*at);
 		if (high < 0)
 			return cu_value_fail_text(err, "22023", "invalid hexadecimal digit: \"%s\"", at,
 						  char_len(at, end));
 		if (++at == end)
 			return cu_value_fail(err, "22023", "invalid hexadecimal data: odd number of digits");
-		low = hex_digit(*at);
+		low = cu_hex_digit(*at);
 		if (low < 0)
 			return cu_value_fail_text(err, "22023", "invalid hexadecimal digit: \"%s\"", at,
 						  char_len(at, end));

@@ -44,12 +44,6 @@ const char *cu_collation_why_unordered(const cu_collation *collation);
 /* The same for lower(), upper(), initcap(), ILIKE and all of citext. */
 const char *cu_collation_why_uncased(const cu_collation *collation);
 
-/* What a clause would have to do with a collation that it may be unable to do here. The checker asks before it compiles
- * a call of the function, so that no row meets it: prosrc as in cu_function_find(), citext where an argument is one or
- * an array of them. For what compares without a function (greatest, sorted lists, ranges) ask about "text_lt".
- * NULL: nothing is in the way. Else the sentence, and the sqlstate 0A000. */
-const char *cu_collation_why_not(const cu_collation *collation, const char *prosrc, bool citext);
-
 /* As strcmp, with Postgres' tie-break by byte for deterministic ones. Only when cu_collation_why_unordered() is NULL. */
 int cu_collation_compare(const cu_collation *collation, const char *a, size_t a_len, const char *b, size_t b_len);
 bool cu_collation_equal(const cu_collation *collation, const char *a, size_t a_len, const char *b, size_t b_len);

@@ -16,17 +16,6 @@ void cu_json_lexer_init(struct cu_json_lexer *lexer, const char *text, size_t le
 	*lexer = (struct cu_json_lexer){ .at = text, .end = text + len, .token_end = text, .arena = arena, .err = err };
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* at: behind the u. */
 static bool read_hex4(const char *at, const char *end, unsigned *ret_unit)
 {
@@ -35,7 +24,7 @@ static bool read_hex4(const char *at, const char *end, unsigned *ret_unit)
 	if (end - at < 4)
 		return false;
 	for (int i = 0; i < 4; i++) {
-		int digit = hex_value(at[i]);
+		int digit = cu_hex_digit(at[i]);
 
 		if (digit < 0)
 			return false;

@@ -463,69 +463,6 @@ static void a_result_beyond_the_limit_is_refused(void **state)
 	cu_arena_fini(&arena);
 }
 
-/* What cu_collation_why_not() lets through, no function refuses; what it does not, each does. */
-static void refuses_as_foretold(struct cu_collation_desc desc, const struct cu_function_table *table)
-{
-	static const char *const with_numbers[] = { "text_substr", "text_substr_no_len",
-						    "text_left",   "text_right",
-						    "textoverlay", "textoverlay_no_len",
-						    "lpad",        "rpad",
-						    "repeat",      "split_part",
-						    "chr",         "char_bpchar",
-						    "bpchar",      "varchar" };
-	const struct cu_type *text = cu_type_builtin(CU_TEXTOID), *types[3] = { text, text, text };
-	const struct cu_datum args[3] = { { .len = 3, .bytes = "abc" },
-					  { .len = 1, .bytes = "b" },
-					  { .len = 1, .bytes = "c" } };
-	cu_collation *collation;
-
-	assert_int_equal(cu_collation_new(&desc, &collation), 0);
-	for (size_t i = 0; i < table->len; i++) {
-		const char *prosrc = table->entries[i].prosrc;
-		cu_arena arena = CU_ARENA_INIT;
-		struct cu_value_error err = { 0 };
-		struct cu_function_call call = { &arena, types, text, collation, args, 3, &err };
-		const char *why = cu_collation_why_not(collation, prosrc, false);
-		struct cu_datum ret;
-		int rc;
-
-		if (is_one_of(prosrc, with_numbers, CU_ARRAY_LEN(with_numbers)))
-			continue;
-		rc = table->entries[i].function(&call, &ret);
-		if (rc != (why ? CU_EINVAL : 0) || (why && strcmp(err.message, why) != 0))
-			fail_msg("%s: foretold %s, was %s", prosrc, why ? why : "nothing", rc ? err.message : "fine");
-		cu_arena_fini(&arena);
-	}
-	cu_collation_free(&collation);
-}
-
-static void every_refusal_for_a_collation_is_foretold(void **state)
-{
-	struct cu_collation_desc descs[] = {
-		{ 1, "\"other\"", 'c', true, "en_US.UTF-8", "0.1", NULL, "UTF8", NULL },
-		{ 1, "\"C.UTF-8\"", 'c', true, "C.UTF-8", NULL, NULL, "UTF8", NULL },
-		{ 1, "\"own\"", 'b', true, "C.UTF-8", "1", NULL, "UTF8", NULL },
-		{ 1, "\"nocase\"", 'i', false, "und-u-ks-level2", "0.1", NULL, "UTF8", NULL },
-		{ 1, "\"nocase\"", 'i', false, "und-u-ks-level2", NULL, NULL, "UTF8", NULL },
-	};
-	char version[U_MAX_VERSION_STRING_LENGTH];
-	cu_collation *other;
-
-	(void)state;
-	descs[4].version = test_icu_version(version);
-	for (size_t i = 0; i < CU_ARRAY_LEN(descs); i++) {
-		refuses_as_foretold(descs[i], &cu_functions_text);
-		refuses_as_foretold(descs[i], &cu_functions_like);
-	}
-	/* citext under another than the database's own. */
-	assert_int_equal(cu_collation_new(&descs[0], &other), 0);
-	descs[1].database = other;
-	refuses_as_foretold(descs[1], &cu_functions_text);
-	assert_int_equal(cu_collation_new(&descs[1], &other), 0);
-	assert_non_null(cu_collation_why_not(other, "array_eq", true));
-	assert_null(cu_collation_why_not(other, "array_eq", false));
-}
-
 /* Each function with every allocation failing in turn: out of memory is said and nothing is lost. */
 static void out_of_memory_is_an_error(void **state)
 {
@@ -603,7 +540,6 @@ int main(void)
 {
 	const struct CMUnitTest alone[] = {
 		cmocka_unit_test(a_result_beyond_the_limit_is_refused),
-		cmocka_unit_test(every_refusal_for_a_collation_is_foretold),
 		cmocka_unit_test(out_of_memory_is_an_error),
 		cmocka_unit_test(nondeterministic_texts_have_no_key),
 	};

@@ -2,17 +2,6 @@
 
 #define UUID_LEN 16
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* As Postgres reads it: optional braces around all of it, an optional hyphen after every second byte. No blanks. */
 static int uuid_in(const struct cu_type *type, int32_t typmod, const char *text, size_t len, cu_arena *arena,
 		   struct cu_datum *ret_datum, struct cu_value_error *err)
@@ -26,7 +15,7 @@ static int uuid_in(const struct cu_type *type, int32_t typmod, const char *text,
 	if (braces)
 		at++;
 	for (int i = 0; i < UUID_LEN; i++) {
-		int high = end - at >= 2 ? hex_digit(at[0]) : -1, low = end - at >= 2 ? hex_digit(at[1]) : -1;
+		int high = end - at >= 2 ? cu_hex_digit(at[0]) : -1, low = end - at >= 2 ? cu_hex_digit(at[1]) : -1;
 
 		if (high < 0 || low < 0)
 			return cu_value_fail_syntax(err, "uuid", text, len);

@@ -25,7 +25,6 @@ const char *const w_finding_names[W_FINDINGS] = {
 	[W_SQL_VALUE] = "OUR SQL ANSWERS OTHERWISE",
 	[W_SQL_AGAIN] = "OUR SQL IS NOT STABLE",
 	[W_CONDITION] = "WRONG CONDITION",
-	[W_CONSTANT] = "WRONG CONSTANT",
 };
 
 /* What stands before the clause when it is asked alone: positions count from behind it. */

@@ -247,7 +247,6 @@ enum wfinding {
 	W_SQL_VALUE,       /* our SQL has another answer */
 	W_SQL_AGAIN,       /* our SQL, parsed again, is another or refused */
 	W_CONDITION,       /* a condition does not hold though the clause is true */
-	W_CONSTANT,        /* cu_expr_is_constant() is wrong */
 	W_FINDINGS
 };
 extern const char *const w_finding_names[W_FINDINGS];
