@@ -10,10 +10,26 @@ void cu_replay_init(cu_replay *replay, cu_shape_set *shapes)
 	*replay = (cu_replay){ .shapes = shapes };
 }
 
+static void list_add(struct cu_replay_list *list, cu_shape *shape)
+{
+	if (list->len == list->cap) {
+		list->cap = list->cap ? list->cap * 2 : 64;
+		list->shapes = cu_xrealloc(list->shapes, list->cap * sizeof(*list->shapes));
+	}
+	list->shapes[list->len++] = cu_shape_ref(shape);
+}
+
+static void list_clear(struct cu_replay_list *list)
+{
+	for (size_t i = 0; i < list->len; i++)
+		cu_shape_unref(&list->shapes[i]);
+	list->len = 0;
+}
+
 static void end_transaction(cu_replay *replay, bool commit)
 {
-	for (size_t i = 0; i < replay->touched_len; i++) {
-		cu_shape *shape = replay->touched[i];
+	for (size_t i = 0; i < replay->touched.len; i++) {
+		cu_shape *shape = replay->touched.shapes[i];
 
 		if (!shape->log) {
 			/* Nothing of it was its own. */
@@ -24,15 +40,28 @@ static void end_transaction(cu_replay *replay, bool commit)
 			cu_tail_abort(&shape->log->tail);
 		}
 		shape->touched = false;
-		cu_shape_unref(&replay->touched[i]);
 	}
-	replay->touched_len = 0;
+	list_clear(&replay->touched);
+	/* Of an aborted transaction nobody needs anything: its segments may have been dropped. */
+	for (size_t i = 0; i < replay->lacking.len && (commit || CU_MUTANT(REPLAY_WANTS_ABORTED)); i++)
+		list_add(&replay->lacking_for_good, replay->lacking.shapes[i]);
+	list_clear(&replay->lacking);
 }
 
 void cu_replay_fini(cu_replay *replay)
 {
 	end_transaction(replay, false);
-	free(replay->touched);
+	list_clear(&replay->lacking_for_good);
+	free(replay->touched.shapes);
+	free(replay->lacking.shapes);
+	free(replay->lacking_for_good.shapes);
+}
+
+void cu_replay_remove_lacking(cu_replay *replay)
+{
+	for (size_t i = 0; i < replay->lacking_for_good.len; i++)
+		cu_shape_set_remove(replay->shapes, replay->lacking_for_good.shapes[i], "its log has lost an item",
+				    NULL);
 }
 
 static void touch(cu_replay *replay, cu_shape *shape)
@@ -40,11 +69,7 @@ static void touch(cu_replay *replay, cu_shape *shape)
 	if (shape->touched)
 		return;
 	shape->touched = true;
-	if (replay->touched_len == replay->touched_cap) {
-		replay->touched_cap = replay->touched_cap ? replay->touched_cap * 2 : 64;
-		replay->touched = cu_xrealloc(replay->touched, replay->touched_cap * sizeof(*replay->touched));
-	}
-	replay->touched[replay->touched_len++] = cu_shape_ref(shape);
+	list_add(&replay->touched, shape);
 }
 
 static int append_runs(cu_replay *replay, cu_shape *shape, const struct cu_fanout *fanout,
@@ -62,8 +87,7 @@ static int append_runs(cu_replay *replay, cu_shape *shape, const struct cu_fanou
 			if (cu_offset_cmp(cu_offset_of(fanout->tx, items[i].op), sealed_end) <= 0)
 				continue; /* it stands in a sealed chunk */
 			if (items[i].pos == 0) {
-				/* Its segment was dropped: nobody needs it, so the transaction must be one that was aborted. */
-				replay->missing = true;
+				list_add(&replay->lacking, shape);
 				return 0;
 			}
 			if (cu_tail_run_extend(&run, items[i].pos, items[i].len, items[i].op, bytes_max))
@@ -95,11 +119,7 @@ int cu_replay_fanout(void *ctx, const struct cu_fanout *fanout, const struct cu_
 		}
 		cu_shape_unref(&shape);
 	}
-	if (rc == 0 && replay->missing && (fanout->flags & CU_FANOUT_COMMIT || CU_MUTANT(REPLAY_WANTS_ABORTED)))
-		rc = CU_ECORRUPT; /* a segment was dropped although a shape needs it */
-	if (fanout->flags & (CU_FANOUT_COMMIT | CU_FANOUT_ABORT)) {
+	if (fanout->flags & (CU_FANOUT_COMMIT | CU_FANOUT_ABORT))
 		end_transaction(replay, (fanout->flags & CU_FANOUT_COMMIT) != 0);
-		replay->missing = false;
-	}
 	return rc;
 }

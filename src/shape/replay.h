@@ -10,16 +10,24 @@
 
 #include "shape/shape_set.h"
 
+/* Shapes, with a reference each. */
+struct cu_replay_list {
+	cu_shape **shapes;
+	size_t len, cap;
+};
+
 typedef struct cu_replay {
 	cu_shape_set *shapes;
-	cu_shape **touched; /* of the open transaction; references */
-	size_t touched_len, touched_cap;
-	bool missing; /* the open transaction has items in a segment that was dropped */
+	struct cu_replay_list touched; /* of the open transaction */
+	struct cu_replay_list lacking; /* an item of theirs in it is damaged, or in a segment that was dropped */
+	struct cu_replay_list lacking_for_good; /* … and the transaction was committed: these have to go */
 } cu_replay;
 
 void cu_replay_init(cu_replay *replay, cu_shape_set *shapes);
 void cu_replay_fini(cu_replay *replay);
 /* A cu_changelog_replay; ctx is the cu_replay. */
 int cu_replay_fanout(void *ctx, const struct cu_fanout *fanout, const struct cu_changelog_item *items);
+/* After the last record: removes the shapes whose logs have lost an item. Their readers refetch. */
+void cu_replay_remove_lacking(cu_replay *replay);
 
 #endif

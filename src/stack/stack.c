@@ -221,12 +221,15 @@ static int open_store(struct cu_stack *stack)
 	cu_replay_init(&replay, stack->shapes);
 	loader.replay_ctx = &replay;
 	rc = cu_store_open(stack->opts.storage_dir, NULL, &loader, &stack->store);
-	cu_replay_fini(&replay);
-	if (rc < 0)
+	if (rc < 0) {
+		cu_replay_fini(&replay);
 		return rc;
+	}
 	cu_shape_set_end_restore(stack->shapes, stack->store, stack->checkpoint.lsn);
 	listen_for_restored(stack);
 	remove_broken(stack);
+	cu_replay_remove_lacking(&replay);
+	cu_replay_fini(&replay);
 	/* What only the start needed is given back to the system: a stack that holds many shapes stays as large as they are. */
 	malloc_trim(0);
 	cu_info("storage opened", CU_KV("directory", stack->opts.storage_dir),

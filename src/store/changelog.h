@@ -21,7 +21,7 @@ typedef struct cu_changelog cu_changelog;
 
 /* An item of a fragment, in the order of append; ordinals in runs index these. */
 struct cu_changelog_item {
-	uint64_t pos; /* of the payload; 0: in a segment that was dropped (first fragment of the log only) */
+	uint64_t pos; /* of the payload; 0: damaged, or in a segment that was dropped (first fragment of the log only) */
 	uint64_t op;
 	uint32_t len; /* of the payload */
 };
@@ -75,7 +75,8 @@ struct cu_changelog_opts {
 };
 
 /* CU_ECORRUPT (position logged): a record below end_pos is not whole, or the log ends before it. Nothing is cut
- * then, so that the files can be looked at. */
+ * then, so that the files can be looked at. An item whose bytes are wrong, between records that are whole, is
+ * logged and replayed without a position. */
 int cu_changelog_open(const struct cu_changelog_opts *opts, cu_changelog **ret_cl);
 void cu_changelog_free(cu_changelog **cl); /* does not flush; NULL is fine */
 

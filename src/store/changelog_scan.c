@@ -182,6 +182,18 @@ static int items_reserve(struct scan *scan, size_t len)
 	return 0;
 }
 
+static int item_add(struct scan *scan, uint64_t at, struct cu_changelog_item item)
+{
+	int rc;
+
+	if (scan->items_len == CU_FRAGMENT_ITEMS_MAX)
+		return corrupt(scan, at, "too many items in a fragment");
+	rc = items_reserve(scan, scan->items_len + 1);
+	if (rc == 0)
+		scan->items[scan->items_len++] = item;
+	return rc;
+}
+
 /* `at` is the offset of the record's kind; the crc was right. */
 static int item_take(struct scan *scan, uint64_t at, uint32_t len)
 {
@@ -197,15 +209,11 @@ static int item_take(struct scan *scan, uint64_t at, uint32_t len)
 	head = cu_cursor_over(data + 1, head_len - 1);
 	cu_cursor_le64(&head);
 	item.op = cu_cursor_varint(&head);
-	if (head.failed || scan->items_len == CU_FRAGMENT_ITEMS_MAX)
-		return corrupt(scan, at, "an item without its head, or too many of them");
+	if (head.failed)
+		return corrupt(scan, at, "an item without its head");
 	item.len = len - (head_len - (uint32_t)cu_cursor_left(&head));
 	item.pos = scan->base + at + len - item.len;
-	rc = items_reserve(scan, scan->items_len + 1);
-	if (rc < 0)
-		return rc;
-	scan->items[scan->items_len++] = item;
-	return 0;
+	return item_add(scan, at, item);
 }
 
 static int fanout_take(struct scan *scan, uint64_t at, const uint8_t *data, uint32_t len)
@@ -235,6 +243,27 @@ static int fanout_take(struct scan *scan, uint64_t at, const uint8_t *data, uint
 	scan->open_tx = scan->fanout.fanout.flags == 0;
 	scan->items_len = 0;
 	return scan->opts->replay ? scan->opts->replay(scan->opts->replay_ctx, &scan->fanout.fanout, scan->items) : 0;
+}
+
+/* A record with a wrong checksum that says it is an item: its length is right if a whole record, or the end, follows. */
+static bool is_damaged_item(struct scan *scan, uint8_t kind, uint64_t next)
+{
+	const uint8_t *data;
+	cu_cursor head;
+	uint32_t len, crc;
+
+	if (kind != CU_RECORD_ITEM)
+		return false;
+	if (next == scan->limit)
+		return true;
+	if (scan->limit - next <= CU_RECORD_HEADER || window_get(scan, next, CU_RECORD_HEADER, &data) < 0)
+		return false;
+	head = cu_cursor_over(data, CU_RECORD_HEADER);
+	len = cu_cursor_le32(&head);
+	crc = cu_cursor_le32(&head);
+	if (len == 0 || len > WINDOW_BYTES || len > scan->limit - next - CU_RECORD_HEADER)
+		return false;
+	return window_get(scan, next + CU_RECORD_HEADER, len, &data) == 0 && cu_crc32c(0, data, len) == crc;
 }
 
 static int record_take(struct scan *scan, uint64_t offset, uint64_t *ret_next)
@@ -268,8 +297,15 @@ static int record_take(struct scan *scan, uint64_t offset, uint64_t *ret_next)
 	}
 	if (rc < 0)
 		return rc;
-	if (crc_is != crc)
+	if (crc_is != crc && !is_damaged_item(scan, kind, at + len))
 		return corrupt(scan, offset, "a checksum is wrong");
+	if (crc_is != crc) {
+		cu_error("an item in the change log is damaged; the shapes that have it are made anew",
+			 CU_KV("dir", scan->cl->dir), CU_KV_U64("segment", scan->base),
+			 CU_KV_U64("position", scan->base + offset));
+		*ret_next = at + len;
+		return item_add(scan, at, (struct cu_changelog_item){ 0 });
+	}
 	if (kind == CU_RECORD_ITEM)
 		rc = item_take(scan, at, len);
 	else if (kind == CU_RECORD_FANOUT)

@@ -382,8 +382,8 @@ static int open_store(struct world *world)
 	cu_replay_init(&replay, world->set);
 	loader.replay_ctx = &replay;
 	rc = cu_store_open(world->dir, disk_ops(world->disk), &loader, &world->store);
-	cu_replay_fini(&replay);
 	if (rc < 0) {
+		cu_replay_fini(&replay);
 		cu_sim_note("the store does not open: %s", cu_strerror(rc));
 		CU_SIM_CHECK(disk_crashed(world->disk) || disk_failed(world->disk));
 		return rc;
@@ -392,6 +392,8 @@ static int open_store(struct world *world)
 	for (size_t i = 0; i < world->broken_len; i++)
 		cu_store_remove_shape(world->store, world->broken[i], NULL, NULL);
 	cu_shape_set_each(world->set, listen_restored, world);
+	cu_replay_remove_lacking(&replay);
+	cu_replay_fini(&replay);
 	return 0;
 }
 
