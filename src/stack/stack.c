@@ -203,9 +203,24 @@ static void forget_restored(struct cu_stack *stack)
 	for (size_t i = 0; i < stack->restored_len; i++)
 		cu_shape_unref(&stack->restored[i].shape);
 	free(stack->restored);
+	stack->restored = NULL;
+	stack->restored_len = stack->restored_cap = 0;
 }
 
-static int open_store(struct cu_stack *stack)
+static cu_shape_set *new_shapes(struct cu_stack *stack)
+{
+	struct cu_shape_set_opts opts = {
+		.chunk_bytes = stack->opts.chunk_bytes,
+		.create = shape_created,
+		.forget = shape_forgotten,
+		.wake = shape_woken,
+		.ctx = stack,
+	};
+
+	return cu_shape_set_new(&opts);
+}
+
+static int load_store(struct cu_stack *stack)
 {
 	struct cu_store_loader loader = {
 		.metadata = { .ctx = stack,
@@ -235,6 +250,27 @@ static int open_store(struct cu_stack *stack)
 	cu_info("storage opened", CU_KV("directory", stack->opts.storage_dir),
 		CU_KV_U64("shapes", cu_shape_set_len(stack->shapes)), CU_KV_LSN("checkpoint", stack->checkpoint.lsn));
 	return 0;
+}
+
+/* What cannot be read as a whole is put aside, and every shape is made anew: a server that does not start would be worse. */
+static int open_store(struct cu_stack *stack)
+{
+	int rc = load_store(stack);
+
+	if (rc != CU_ECORRUPT)
+		return rc;
+	cu_error("the storage is damaged: it is put aside, every shape is made anew and its readers refetch",
+		 CU_KV("directory", stack->opts.storage_dir), CU_KV("kept", "metadata.damaged.sqlite3"),
+		 CU_KV("next", "check the disk and the file system"));
+	rc = cu_store_set_aside(stack->opts.storage_dir, NULL);
+	if (rc < 0)
+		return rc;
+	forget_restored(stack);
+	cu_shape_set_free(&stack->shapes);
+	stack->shapes = new_shapes(stack);
+	stack->checkpoint = (struct cu_checkpoint){ 0 };
+	stack->broken_len = 0;
+	return load_store(stack);
 }
 
 /* ---- the partitioned tables above a table: the collector asks, the pool answers ---- */
@@ -750,13 +786,6 @@ static int configure(struct cu_stack *stack, const char *url, const char *name, 
 int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 {
 	struct cu_stack *stack = cu_xzalloc(sizeof *stack);
-	struct cu_shape_set_opts shapes = {
-		.chunk_bytes = opts->chunk_bytes,
-		.create = shape_created,
-		.forget = shape_forgotten,
-		.wake = shape_woken,
-		.ctx = stack,
-	};
 	int rc;
 
 	stack->opts = *opts;
@@ -768,7 +797,7 @@ int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 	}
 	if (rc < 0)
 		goto out;
-	stack->shapes = cu_shape_set_new(&shapes);
+	stack->shapes = new_shapes(stack);
 	stack->router = cu_router_new();
 	stack->recent = cu_recent_xids_new();
 	rc = run_all(stack);

@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mutant.h"
@@ -436,6 +437,45 @@ int cu_store_open(const char *dir, const struct cu_file_ops *ops, const struct c
 out:
 	cu_store_free(&store);
 	free(load.ids);
+	return rc;
+}
+
+static int move(struct cu_store *store, const char *from, const char *to)
+{
+	char *path_from = cu_file_path("%s/%s", store->dir, from);
+	char *path_to = cu_file_path("%s/%s", store->dir, to);
+	int rc = cu_file_rename(store->ops, path_from, path_to);
+
+	free(path_from);
+	free(path_to);
+	return rc == CU_ENOTFOUND ? 0 : rc;
+}
+
+int cu_store_set_aside(const char *dir, const struct cu_file_ops *ops)
+{
+	struct cu_store *store = cu_xzalloc(sizeof *store);
+	char *log = cu_file_path("trash/log.%" PRIu64, cu_wall_us());
+	int rc;
+
+	store->dir = cu_xstrdup(dir);
+	store->ops = ops ? ops : &cu_file_system;
+	store->lock_fd = -1;
+	rc = store_lock(store);
+	/* The log first: the metadata's checkpoint asks for it, so a crash in between is damage again. */
+	if (rc == 0)
+		rc = move(store, "log", log);
+	if (rc == 0)
+		rc = move(store, "metadata.sqlite3-wal", "metadata.damaged.sqlite3-wal");
+	if (rc == 0)
+		rc = move(store, "metadata.sqlite3-shm", "metadata.damaged.sqlite3-shm");
+	if (rc == 0)
+		rc = move(store, "metadata.sqlite3", "metadata.damaged.sqlite3");
+	if (rc == 0)
+		rc = cu_file_sync_dir(store->ops, dir);
+	cu_file_close(store->ops, &store->lock_fd);
+	free(store->dir);
+	free(store);
+	free(log);
 	return rc;
 }
 

@@ -27,6 +27,9 @@ struct cu_store_loader {
  * that metadata does not know are removed. */
 int cu_store_open(const char *dir, const struct cu_file_ops *ops, const struct cu_store_loader *loader,
 		  cu_store **ret_store);
+/* After CU_ECORRUPT: puts what cannot be read out of the way, so that the next open finds an empty store. The metadata are kept
+ * beside it, as metadata.damaged.sqlite3, for whoever wants to know what happened. CU_EBUSY, CU_EIO. */
+int cu_store_set_aside(const char *dir, const struct cu_file_ops *ops);
 /* Finishes a checkpoint under way and what metadata has queued. Does not make a checkpoint. NULL is fine. */
 void cu_store_free(cu_store **store);
 
