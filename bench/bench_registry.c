@@ -4,6 +4,7 @@
  * own, so that none inherits another's heap. Lines to read go to stderr; stdout gets one line of JSON per figure, which
  * bench/run judges. What each figure means stands in README.md.
  */
+#include "bench/cases.h"
 #include "copper/consumer_registry.h"
 
 #include <malloc.h>
@@ -14,13 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define STACK "bench"
 #define HANDLE_SIZE 33u /* 32 characters, as "12345678-1234567890123456" padded would be */
-#define REPEAT_MAX 99u
 #define THREADS_MAX 16u
 #define ACTIVE 1000u
 #define HISTOGRAM_US 20000u
@@ -28,22 +27,12 @@
 #define LOOKUPS 4000000u
 #define LOOKUP_BLOCK 1000u
 
-static unsigned repeat = 5;
-
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static void check(int64_t rc)
-{
-	if (rc >= 0)
-		return;
-	fprintf(stderr, "bench_registry: %s\n", cu_strerror((int)rc));
-	exit(1);
 }
 
 static void *must_alloc(size_t size)
@@ -56,34 +45,12 @@ static void *must_alloc(size_t size)
 	exit(1);
 }
 
-static uint64_t random_next(uint64_t *seed)
-{
-	uint64_t z = *seed += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
-
 /* ---- samples ---- */
 
 struct samples {
-	double ours[REPEAT_MAX], yardstick[REPEAT_MAX], ratio[REPEAT_MAX];
+	double ours[BENCH_REPEAT_MAX], yardstick[BENCH_REPEAT_MAX], ratio[BENCH_REPEAT_MAX];
 	unsigned count;
 };
-
-static int double_compare(const void *left, const void *right)
-{
-	double a = *(const double *)left, b = *(const double *)right;
-
-	return (a > b) - (a < b);
-}
-
-static double median(double *list, unsigned count)
-{
-	qsort(list, count, sizeof *list, double_compare);
-	return list[(count - 1) / 2];
-}
 
 static void samples_add(struct samples *s, double ours, double yardstick)
 {
@@ -92,24 +59,12 @@ static void samples_add(struct samples *s, double ours, double yardstick)
 	s->ratio[s->count++] = ours / yardstick;
 }
 
-/* One figure for bench/run. yardstick 0: it has none. */
-static void figure(const char *name, double ours, double yardstick, double ratio, const char *unit,
-		   const char *relation, double target)
-{
-	printf("{\"name\":\"%s\",\"ours\":%g,\"yardstick\":", name, ours);
-	if (yardstick > 0)
-		printf("%g,\"ratio\":%g", yardstick, ratio);
-	else
-		printf("null,\"ratio\":null");
-	printf(",\"unit\":\"%s\",\"relation\":\"%s\",\"target\":%g}\n", unit, relation, target);
-	fflush(stdout);
-}
-
 static void samples_figure(struct samples *s, const char *name, const char *unit, const char *relation, double target)
 {
-	double ratio = median(s->ratio, s->count);
+	double ratio = bench_median(s->ratio, s->count);
 
-	figure(name, median(s->ours, s->count), median(s->yardstick, s->count), ratio, unit, relation, target);
+	bench_figure(name, bench_median(s->ours, s->count), bench_median(s->yardstick, s->count), ratio, unit, relation,
+		     target);
 }
 
 /* ---- the yardstick: a plain hash table with a mutex ---- */
@@ -270,9 +225,9 @@ static void world_new(bool manual_clock)
 	};
 	struct cu_consumer_registry_opts reg_opts = { .start_consumer = no_consumer };
 
-	check(cu_actor_system_new(&sys_opts, &sys));
+	bench_check(cu_actor_system_new(&sys_opts, &sys));
 	reg_opts.system = sys;
-	check(cu_consumer_registry_new(STACK, &reg_opts, &reg));
+	bench_check(cu_consumer_registry_new(STACK, &reg_opts, &reg));
 }
 
 static void world_free(void)
@@ -290,7 +245,7 @@ static void consumers_make(size_t count)
 		consumers[i].events = 0;
 		/* The shape of our handles, digits-digits, brought to 32 characters. */
 		snprintf(consumers[i].handle, HANDLE_SIZE, "%015llu-%016llu",
-			 (unsigned long long)(random_next(&seed) % 1000000000000000u), 1760000000000000ull + i);
+			 (unsigned long long)(bench_random(&seed) % 1000000000000000u), 1760000000000000ull + i);
 	}
 }
 
@@ -299,7 +254,7 @@ static void consumers_start(size_t count)
 	for (size_t i = 0; i < count; i++) {
 		struct cu_actor_name name = cu_consumer_name(STACK, consumers[i].handle);
 
-		check(cu_actor_start_named(sys, &name, &behaviour, &consumers[i], NULL));
+		bench_check(cu_actor_start_named(sys, &name, &behaviour, &consumers[i], NULL));
 	}
 }
 
@@ -312,7 +267,7 @@ static uint32_t *shuffled(size_t count)
 	for (size_t i = 0; i < count; i++)
 		order[i] = (uint32_t)i;
 	for (size_t i = count; i > 1; i--) {
-		size_t other = random_next(&seed) % i;
+		size_t other = bench_random(&seed) % i;
 		uint32_t swap = order[i - 1];
 
 		order[i - 1] = order[other];
@@ -379,13 +334,13 @@ static double lookups_rate(const char (*handles)[HANDLE_SIZE], size_t count, uns
 			.use_plain = use_plain,
 			.block_ns = must_alloc(blocks * sizeof(double)),
 		};
-		check(-pthread_create(&jobs[i].thread, NULL, lookups_run, &jobs[i]));
+		bench_check(-pthread_create(&jobs[i].thread, NULL, lookups_run, &jobs[i]));
 	}
 	for (unsigned i = 0; i < threads; i++) {
 		pthread_join(jobs[i].thread, NULL);
 		if (jobs[i].found != count * rounds)
-			check(CU_ENOTFOUND);
-		rate += LOOKUP_BLOCK * 1e3 / median(jobs[i].block_ns, (unsigned)blocks);
+			bench_check(CU_ENOTFOUND);
+		rate += LOOKUP_BLOCK * 1e3 / bench_median(jobs[i].block_ns, (unsigned)blocks);
 		free(jobs[i].block_ns);
 	}
 	pthread_barrier_destroy(&barrier);
@@ -413,7 +368,7 @@ static void bench_whereis(void)
 			plain_insert(consumers[i].handle, i + 1);
 			memcpy(handles[i], consumers[order[i]].handle, HANDLE_SIZE);
 		}
-		for (unsigned r = 0; r < repeat; r++) {
+		for (unsigned r = 0; r < bench_repeat; r++) {
 			samples_add(&one, lookups_rate(handles, count, 1, false),
 				    lookups_rate(handles, count, 1, true));
 			samples_add(&all, lookups_rate(handles, count, cores, false),
@@ -453,12 +408,12 @@ static double publish_us(const struct fan *fan, struct cu_delivery *deliveries)
 
 		for (size_t i = 0; i < fan->block; i++) {
 			if (cu_consumer_registry_publish(reg, deliveries + at, fan->fan) != 0)
-				check(CU_ENOTFOUND);
+				bench_check(CU_ENOTFOUND);
 			at = at + fan->stride + fan->fan > fan->count ? 0 : at + fan->stride;
 		}
 		blocks_us[b] = (double)(now_ns() - start) / 1e3 / (double)fan->block;
 	}
-	return median(blocks_us, (unsigned)fan->blocks);
+	return bench_median(blocks_us, (unsigned)fan->blocks);
 }
 
 /* The same events to the same states in the same order by a bare call of the behaviour. */
@@ -478,7 +433,7 @@ static double call_us(const struct fan *fan, const uint32_t *order, void *event)
 		}
 		blocks_us[b] = (double)(now_ns() - start) / 1e3 / (double)fan->block;
 	}
-	return median(blocks_us, (unsigned)fan->blocks);
+	return bench_median(blocks_us, (unsigned)fan->blocks);
 }
 
 static void bench_publish(void)
@@ -504,7 +459,7 @@ static void bench_publish(void)
 		for (size_t i = 0; i < fan->count; i++)
 			deliveries[i] = (struct cu_delivery){ .handle = consumers[order[i]].handle, .event = &event };
 		(void)publish_us(fan, deliveries);
-		for (unsigned r = 0; r < repeat; r++)
+		for (unsigned r = 0; r < bench_repeat; r++)
 			samples_add(&s, publish_us(fan, deliveries), call_us(fan, order, &event));
 		samples_figure(&s, fan->name, "us", "<=", fan->target_us);
 		world_free();
@@ -546,19 +501,19 @@ static void bench_memory(void)
 		consumers_start(count);
 		with = rss_anon();
 		snprintf(name, sizeof name, "memory per idle consumer of %zu", count);
-		figure(name, (with - before) / (double)count, 0, 0, "bytes", "<=", 176);
+		bench_figure(name, (with - before) / (double)count, 0, 0, "bytes", "<=", 176);
 		if (cu_consumer_enable_suspend(STACK, 1000, 60000) != (int64_t)count)
-			check(CU_ENOTFOUND);
+			bench_check(CU_ENOTFOUND);
 		for (uint64_t ms = 100; cu_actor_system_count(sys) > 0 && ms < 200000; ms += 100)
 			cu_actor_system_tick(sys, ms);
 		if (cu_actor_system_count(sys) != 0 || cu_consumer_active_count(STACK) != 0)
-			check(CU_EBUSY);
+			bench_check(CU_EBUSY);
 		without = rss_anon();
 		malloc_trim(0);
 		fprintf(stderr, "  %zu suspended: %.0f KiB stay, %.0f KiB of that given back by malloc_trim\n", count,
 			(without - before) / 1024, (without - rss_anon()) / 1024);
 		snprintf(name, sizeof name, "memory per suspended consumer of %zu", count);
-		figure(name, (without - before) / (double)count, 0, 0, "bytes", "<=", 4);
+		bench_figure(name, (without - before) / (double)count, 0, 0, "bytes", "<=", 4);
 		world_free();
 		free(consumers);
 		malloc_trim(0);
@@ -608,7 +563,7 @@ static void bench_start(void)
 
 		consumers_make(counts[c]);
 		(void)start_rate(counts[c]);
-		for (unsigned r = 0; r < repeat; r++)
+		for (unsigned r = 0; r < bench_repeat; r++)
 			samples_add(&s, start_rate(counts[c]), plain_insert_rate(counts[c]));
 		snprintf(name, sizeof name, "start and register %zu", counts[c]);
 		samples_figure(&s, name, "M/s", ">=", 3);
@@ -643,12 +598,12 @@ static void publish_meanwhile(struct latencies *l, size_t until, double seconds)
 
 	memset(l, 0, sizeof *l);
 	do {
-		struct cu_delivery delivery = { .handle = consumers[random_next(&seed) % ACTIVE].handle,
+		struct cu_delivery delivery = { .handle = consumers[bench_random(&seed) % ACTIVE].handle,
 						.event = &event };
 
 		before = now_ns();
 		if (cu_consumer_registry_publish(reg, &delivery, 1) != 0)
-			check(CU_ENOTFOUND);
+			bench_check(CU_ENOTFOUND);
 		after = now_ns();
 		l->below_us[(after - before) / 100 < HISTOGRAM_US ? (after - before) / 100 : HISTOGRAM_US - 1]++;
 		l->count++;
@@ -679,73 +634,27 @@ static void bench_million(void)
 	start = now_ns();
 	/* Hibernating at a random time of 4 s, suspending a second later. */
 	if (cu_consumer_enable_suspend_after(STACK, 2000, 1000, 6000) != (int64_t)count)
-		check(CU_ENOTFOUND);
+		bench_check(CU_ENOTFOUND);
 	fprintf(stderr, "  telling a million to suspend took %.0f ms\n", (double)(now_ns() - start) / 1e6);
 	publish_meanwhile(&meanwhile, ACTIVE, 30);
 	latencies_print("while they go", &meanwhile);
 	fprintf(stderr, "  %zu are left after %.1f s\n", cu_actor_system_count(sys), (double)(now_ns() - start) / 1e9);
 	if (cu_actor_system_count(sys) != ACTIVE)
-		check(CU_EBUSY);
-	figure("p99 of publish to 1 while 999000 hibernate and suspend", percentile(&meanwhile, 0.99),
-	       percentile(&calm, 0.99), percentile(&meanwhile, 0.99) / percentile(&calm, 0.99), "us", "<=", 50);
+		bench_check(CU_EBUSY);
+	bench_figure("p99 of publish to 1 while 999000 hibernate and suspend", percentile(&meanwhile, 0.99),
+		     percentile(&calm, 0.99), percentile(&meanwhile, 0.99) / percentile(&calm, 0.99), "us", "<=", 50);
 	world_free();
 	free(consumers);
 }
 
 /* ---- */
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} cases[] = {
+static const struct bench_case cases[] = {
 	{ "whereis", bench_whereis }, { "publish", bench_publish }, { "memory", bench_memory },
 	{ "start", bench_start },     { "million", bench_million },
 };
 
-static int case_run(size_t at)
-{
-	pid_t child = fork();
-	int status = 1;
-
-	if (child == 0) {
-		cases[at].run();
-		fflush(NULL);
-		_exit(0);
-	}
-	if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0) {
-		fprintf(stderr, "bench_registry: %s failed\n", cases[at].name);
-		return 1;
-	}
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
-	bool some = false;
-	int rc = 0;
-
-	for (int i = 1; i < argc; i++) {
-		bool known = false;
-
-		if (strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) {
-			int n = atoi(argv[++i]);
-
-			repeat = n < 1 ? 1 : n > (int)REPEAT_MAX ? REPEAT_MAX : (unsigned)n;
-			continue;
-		}
-		some = true;
-		for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
-			if (strcmp(argv[i], cases[c].name) != 0)
-				continue;
-			known = true;
-			rc |= case_run(c);
-		}
-		if (!known) {
-			fprintf(stderr, "usage: bench_registry [--repeat N] [whereis|publish|memory|start|million]…\n");
-			return 2;
-		}
-	}
-	for (size_t c = 0; !some && c < sizeof cases / sizeof cases[0]; c++)
-		rc |= case_run(c);
-	return rc;
+	return bench_cases(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

@@ -1,66 +1,22 @@
 /* bench_router.c: what it costs to find the shapes that a change touches, from 10 to 1,000,000 of them.
  *
- * Usage: bench_router [--repeat N] [--shapes N] [CASE…]: equality in prefix jsonb range ilike memory. Each case runs in a process of its own.
+ * Usage: bench_router [--shapes N] [--repeat N] [CASE…]: equality in prefix jsonb range ilike memory. Each case runs in a process of its own.
  * --shapes: only that size (a power of 10). Lines to read go to stderr; stdout gets one line of JSON per figure, which bench/run judges (README.md).
  */
 #include "base/clock.h"
+#include "bench/cases.h"
 #include "router/router.h"
 #include "value/collation.h"
 
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { COLUMNS = 5, REPEAT_MAX = 99, BLOCKS_MAX = 2000, BLOCK = 100 };
+enum { COLUMNS = 5, BLOCKS_MAX = 2000, BLOCK = 100 };
 
-static unsigned repeat = 5;
 static size_t shapes_wanted; /* 0: all sizes */
-
-static void check(int rc)
-{
-	if (rc >= 0)
-		return;
-	fprintf(stderr, "bench_router: %s\n", cu_strerror(rc));
-	exit(1);
-}
-
-static uint64_t random_next(uint64_t *seed)
-{
-	uint64_t z = *seed += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
-
-static int double_compare(const void *left, const void *right)
-{
-	double a = *(const double *)left, b = *(const double *)right;
-
-	return (a > b) - (a < b);
-}
-
-static double median(double *list, size_t len)
-{
-	qsort(list, len, sizeof *list, double_compare);
-	return list[(len - 1) / 2];
-}
-
-/* One figure for bench/run. yardstick 0: it has none. */
-static void figure(const char *name, double ours, double yardstick, const char *unit, const char *relation,
-		   double target)
-{
-	printf("{\"name\":\"%s\",\"ours\":%g,", name, ours);
-	if (yardstick > 0)
-		printf("\"yardstick\":%g,\"ratio\":%g,", yardstick, ours / yardstick);
-	else
-		printf("\"yardstick\":null,\"ratio\":null,");
-	printf("\"unit\":\"%s\",\"relation\":\"%s\",\"target\":%g}\n", unit, relation, target);
-	fflush(stdout);
-}
 
 /* ---- the shapes: each row is one's, number n's ---- */
 
@@ -203,12 +159,13 @@ static void world_make(enum kind kind, size_t len)
 		cu_buf_clear(&text);
 		cu_buf_clear(&sql);
 		put_where(&text, kind, i);
-		check(cu_expr_new(world.scope, text.data, text.len, NULL, 0, &expr, NULL));
-		check(cu_expr_put_sql(expr, &sql));
+		bench_check(cu_expr_new(world.scope, text.data, text.len, NULL, 0, &expr, NULL));
+		bench_check(cu_expr_put_sql(expr, &sql));
 		world.texts[i] = cu_xstrdup(cu_buf_str(&sql));
 		/* Where it sleeps the router lets it go; the others' exprs are as long-lived as their routes. */
 		world.routes[i] = (cu_route){ .where = world.texts[i], .expr = expr };
-		check(cu_router_add(world.router, 1, &key_of_world, world.scope, &world.routes[i], &world.keys[i]));
+		bench_check(
+			cu_router_add(world.router, 1, &key_of_world, world.scope, &world.routes[i], &world.keys[i]));
 	}
 	cu_buf_fini(&text);
 	cu_buf_fini(&sql);
@@ -220,7 +177,7 @@ static void rows_make(enum kind kind)
 	static uint64_t seed = 1;
 
 	for (size_t i = 0; i < BLOCK; i++) {
-		size_t n = random_next(&seed) % world.len;
+		size_t n = bench_random(&seed) % world.len;
 
 		row_make(&world.old_rows[i], kind, n, 1);
 		row_make(&world.new_rows[i], kind, n, 2);
@@ -230,7 +187,7 @@ static void rows_make(enum kind kind)
 static void world_free(void)
 {
 	for (size_t i = 0; i < world.len; i++) {
-		check(cu_router_remove(world.router, 1, &key_of_world, &world.routes[i]));
+		bench_check(cu_router_remove(world.router, 1, &key_of_world, &world.routes[i]));
 		free(world.texts[i]);
 	}
 	cu_router_free(&world.router);
@@ -245,8 +202,8 @@ static void change_match(const struct row *old_row, const struct row *new_row)
 	const struct cu_router_match *matches;
 	size_t len;
 
-	check(cu_router_match(world.router, cu_router_groups(world.router, 1), old_row->values, new_row->values,
-			      &matches, &len));
+	bench_check(cu_router_match(world.router, cu_router_groups(world.router, 1), old_row->values, new_row->values,
+				    &matches, &len));
 	if (len != 1 || matches[0].route != &world.routes[new_row->shape] || !matches[0].old_in || !matches[0].new_in) {
 		fprintf(stderr, "bench_router: a change found %zu shapes\n", len);
 		exit(1);
@@ -258,10 +215,10 @@ static void change_match(const struct row *old_row, const struct row *new_row)
 static void bench_kind(enum kind kind, size_t len)
 {
 	static double ours[BLOCKS_MAX], yardstick[BLOCKS_MAX];
-	size_t blocks = repeat * 100u < BLOCKS_MAX ? repeat * 100u : BLOCKS_MAX, sum = 0,
+	size_t blocks = bench_repeat * 100u < BLOCKS_MAX ? bench_repeat * 100u : BLOCKS_MAX, sum = 0,
 	       churn = len < 1000 ? len : 1000;
 	char name[128], probes[BLOCK][16];
-	double out_ns = 0, in_ns = 0;
+	double route_ns, plain_ns, out_ns, in_ns;
 	uint64_t start;
 
 	world_make(kind, len);
@@ -283,15 +240,18 @@ static void bench_kind(enum kind kind, size_t len)
 	snprintf(name, sizeof name, "route a change among %zu: %s", len, kinds[kind].name);
 	if (sum == 1)
 		fputs("\n", stderr); /* so that the look-ups are needed */
-	figure(name, median(ours, blocks), median(yardstick, blocks), "ns", "<=", kinds[kind].target_ns);
+	route_ns = bench_median(ours, blocks);
+	plain_ns = bench_median(yardstick, blocks);
+	bench_figure(name, route_ns, plain_ns, route_ns / plain_ns, "ns", "<=", kinds[kind].target_ns);
 
 	start = cu_now_ns();
 	for (size_t i = 0; i < churn; i++)
-		check(cu_router_remove(world.router, 1, &key_of_world, &world.routes[i]));
+		bench_check(cu_router_remove(world.router, 1, &key_of_world, &world.routes[i]));
 	out_ns = (double)(cu_now_ns() - start) / (double)churn;
 	start = cu_now_ns();
 	for (size_t i = 0; i < churn; i++)
-		check(cu_router_add(world.router, 1, &key_of_world, world.scope, &world.routes[i], &world.keys[i]));
+		bench_check(
+			cu_router_add(world.router, 1, &key_of_world, world.scope, &world.routes[i], &world.keys[i]));
 	in_ns = (double)(cu_now_ns() - start) / (double)churn;
 	fprintf(stderr, "  %s among %zu: removing %.1f us, adding %.1f us, each with parsing where it is text\n",
 		kinds[kind].name, len, out_ns / 1e3, in_ns / 1e3);
@@ -344,26 +304,29 @@ static double seconds_of(clockid_t clock)
 static void bench_ilike(void)
 {
 	enum { SHAPES = 10000, CHANGES = BLOCK };
-	static double per_core[REPEAT_MAX], elapsed[REPEAT_MAX];
+	static double per_core[BENCH_REPEAT_MAX], elapsed[BENCH_REPEAT_MAX];
 	const struct cu_router_match *matches;
 	size_t len;
 
 	world_make(ILIKE, SHAPES);
 	rows_make(ILIKE);
-	for (unsigned r = 0; r < repeat; r++) {
+	for (unsigned r = 0; r < bench_repeat; r++) {
 		double cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID), wall = seconds_of(CLOCK_MONOTONIC);
 
 		for (unsigned i = 0; i < CHANGES; i++) {
-			check(cu_router_match(world.router, cu_router_groups(world.router, 1), world.old_rows[i].values,
-					      world.new_rows[i].values, &matches, &len));
+			bench_check(cu_router_match(world.router, cu_router_groups(world.router, 1),
+						    world.old_rows[i].values, world.new_rows[i].values, &matches,
+						    &len));
 			if (len)
-				check(CU_EINVAL);
+				bench_check(CU_EINVAL);
 		}
 		per_core[r] = 2.0 * CHANGES * SHAPES / (seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu) / 1e6;
 		elapsed[r] = 2.0 * CHANGES * SHAPES / (seconds_of(CLOCK_MONOTONIC) - wall) / 1e6;
 	}
-	fprintf(stderr, "  together %.1f million evaluations in a second of the clock\n", median(elapsed, repeat));
-	figure("10000 shapes with an ILIKE, evaluations per core", median(per_core, repeat), 0, "M/s", ">=", 2.8);
+	fprintf(stderr, "  together %.1f million evaluations in a second of the clock\n",
+		bench_median(elapsed, bench_repeat));
+	bench_figure("10000 shapes with an ILIKE, evaluations per core", bench_median(per_core, bench_repeat), 0, 0,
+		     "M/s", ">=", 2.8);
 	world_free();
 }
 
@@ -385,72 +348,27 @@ static void bench_memory(void)
 	malloc_trim(0);
 	before = heap_bytes();
 	for (size_t i = 0; i < SHAPES; i++)
-		check(cu_router_remove(world.router, 1, &key_of_world, &world.routes[i]));
+		bench_check(cu_router_remove(world.router, 1, &key_of_world, &world.routes[i]));
 	before -= heap_bytes();
 	for (size_t i = 0; i < SHAPES; i++)
-		check(cu_router_add(world.router, 1, &key_of_world, world.scope, &world.routes[i], &world.keys[i]));
+		bench_check(
+			cu_router_add(world.router, 1, &key_of_world, world.scope, &world.routes[i], &world.keys[i]));
 	fprintf(stderr, "  the route itself %zu bytes, its text %zu\n", sizeof(cu_route), strlen(world.texts[0]) + 1);
-	figure("memory per equality route", (double)before / SHAPES, 0, "bytes", "<=", 100);
+	bench_figure("memory per equality route", (double)before / SHAPES, 0, 0, "bytes", "<=", 100);
 	world_free();
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} cases[] = {
+static const struct bench_case cases[] = {
 	{ "equality", bench_equality }, { "in", bench_in },       { "prefix", bench_prefix }, { "jsonb", bench_jsonb },
 	{ "range", bench_range },       { "ilike", bench_ilike }, { "memory", bench_memory },
 };
 
-static int case_run(size_t at)
-{
-	pid_t child = fork();
-	int status = 1;
-
-	if (child == 0) {
-		cases[at].run();
-		fflush(NULL);
-		_exit(0);
-	}
-	if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0) {
-		fprintf(stderr, "bench_router: %s failed\n", cases[at].name);
-		return 1;
-	}
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
-	bool some = false;
-	int rc = 0;
-
-	for (int i = 1; i < argc; i++) {
-		bool known = false;
-
-		if (strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) {
-			int n = atoi(argv[++i]);
-
-			repeat = n < 1 ? 1 : n > REPEAT_MAX ? REPEAT_MAX : (unsigned)n;
-			continue;
-		}
-		if (strcmp(argv[i], "--shapes") == 0 && i + 1 < argc) {
-			shapes_wanted = strtoul(argv[++i], NULL, 10);
-			continue;
-		}
-		some = true;
-		for (size_t c = 0; c < CU_ARRAY_LEN(cases); c++) {
-			if (strcmp(argv[i], cases[c].name) != 0)
-				continue;
-			known = true;
-			rc |= case_run(c);
-		}
-		if (!known) {
-			fprintf(stderr,
-				"usage: bench_router [--repeat N] [--shapes N] [equality|in|prefix|jsonb|range|ilike|memory]…\n");
-			return 2;
-		}
+	if (argc > 2 && strcmp(argv[1], "--shapes") == 0) {
+		shapes_wanted = strtoul(argv[2], NULL, 10);
+		argv += 2;
+		argc -= 2;
 	}
-	for (size_t c = 0; !some && c < CU_ARRAY_LEN(cases); c++)
-		rc |= case_run(c);
-	return rc;
+	return bench_cases(argc, argv, cases, CU_ARRAY_LEN(cases));
 }
