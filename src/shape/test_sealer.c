@@ -1,0 +1,193 @@
+/* Whatever part of a log is sealed, it reads the same, now and after a restart, and the change log does not grow without bound.
+ * label: unit */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "shape/sealer.h"
+#include "shape/test_log_help.h"
+
+/* Seals what a checkpoint now would: whole chunks; all that is in the log's older half if it is longer than log_max. */
+static void seal(struct world *w, uint64_t log_max)
+{
+	struct cu_sealer_opts opts = {
+		.stack_id = "test", .shapes = w->set, .store = w->store, .log_bytes_max = log_max
+	};
+	struct cu_checkpoint cp = checkpoint(w);
+	cu_sealer *sealer = NULL;
+
+	assert_int_equal(cu_sealer_start(&opts, &sealer), 0);
+	cu_sealer_checkpoint(sealer, cp.last_tx, cp.log_pos);
+	cu_sealer_wait(sealer);
+	cu_sealer_free(&sealer);
+}
+
+/* ---- sealed ---- */
+
+static void assert_same_chunk(const struct cu_sealed *a, const struct cu_sealed *b)
+{
+	assert_int_equal(cu_offset_cmp(cu_sealed_last(a), cu_sealed_last(b)), 0);
+	assert_int_equal(a->n, b->n);
+	assert_int_equal(a->bytes, b->bytes);
+	assert_int_equal(a->small, b->small);
+	assert_int_equal(a->ends, b->ends);
+	assert_int_equal(a->compacted, b->compacted);
+}
+
+/* At random moments all or only whole chunks are sealed; then the store is opened again, more is written and sealed. */
+static void what_is_sealed_reads_the_same_now_and_after_a_restart(void **state)
+{
+	(void)state;
+	for (unsigned seed = 30; seed < 32; seed++) {
+		struct world *w = world_new(seed % 3 ? 0 : 900);
+		cu_shape *shapes[SHAPES];
+		cu_shape_set *set;
+
+		random_state = seed;
+		for (unsigned round = 0; round < 4; round++) {
+			write_random_from(w, 1 + 20 * round, 20, seed % 2 ? 300 : 6000);
+			seal(w, round % 2 ? 1 : UINT64_MAX);
+		}
+		assert_every_range(w, w->shapes, 61);
+		assert_true(cu_shape_log_of(w->shapes[0])->sealed_len > 1);
+		set = replayed(w, shapes);
+		for (uint32_t s = 0; s < SHAPES; s++) {
+			const cu_shape_log *is = cu_shape_log_of(shapes[s]), *was = cu_shape_log_of(w->shapes[s]);
+
+			assert_int_equal(is->sealed_len, was->sealed_len);
+			for (uint32_t i = 0; i < is->sealed_len; i++)
+				assert_same_chunk(&is->sealed[i], &was->sealed[i]);
+			assert_int_equal(is->next_n, is->sealed_len ? is->sealed[is->sealed_len - 1].n + 1 : 0);
+		}
+		assert_every_range(w, shapes, 61);
+		for (uint32_t s = 0; s < SHAPES; s++)
+			cu_shape_unref(&shapes[s]);
+		cu_shape_set_free(&set);
+		world_free(w);
+	}
+}
+
+/* Where an answer ends does not depend on what is sealed. */
+static void answers_end_where_they_ended_before_the_sealing(void **state)
+{
+	struct world *w = world_new(0);
+	cu_offset *ends[SHAPES];
+
+	(void)state;
+	random_state = 50;
+	write_random(w, 60, 900);
+	for (uint32_t s = 0; s < SHAPES; s++) {
+		ends[s] = cu_xmalloc((w->expected[s].committed + 1) * sizeof(cu_offset));
+		for (size_t i = 0; i < w->expected[s].committed; i++)
+			ends[s][i] =
+				cu_shape_log_answer_end(cu_shape_log_of(w->shapes[s]), w->expected[s].items[i].offset);
+	}
+	seal(w, UINT64_MAX);
+	assert_true(cu_shape_log_of(w->shapes[0])->sealed_len > 3);
+	assert_true(cu_shape_log_of(w->shapes[0])->tail.len > 0);
+	for (uint32_t s = 0; s < SHAPES; s++) {
+		for (size_t i = 0; i < w->expected[s].committed; i++)
+			assert_int_equal(cu_offset_cmp(ends[s][i],
+						       cu_shape_log_answer_end(cu_shape_log_of(w->shapes[s]),
+									       w->expected[s].items[i].offset)),
+					 0);
+		free(ends[s]);
+	}
+	world_free(w);
+}
+
+static void a_log_that_is_too_long_loses_its_segments_and_no_item(void **state)
+{
+	struct world *w = world_new(4096);
+	uint64_t end;
+
+	(void)state;
+	random_state = 51;
+	for (unsigned round = 0; round < 10; round++) {
+		write_random_from(w, 1 + 20 * round, 20, 300);
+		seal(w, 16384);
+		end = cu_changelog_end(w->log);
+		assert_in_range(end - cu_changelog_start(w->log), 0, 16384 + 2 * 4096);
+	}
+	assert_every_range(w, w->shapes, 83);
+	assert_true(end > 100000);
+	world_free(w);
+}
+
+static void what_no_checkpoint_covers_is_not_sealed(void **state)
+{
+	struct world *w = world_new(0);
+	struct cu_sealer_opts opts = { .stack_id = "test", .shapes = w->set, .store = w->store, .log_bytes_max = 1 };
+	cu_sealer *sealer = NULL;
+
+	(void)state;
+	random_state = 52;
+	write_random(w, 20, 900);
+	assert_int_equal(cu_sealer_start(&opts, &sealer), 0);
+	cu_sealer_checkpoint(sealer, 10000, cu_changelog_end(w->log));
+	cu_sealer_wait(sealer);
+	cu_sealer_free(&sealer);
+	for (uint32_t s = 0; s < SHAPES; s++)
+		assert_true(cu_shape_log_sealed_end(cu_shape_log_of(w->shapes[s])).tx <= 10000);
+	assert_true(cu_shape_log_of(w->shapes[0])->sealed_len > 0);
+	assert_every_range(w, w->shapes, 31);
+	world_free(w);
+}
+
+static void a_shape_that_is_gone_gets_no_chunk_and_no_directory(void **state)
+{
+	struct world *w = world_new(0);
+	uint64_t bytes;
+	int fd;
+
+	(void)state;
+	random_state = 53;
+	write_random(w, 40, 6000);
+	/* Its row goes while the set still has it. */
+	assert_int_equal(cu_store_remove_shape(w->store, 1, NULL, NULL), 0);
+	seal(w, 1);
+	assert_int_equal(cu_shape_log_of(w->shapes[0])->sealed_len, 0);
+	assert_int_equal(cu_chunk_open(cu_store_chunks(w->store), 1, CU_CHUNK_LOG, 0, &fd, &bytes), CU_ENOTFOUND);
+	assert_true(cu_shape_log_of(w->shapes[1])->sealed_len > 0);
+	world_free(w);
+}
+
+static void log_chunks_that_a_crash_left_are_removed(void **state)
+{
+	struct world *w = world_new(0);
+	struct cu_log_chunk chunk = { 0 };
+	cu_log_index index = CU_LOG_INDEX_INIT;
+	cu_log_chunk_writer *writer = cu_log_chunk_writer_new(cu_store_chunks(w->store), 1, 77);
+	char *wire = cu_xzalloc(100000);
+	uint64_t bytes;
+	int fd;
+
+	(void)state;
+	random_state = 54;
+	write_random(w, 40, 6000);
+	seal(w, 1);
+	assert_int_equal(cu_log_chunk_writer_append(writer, wire, 100000), 0);
+	cu_log_index_add(&index, 1, 0, 100000);
+	assert_int_equal(cu_log_chunk_writer_finish(&writer, &index, &chunk), 0);
+	seal(w, 1);
+	assert_int_equal(cu_chunk_open(cu_store_chunks(w->store), 1, CU_CHUNK_LOG, 77, &fd, &bytes), CU_ENOTFOUND);
+	assert_every_range(w, w->shapes, 61);
+	free(wire);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_sealed_reads_the_same_now_and_after_a_restart),
+		cmocka_unit_test(answers_end_where_they_ended_before_the_sealing),
+		cmocka_unit_test(a_log_that_is_too_long_loses_its_segments_and_no_item),
+		cmocka_unit_test(what_no_checkpoint_covers_is_not_sealed),
+		cmocka_unit_test(a_shape_that_is_gone_gets_no_chunk_and_no_directory),
+		cmocka_unit_test(log_chunks_that_a_crash_left_are_removed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
