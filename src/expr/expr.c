@@ -93,7 +93,7 @@ static int columns_find(struct cu_expr *expr)
 }
 
 /* The constants, out of the check's large arena into the expr's small one: by way of their text, which is exact. */
-static int consts_keep(struct cu_expr *expr, const struct cu_datum *consts)
+static int consts_keep(struct cu_check *check, struct cu_expr *expr, const struct cu_datum *consts)
 {
 	uint32_t len = expr->program->consts_len;
 	struct cu_datum *kept = cu_arena_alloc(&expr->arena, len * sizeof *kept);
@@ -102,6 +102,10 @@ static int consts_keep(struct cu_expr *expr, const struct cu_datum *consts)
 	for (uint32_t i = 0; rc == 0 && i < len; i++)
 		rc = cu_datum_keep(expr->program->const_types[i], &consts[i], &expr->arena, &kept[i]);
 	expr->consts = kept;
+	/* The snapshot's query could not hold it either: a time 24 hours from UTC, which AT TIME ZONE can make. */
+	if (rc == CU_EINVAL)
+		cu_expr_fail(check->err, "0A000", 0,
+			     "a part of the where clause has a constant value that cannot be written in SQL");
 	return rc;
 }
 
@@ -124,7 +128,7 @@ static int expr_keep(struct cu_check *check, struct cu_node *node, struct cu_exp
 		goto out;
 	expr->sql_len = (uint32_t)sql_len;
 	expr->arena.block_size = 256;
-	rc = consts_keep(expr, consts);
+	rc = consts_keep(check, expr, consts);
 	if (rc < 0)
 		goto out;
 	rc = cu_const_sets_new(expr->program, expr->consts, &expr->arena, &expr->sets, &expr->sets_len);
