@@ -342,7 +342,9 @@ static uint64_t sweep(struct cu_sealer *sealer, uint64_t pos, struct list *ret_o
 		bool keep;
 
 		cu_shape_lock(shape);
-		keep = shape->log->tail.len && shape->state <= CU_SHAPE_LIVE;
+		/* One whose removal is not durable comes back in a crash, and needs its tail then. */
+		keep = shape->log->tail.len && (CU_MUTANT(SWEEP_FORGETS_REMOVING) ? shape->state <= CU_SHAPE_LIVE
+										  : shape->state != CU_SHAPE_GONE);
 		shape->log->listed = keep;
 		if (keep) {
 			uint64_t first = shape->log->tail.runs[0].pos;
@@ -413,7 +415,7 @@ static int remove_stray_log(void *ctx, uint32_t n)
 	for (uint32_t i = 0; !known && i < log->sealed_len; i++)
 		known = log->sealed[i].n == n && !log->sealed[i].small;
 	cu_shape_unlock(stray->shape);
-	if (!known)
+	if (!known && !CU_MUTANT(STRAYS_STAY))
 		cu_chunk_remove(cu_store_chunks(stray->sealer->opts.store), stray->shape->id, CU_CHUNK_LOG, n);
 	return 0;
 }
@@ -452,7 +454,7 @@ static void *run(void *arg)
 		}
 		sealer->checkpoint = false;
 		log_pos = sealer->log_pos;
-		sealer->sealable_tx = sealer->last_tx;
+		sealer->sealable_tx = CU_MUTANT(SEAL_BEYOND_CHECKPOINT) ? UINT64_MAX : sealer->last_tx;
 		/* Shapes that were removed since the last sweep are still held by the list. */
 		crowded = sealer->tails.len > 2 * sealer->tails_kept + CU_SEALER_TAILS_SLACK;
 		pthread_mutex_unlock(&sealer->lock);

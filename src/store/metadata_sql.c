@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define SCHEMA_VERSION 3
+#define SCHEMA_VERSION_TEXT "3"
 #define BUSY_TIMEOUT_MS 5000 /* somebody looks inside with the sqlite3 shell and holds a lock */
 
 enum stmt {
@@ -193,6 +194,10 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	 * syncs it. */
 	if (rc == 0 && !CU_MUTANT(LOADED_IS_NOT_SYNCED))
 		rc = exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", "make durable what was found");
+	/* … and the write-ahead file's new beginning is synced with this: after an fsync that failed the disk may still have an
+	 * older one, whose part would go over what was folded in. */
+	if (rc == 0)
+		rc = exec(db, "PRAGMA user_version = " SCHEMA_VERSION_TEXT, "begin a write-ahead file");
 	return rc;
 }
 

@@ -335,6 +335,8 @@ static void take_over(void *ctx, cu_shape *shape)
 	struct world *world = ctx;
 	struct known *known = world_find(world, shape->handle);
 
+	if (cu_shape_status(shape).state != CU_SHAPE_LIVE)
+		return; /* it could not be read, and goes */
 	CU_SIM_CHECK(known && known->has_snapshot);
 	if (known->gone)
 		cu_sim_note("%s is back", known->handle);

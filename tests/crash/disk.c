@@ -15,6 +15,7 @@ static const char *const kind_names[DISK_LIE_COUNT] = {
 	[DISK_LIE_FORMAT] = "format",
 	[DISK_LIE_SEGMENT] = "a segment",
 	[DISK_LIE_CHUNK] = "a snapshot file",
+	[DISK_LIE_LOG_CHUNK] = "a log chunk",
 	[DISK_LIE_WAL] = "SQLite's write-ahead file",
 	[DISK_LIE_DATABASE] = "SQLite's main file",
 	[DISK_LIE_PARENT_DIR] = "the root directory",
@@ -160,6 +161,8 @@ static enum disk_lie kind_of(const char *path, bool dir)
 			return DISK_LIE_WAL;
 		if (ends_with(path, ".sqlite3"))
 			return DISK_LIE_DATABASE;
+		if (strstr(path, "/log."))
+			return DISK_LIE_LOG_CHUNK;
 		return strstr(path, "/snapshot.") ? DISK_LIE_CHUNK : DISK_HONEST;
 	}
 	if (ends_with(path, "/log"))

@@ -33,6 +33,7 @@ enum disk_lie {
 	DISK_LIE_FORMAT,     /* format.tmp */
 	DISK_LIE_SEGMENT,    /* log/….seg */
 	DISK_LIE_CHUNK,      /* shapes/…/snapshot.n */
+	DISK_LIE_LOG_CHUNK,  /* shapes/…/log.n */
 	DISK_LIE_WAL,        /* SQLite's write-ahead file */
 	DISK_LIE_DATABASE,   /* SQLite's main file */
 	DISK_LIE_PARENT_DIR, /* above the store's directory */

@@ -308,6 +308,12 @@ static int load_definition(void *ctx, uint64_t id, const void *body, size_t len)
 	return 0;
 }
 
+static void note_broken(struct world *world, uint64_t shape_id)
+{
+	world->broken = cu_xrealloc(world->broken, (world->broken_len + 1) * sizeof *world->broken);
+	world->broken[world->broken_len++] = shape_id;
+}
+
 static int load_shape(void *ctx, const struct cu_shape_row *row)
 {
 	struct world *world = ctx;
@@ -319,8 +325,7 @@ static int load_shape(void *ctx, const struct cu_shape_row *row)
 		return 0;
 	/* A removal that the disk refused may have left a row without its definition. */
 	CU_SIM_CHECK(rc == CU_EAGAIN || world->had_trouble);
-	world->broken = cu_xrealloc(world->broken, (world->broken_len + 1) * sizeof *world->broken);
-	world->broken[world->broken_len++] = row->id;
+	note_broken(world, row->id);
 	return 0;
 }
 
@@ -363,6 +368,19 @@ static void storage_lost(void *ctx)
 	world->lost = true;
 }
 
+static void remove_broken(struct world *world)
+{
+	for (size_t i = 0; i < world->broken_len; i++) {
+		cu_shape *shape = cu_shape_set_by_id(world->set, world->broken[i]);
+
+		if (shape)
+			cu_shape_set_remove(world->set, shape, "broken", NULL);
+		else
+			cu_store_remove_shape(world->store, world->broken[i], NULL, NULL);
+		cu_shape_unref(&shape);
+	}
+}
+
 static int open_store(struct world *world)
 {
 	struct cu_store_loader loader = {
@@ -389,11 +407,11 @@ static int open_store(struct world *world)
 		return rc;
 	}
 	cu_shape_set_end_restore(world->set, world->store, world->checkpoint.lsn);
-	for (size_t i = 0; i < world->broken_len; i++)
-		cu_store_remove_shape(world->store, world->broken[i], NULL, NULL);
 	cu_shape_set_each(world->set, listen_restored, world);
+	CU_SIM_CHECK(replay.lacking_for_good.len == 0 || world->had_trouble); /* of removals that the disk refused */
 	cu_replay_remove_lacking(&replay);
 	cu_replay_fini(&replay);
+	remove_broken(world);
 	return 0;
 }
 
