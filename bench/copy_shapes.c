@@ -99,7 +99,8 @@ static void read_chunk(cu_store *store, struct original *original)
 		original->snapshot.small = original->data;
 		return;
 	}
-	check(cu_chunk_open(cu_store_chunks(store), original->id, CU_CHUNK_SNAPSHOT, 0, &fd, &bytes), "the shape's snapshot");
+	check(cu_chunk_open(cu_store_chunks(store), original->id, CU_CHUNK_SNAPSHOT, 0, &fd, &bytes),
+	      "the shape's snapshot");
 	original->data = cu_xmalloc(bytes + 1);
 	if (pread(fd, original->data, bytes, 0) != (ssize_t)bytes)
 		check(CU_EIO, "the shape's snapshot");

@@ -241,17 +241,30 @@ static int record_piece(struct cu_sealer *sealer, cu_shape *shape, const struct 
 	*sealing = (struct sealing){
 		.sealer = sealer,
 		.shape = cu_shape_ref(shape),
-		.chunk = { piece->end.tx, piece->end.op, piece->n, (uint32_t)chunk->wire_bytes, row.is_small,
+		.chunk = {
+			.tx = piece->end.tx,
+			.op = piece->end.op,
+			.n = piece->n,
+			.bytes = (uint32_t)chunk->wire_bytes,
+			.small = row.is_small,
+			.ends = row.ends,
+		},
 			   row.ends },
-	};
-	pthread_mutex_lock(&sealer->lock);
-	sealer->in_flight++;
-	pthread_mutex_unlock(&sealer->lock);
-	rc = cu_metadata_put_log_chunk(cu_store_metadata(sealer->opts.store), &row, piece->from.tx, piece->from.op,
-				       sealed, sealing);
-	if (rc < 0)
-		sealed(sealing, rc);
-	return rc;
+};
+pthread_mutex_lock(&sealer->lock);
+sealer->in_flight++;
+pthread_mutex_unlock(&sealer->lock);
+rc = cu_metadata_put_log_chunk(cu_store_metadata(sealer->opts.store), &row, piece->from.tx, piece->from.op, sealed,
+			       sealing);
+if (rc < 0)
+	sealed(sealing, rc);
+return rc;
+}
+
+/* What a shape that is being removed meanwhile says. */
+static bool is_going(int rc)
+{
+	return rc == CU_ECLOSED || rc == CU_ENOTFOUND;
 }
 
 /* Seals the next piece of a tail. 1: on its way. 0: there is nothing to seal. */
@@ -268,7 +281,7 @@ static int seal(struct cu_sealer *sealer, cu_shape *shape, bool whole)
 		rc = record_piece(sealer, shape, &piece, &chunk);
 	else if (rc == CU_ECORRUPT)
 		cu_shape_set_remove(sealer->opts.shapes, shape, "its log is damaged", NULL);
-	else if (rc != CU_ECLOSED)
+	else if (!is_going(rc))
 		cu_error("a part of a shape's log could not be sealed; the change log keeps it",
 			 CU_KV("stack", sealer->opts.stack_id), CU_KV("handle", shape->handle),
 			 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
@@ -298,8 +311,8 @@ static int seal_list(struct cu_sealer *sealer, const struct list *list, bool who
 			else
 				rc = seal(sealer, list->shapes[i], whole);
 			more |= rc > 0;
-			if (rc == CU_ECLOSED || rc == CU_ECORRUPT)
-				rc = is_stopping(sealer) ? CU_ECLOSED : 0; /* this shape goes */
+			if (is_going(rc) || rc == CU_ECORRUPT)
+				rc = is_stopping(sealer) ? CU_ECLOSED : 0;
 			if ((i + 1) % CU_SEALER_BATCH == 0)
 				settle(sealer);
 		}

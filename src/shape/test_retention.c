@@ -174,7 +174,8 @@ static void chunk_write(struct world *w, unsigned i, size_t bytes)
 	/* Not zeros: a file system may leave those out. */
 	for (size_t at = 0; at < bytes; at++)
 		data[at] = (char)(at * 7919 >> 3);
-	assert_int_equal(cu_chunk_writer_new(cu_store_chunks(w->store), w->shapes[i]->id, CU_CHUNK_SNAPSHOT, 0, &writer), 0);
+	assert_int_equal(
+		cu_chunk_writer_new(cu_store_chunks(w->store), w->shapes[i]->id, CU_CHUNK_SNAPSHOT, 0, &writer), 0);
 	assert_int_equal(cu_chunk_writer_append(writer, data, bytes, 1), 0);
 	assert_int_equal(cu_chunk_writer_finish(&writer, true, &info), 0);
 	free(data);

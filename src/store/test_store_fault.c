@@ -452,9 +452,12 @@ static void store_check(const char *dir, struct told *told)
 		if (is_small(i + 1))
 			check_small(store, i + 1, told->there[i] && told->there_complete[i]);
 		else if (told->there[i] && told->there_complete[i])
-			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, CU_CHUNK_SNAPSHOT, 0, &told->info[i]), 0);
+			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, CU_CHUNK_SNAPSHOT, 0,
+							 &told->info[i]),
+					 0);
 		else if (!told->there[i])
-			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, CU_CHUNK_SNAPSHOT, 0, &told->info[i]),
+			assert_int_equal(cu_chunk_verify(cu_store_chunks(store), i + 1, CU_CHUNK_SNAPSHOT, 0,
+							 &told->info[i]),
 					 CU_ENOTFOUND);
 	}
 	cu_store_free(&store);
