@@ -238,27 +238,23 @@ static int record_piece(struct cu_sealer *sealer, cu_shape *shape, const struct 
 	struct sealing *sealing = cu_xmalloc(sizeof *sealing);
 	int rc;
 
-	*sealing = (struct sealing){
-		.sealer = sealer,
-		.shape = cu_shape_ref(shape),
-		.chunk = {
-			.tx = piece->end.tx,
-			.op = piece->end.op,
-			.n = piece->n,
-			.bytes = (uint32_t)chunk->wire_bytes,
-			.small = row.is_small,
-			.ends = row.ends,
-		},
-			   row.ends },
-};
-pthread_mutex_lock(&sealer->lock);
-sealer->in_flight++;
-pthread_mutex_unlock(&sealer->lock);
-rc = cu_metadata_put_log_chunk(cu_store_metadata(sealer->opts.store), &row, piece->from.tx, piece->from.op, sealed,
-			       sealing);
-if (rc < 0)
-	sealed(sealing, rc);
-return rc;
+	*sealing = (struct sealing){ .sealer = sealer, .shape = cu_shape_ref(shape) };
+	sealing->chunk = (struct cu_sealed){
+		.tx = piece->end.tx,
+		.op = piece->end.op,
+		.n = piece->n,
+		.bytes = (uint32_t)chunk->wire_bytes,
+		.small = row.is_small,
+		.ends = row.ends,
+	};
+	pthread_mutex_lock(&sealer->lock);
+	sealer->in_flight++;
+	pthread_mutex_unlock(&sealer->lock);
+	rc = cu_metadata_put_log_chunk(cu_store_metadata(sealer->opts.store), &row, piece->from.tx, piece->from.op,
+				       sealed, sealing);
+	if (rc < 0)
+		sealed(sealing, rc);
+	return rc;
 }
 
 /* What a shape that is being removed meanwhile says. */
