@@ -360,6 +360,9 @@ static void put(struct deparse *d, const struct cu_node *node)
 		d->rc = CU_ETOOBIG;
 	if (d->rc < 0)
 		return;
+	/* The constants written here are not the program's: what the part comes to is. */
+	if (node->known != NULL && d->marks != NULL)
+		d->marks->incomplete = true;
 	switch (node->kind) {
 	case CU_NODE_COLUMN: put_identifier(d->out, d->check.scope->columns[node->column].name); break;
 	case CU_NODE_CONST: put_const(d, node); break;

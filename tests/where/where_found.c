@@ -136,6 +136,8 @@ static const struct found all[] = {
 	  "int2abs('-32768') + make_date(5, 4, 0) = d",
 	  { 0 },
 	  false },
+	{ "a part that is written unfolded is no template", "nm = name(('a')::char(4))", { 0 }, false },
+	{ "a part that is written unfolded, again", "nm = name(('B')::char(4))", { 0 }, false },
 	{ "a constant that SQL cannot write",
 	  "CASE WHEN id > 9 THEN t::timetz END < timezone('24h'::interval, '2:5'::timetz)",
 	  { 0 },
