@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "shape/compactor.h"
 #include "shape/log_reader.h"
 
 #include <pthread.h>
@@ -29,15 +30,18 @@ struct cu_sealer {
 	bool checkpoint; /* one has come since the last round */
 	bool resting;    /* the thread waits for the next one */
 	uint64_t last_tx, log_pos;
-	struct list full;  /* each has log->full set */
-	struct list tails; /* each has log->listed set: with whatever in its tail */
-	size_t tails_kept; /* … after the last sweep */
+	struct list full;        /* each has log->full set */
+	struct list tails;       /* each has log->listed set: with whatever in its tail */
+	size_t tails_kept;       /* … after the last sweep */
+	struct list compactable; /* each has log->waits set */
 	unsigned in_flight;
 	unsigned failed; /* of those on their way since seal_list() began */
 	struct cu_sealer_stats stats;
 
 	/* its own thread */
-	uint64_t sealable_tx; /* up to this transaction, in the round that is running */
+	uint64_t sealable_tx;   /* up to this transaction, in the round that is running */
+	struct list compacting; /* what was in `compactable`: those from compacting_at on have not had their turn */
+	size_t compacting_at;
 };
 
 /* ---- lists ---- */
@@ -91,6 +95,19 @@ void cu_sealer_note(cu_sealer *sealer, cu_shape *shape)
 	log->full |= full;
 }
 
+/* Under the shape's lock. */
+static void note_compactable(cu_sealer *sealer, cu_shape *shape)
+{
+	cu_shape_log *log = shape->log;
+
+	if (!log || log->waits || !cu_compactor_wants(log, cu_shape_set_chunk_bytes(sealer->opts.shapes)))
+		return;
+	log->waits = true;
+	pthread_mutex_lock(&sealer->lock);
+	list_add(&sealer->compactable, shape);
+	pthread_mutex_unlock(&sealer->lock);
+}
+
 /* ---- one chunk ---- */
 
 static bool is_stopping(struct cu_sealer *sealer)
@@ -126,6 +143,7 @@ static void sealed(void *ctx, int rc)
 	if (rc == 0) {
 		cu_shape_lock(shape);
 		cu_shape_log_seal(shape->log, &sealing->chunk);
+		note_compactable(sealer, shape);
 		cu_shape_unlock(shape);
 	} else if (rc == CU_ENOTFOUND) {
 		remove_again(sealer, shape);
@@ -244,6 +262,7 @@ static int record_piece(struct cu_sealer *sealer, cu_shape *shape, const struct 
 		.op = piece->end.op,
 		.n = piece->n,
 		.bytes = (uint32_t)chunk->wire_bytes,
+		.crc = chunk->info.crc,
 		.small = row.is_small,
 		.ends = row.ends,
 	};
@@ -399,12 +418,60 @@ static void drain(struct cu_sealer *sealer, uint64_t log_pos)
 	pthread_mutex_unlock(&sealer->lock);
 }
 
+/* ---- compacting ---- */
+
+static void compact(struct cu_sealer *sealer, cu_shape *shape)
+{
+	struct cu_compacted_bytes bytes = { 0, 0 };
+	int rc = cu_compactor_run(sealer->opts.store, shape, cu_shape_set_chunk_bytes(sealer->opts.shapes), &bytes);
+
+	if (rc == 1) {
+		cu_debug("a shape's log was compacted", CU_KV("stack", sealer->opts.stack_id),
+			 CU_KV("handle", shape->handle), CU_KV_U64("bytes_before", bytes.before),
+			 CU_KV_U64("bytes_after", bytes.after));
+		pthread_mutex_lock(&sealer->lock);
+		sealer->stats.compactions++;
+		sealer->stats.compacted_from += bytes.before;
+		sealer->stats.compacted_to += bytes.after;
+		pthread_mutex_unlock(&sealer->lock);
+	} else if (rc == CU_ECORRUPT) {
+		cu_shape_set_remove(sealer->opts.shapes, shape, "its log is damaged", NULL);
+	} else if (rc < 0) {
+		cu_error("a shape's log could not be compacted; it stays as it is until more of it is sealed",
+			 CU_KV("stack", sealer->opts.stack_id), CU_KV("handle", shape->handle),
+			 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
+	}
+	cu_shape_lock(shape);
+	shape->log->waits = false;
+	if (rc == 1)
+		note_compactable(sealer, shape);
+	cu_shape_unlock(shape);
+}
+
+/* One shape's turn. Under the lock, which is given up meanwhile: sealing comes in between. */
+static void compact_next(struct cu_sealer *sealer)
+{
+	cu_shape *shape;
+
+	if (sealer->compacting_at == sealer->compacting.len) {
+		list_fini(&sealer->compacting);
+		sealer->compacting = sealer->compactable;
+		sealer->compactable = (struct list){ NULL, 0, 0 };
+		sealer->compacting_at = 0;
+	}
+	shape = sealer->compacting.shapes[sealer->compacting_at++];
+	pthread_mutex_unlock(&sealer->lock);
+	compact(sealer, shape);
+	pthread_mutex_lock(&sealer->lock);
+}
+
 /* ---- the thread ---- */
 
 static void note_restored(void *ctx, cu_shape *shape)
 {
 	cu_shape_lock(shape);
 	cu_sealer_note(ctx, shape);
+	note_compactable(ctx, shape);
 	cu_shape_unlock(shape);
 }
 
@@ -455,6 +522,10 @@ static void *run(void *arg)
 		bool crowded;
 
 		if (!sealer->checkpoint) {
+			if (sealer->compacting_at < sealer->compacting.len || sealer->compactable.len) {
+				compact_next(sealer);
+				continue;
+			}
 			sealer->resting = true;
 			pthread_cond_broadcast(&sealer->settled);
 			pthread_cond_wait(&sealer->work, &sealer->lock);
@@ -527,8 +598,10 @@ int cu_sealer_start(const struct cu_sealer_opts *opts, cu_sealer **ret_sealer)
 static void forget_noted(struct list *list)
 {
 	for (size_t i = 0; i < list->len; i++) {
+		cu_shape_log *log = list->shapes[i]->log;
+
 		cu_shape_lock(list->shapes[i]);
-		list->shapes[i]->log->listed = list->shapes[i]->log->full = false;
+		log->listed = log->full = log->waits = false;
 		cu_shape_unlock(list->shapes[i]);
 	}
 	list_fini(list);
@@ -550,6 +623,8 @@ void cu_sealer_free(cu_sealer **ref)
 	settle(sealer);
 	forget_noted(&sealer->full);
 	forget_noted(&sealer->tails);
+	forget_noted(&sealer->compactable);
+	forget_noted(&sealer->compacting);
 	pthread_cond_destroy(&sealer->settled);
 	pthread_cond_destroy(&sealer->work);
 	pthread_mutex_destroy(&sealer->lock);

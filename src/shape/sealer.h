@@ -3,7 +3,7 @@
  *
  * A tail that has a whole chunk (cu_tail's chunk ends) is sealed up to it. When the change log is longer than it may be,
  * every tail that begins in its older half is sealed as a whole, small ones together, and the segments that no tail needs
- * are dropped. Only what a durable checkpoint covers is sealed: what a crash cuts from the change log is never in a chunk.
+ * are dropped. In between, sealed logs are compacted (compactor.h), one compaction at a time: sealing waits for one at most. Only what a durable checkpoint covers is sealed: what a crash cuts from the change log is never in a chunk.
  *
  * Threads: one of its own does all the work; note and checkpoint may come from any thread and do not wait. Start and stop:
  * the owner.
@@ -41,6 +41,8 @@ struct cu_sealer_stats {
 	uint64_t bytes;   /* of their items */
 	uint64_t drains;  /* times that the change log was too long */
 	uint64_t dropped; /* bytes of the change log dropped */
+	uint64_t compactions;
+	uint64_t compacted_from, compacted_to; /* bytes of items */
 };
 void cu_sealer_stats_get(cu_sealer *sealer, struct cu_sealer_stats *ret_stats);
 

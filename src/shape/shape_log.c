@@ -24,9 +24,11 @@ int cu_shape_log_restore(cu_shape_log *log, const struct cu_log_chunk_row *row)
 		.op = row->last_op,
 		.n = row->n,
 		.bytes = (uint32_t)row->wire_bytes,
+		.crc = row->info.crc,
 		.small = row->is_small,
 		.ends = row->ends,
 		.compacted = row->compacted,
+		.kept = row->kept,
 	};
 
 	if (row->wire_bytes > UINT32_MAX ||
@@ -46,7 +48,8 @@ void cu_shape_log_seal(cu_shape_log *log, const struct cu_sealed *chunk)
 
 	CU_ASSERT(cu_offset_cmp(cu_shape_log_sealed_end(log), last) < 0);
 	push(log, chunk);
-	cu_tail_drop_first(&log->tail, runs);
+	if (runs)
+		cu_tail_drop_first(&log->tail, runs);
 }
 
 void cu_shape_log_replace(cu_shape_log *log, uint32_t at, uint32_t len, const struct cu_sealed *chunk)

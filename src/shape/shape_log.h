@@ -19,9 +19,11 @@ struct cu_sealed {
 	uint64_t tx, op; /* of its last item */
 	uint32_t n;      /* its name: the file log.<n>, or the row in the metadata */
 	uint32_t bytes;  /* of its items as they are sent */
+	uint32_t crc;    /* crc32c of all its bytes */
 	bool small;      /* in the metadata */
 	bool ends;       /* answers end here */
 	bool compacted;  /* superseded updates were merged in it */
+	bool kept;       /* compaction has looked at it and left it as it is */
 };
 
 typedef struct cu_shape_log {
@@ -30,6 +32,7 @@ typedef struct cu_shape_log {
 	uint32_t next_n; /* of the next sealed chunk */
 	bool listed;     /* the sealer knows that there is something in the tail */
 	bool full;       /* … and a whole chunk to be sealed */
+	bool waits;      /* … and chunks to be compacted */
 	cu_tail tail;
 } cu_shape_log;
 

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
 #include "shape/compact.h"
 #include "shape/item.h"
+#include "shape/test_client.h"
 
 #define COLUMNS 4
 #define IDS 5 /* keys in play: few, so that they meet again and again */
@@ -274,32 +274,6 @@ static void random_change(struct list *list, struct world *world)
 	list_item_end(list, world, from);
 }
 
-/* What a strict client does with an item: keys must be there or not, as the operation says, and old values are those that it has. */
-static void client_apply(json_t *rows, const char *bytes, size_t len, bool whole)
-{
-	json_t *item = json_loadb(bytes, len, 0, NULL);
-	const char *operation = json_string_value(json_object_get(json_object_get(item, "headers"), "operation"));
-	const char *key = json_string_value(json_object_get(item, "key"));
-	json_t *row = json_object_get(rows, key), *value = json_object_get(item, "value"), *old;
-	const char *name;
-
-	assert_non_null(operation);
-	if (strcmp(operation, "insert") == 0) {
-		assert_null(row);
-		json_object_set_new(rows, key, json_copy(value));
-	} else if (strcmp(operation, "delete") == 0) {
-		assert_non_null(row);
-		json_object_del(rows, key);
-	} else {
-		assert_string_equal(operation, "update");
-		assert_non_null(row);
-		json_object_foreach(json_object_get(item, "old_value"), name, old)
-			assert_true(!whole || json_equal(old, json_object_get(row, name)));
-		json_object_update(row, value);
-	}
-	json_decref(item);
-}
-
 /* Items behind the first `skipped` of plain, out of `list`, which may be plain itself. */
 static void client_catch_up(json_t *rows, const struct list *plain, unsigned skipped, const struct list *list)
 {
@@ -311,7 +285,7 @@ static void client_catch_up(json_t *rows, const struct list *plain, unsigned ski
 			    (list->items[i].tx == plain->items[last].tx && list->items[i].op <= plain->items[last].op))
 				continue;
 		}
-		client_apply(rows, list_at(list, i), list->items[i].len, skipped == 0);
+		test_client_apply(rows, list_at(list, i), list->items[i].len, skipped == 0);
 	}
 }
 
@@ -327,7 +301,7 @@ static void assert_clients_agree(const json_t *before, const struct list *plain,
 		assert_true(json_equal(rows, after));
 		json_decref(rows);
 		if (i < plain->len)
-			client_apply(now, list_at(plain, i), plain->items[i].len, true);
+			test_client_apply(now, list_at(plain, i), plain->items[i].len, true);
 	}
 	json_decref(now);
 	json_decref(after);

@@ -34,6 +34,7 @@ static void assert_same_chunk(const struct cu_sealed *a, const struct cu_sealed 
 	assert_int_equal(a->small, b->small);
 	assert_int_equal(a->ends, b->ends);
 	assert_int_equal(a->compacted, b->compacted);
+	assert_int_equal(a->kept, b->kept);
 }
 
 /* At random moments all or only whole chunks are sealed; then the store is opened again, more is written and sealed. */

@@ -320,7 +320,7 @@ int cu_metadata_put_log_chunk(cu_metadata *md, const struct cu_log_chunk_row *ro
 	op->num[6] = row->info.items;
 	op->num[7] = row->info.crc;
 	op->num[8] = (row->ends ? CU_LOG_CHUNK_ENDS : 0) | (row->compacted ? CU_LOG_CHUNK_COMPACTED : 0) |
-		     (row->is_small ? CU_LOG_CHUNK_SMALL : 0);
+		     (row->kept ? CU_LOG_CHUNK_KEPT : 0) | (row->is_small ? CU_LOG_CHUNK_SMALL : 0);
 	op->num[9] = from_tx;
 	op->num[10] = from_op;
 	op->is_small = row->is_small;

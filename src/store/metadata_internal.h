@@ -26,6 +26,7 @@ enum cu_metadata_kind {
 enum {
 	CU_LOG_CHUNK_ENDS = 1,
 	CU_LOG_CHUNK_COMPACTED = 2,
+	CU_LOG_CHUNK_KEPT = 8,
 	CU_LOG_CHUNK_SMALL = 4,
 };
 

@@ -26,6 +26,7 @@ enum stmt {
 	STMT_REMOVE_SHAPE,
 	STMT_HAS_SHAPE,
 	STMT_DROP_LOG_BYTES,
+	STMT_DROP_OLD_LOG_BYTES,
 	STMT_DROP_LOG_CHUNKS,
 	STMT_PUT_LOG_CHUNK,
 	STMT_PUT_LOG_BYTES,
@@ -53,16 +54,17 @@ static const char *const stmt_sql[STMT_LEN] = {
 	[STMT_GET_SMALL] = "SELECT crc, bytes FROM snapshot WHERE shape_id = ?1",
 	[STMT_REMOVE_SHAPE] = "DELETE FROM shape WHERE id = ?1",
 	[STMT_HAS_SHAPE] = "SELECT 1 FROM shape WHERE id = ?1",
-	/* Those behind ?2, ?3 up to ?4, ?5. Their bytes first. */
-	[STMT_DROP_LOG_BYTES] =
-		"DELETE FROM log_bytes WHERE shape_id = ?1 AND n IN (SELECT n FROM log_chunk WHERE shape_id = ?1 "
-		"AND (last_tx, last_op) > (?2, ?3) AND (last_tx, last_op) <= (?4, ?5))",
+	[STMT_DROP_LOG_BYTES] = "DELETE FROM log_bytes WHERE shape_id = ?1",
+	/* Those whose chunk was replaced before. */
+	[STMT_DROP_OLD_LOG_BYTES] = "DELETE FROM log_bytes WHERE shape_id = ?1 AND "
+				    "n NOT IN (SELECT n FROM log_chunk WHERE shape_id = ?1)",
+	/* Those behind ?2, ?3 up to ?4, ?5. */
 	[STMT_DROP_LOG_CHUNKS] = "DELETE FROM log_chunk WHERE shape_id = ?1 AND (last_tx, last_op) > (?2, ?3) "
 				 "AND (last_tx, last_op) <= (?4, ?5)",
 	[STMT_PUT_LOG_CHUNK] =
 		"INSERT INTO log_chunk (shape_id, n, last_tx, last_op, wire_bytes, bytes, items, crc, flags) "
 		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-	[STMT_PUT_LOG_BYTES] = "INSERT INTO log_bytes (shape_id, n, crc, bytes) VALUES (?1, ?2, ?3, ?4)",
+	[STMT_PUT_LOG_BYTES] = "INSERT OR REPLACE INTO log_bytes (shape_id, n, crc, bytes) VALUES (?1, ?2, ?3, ?4)",
 	[STMT_GET_LOG_BYTES] = "SELECT crc, bytes FROM log_bytes WHERE shape_id = ?1 AND n = ?2",
 	[STMT_PUT_DEFINITION] =
 		"INSERT INTO definition (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
@@ -397,11 +399,12 @@ int cu_metadata_db_get_log_chunk(struct cu_metadata_db *db, uint64_t shape_id, u
 	return get_bytes(db, stmt, shape_id, bytes);
 }
 
-static int drop_log_chunks(struct cu_metadata_db *db, uint64_t shape_id, uint64_t from_tx, uint64_t from_op,
-			   uint64_t last_tx, uint64_t last_op)
+/* bytes: which of their bytes go first. */
+static int drop_log_chunks(struct cu_metadata_db *db, enum stmt bytes, uint64_t shape_id, uint64_t from_tx,
+			   uint64_t from_op, uint64_t last_tx, uint64_t last_op)
 {
 	uint64_t range[5] = { shape_id, from_tx, from_op, last_tx, last_op };
-	int rc = run_simple(db, STMT_DROP_LOG_BYTES, range, 5);
+	int rc = run_simple(db, bytes, range, 1);
 
 	return rc < 0 ? rc : run_simple(db, STMT_DROP_LOG_CHUNKS, range, 5);
 }
@@ -427,7 +430,9 @@ static int run_put_log_chunk(struct cu_metadata_db *db, const struct cu_metadata
 	int rc = has_shape(db, op->num[0]);
 
 	if (rc == 0)
-		rc = drop_log_chunks(db, op->num[0], op->num[9], op->num[10], op->num[2], op->num[3]);
+		/* The bytes of what is replaced now stay until the next time: readers may have looked up that chunk. */
+		rc = drop_log_chunks(db, STMT_DROP_OLD_LOG_BYTES, op->num[0], op->num[9], op->num[10], op->num[2],
+				     op->num[3]);
 	if (rc == 0)
 		rc = run_simple(db, STMT_PUT_LOG_CHUNK, op->num, 9);
 	if (rc == 0 && op->is_small) {
@@ -522,7 +527,7 @@ int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op)
 	case CU_METADATA_REMOVE_SHAPE:
 		rc = clear_snapshot(db, op->num);
 		if (rc == 0)
-			rc = drop_log_chunks(db, op->num[0], 0, 0, INT64_MAX, INT64_MAX);
+			rc = drop_log_chunks(db, STMT_DROP_LOG_BYTES, op->num[0], 0, 0, INT64_MAX, INT64_MAX);
 		return rc < 0 ? rc : run_simple(db, STMT_REMOVE_SHAPE, op->num, 1);
 	case CU_METADATA_PUT_LOG_CHUNK: return run_put_log_chunk(db, op);
 	case CU_METADATA_PUT_DEFINITION:
@@ -713,6 +718,7 @@ static int load_log_chunks(struct cu_metadata_db *db, const struct cu_metadata_l
 			},
 			.ends = flags & CU_LOG_CHUNK_ENDS,
 			.compacted = flags & CU_LOG_CHUNK_COMPACTED,
+			.kept = flags & CU_LOG_CHUNK_KEPT,
 			.is_small = flags & CU_LOG_CHUNK_SMALL,
 		});
 	}

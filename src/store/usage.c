@@ -36,8 +36,10 @@ int cu_usage_open(const cu_store *store, cu_usage **ret_usage)
 			       "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, "
 			       "pragma_freelist_count, pragma_page_size",
 			       -1, &usage->pages, NULL) != SQLITE_OK ||
-	    sqlite3_prepare_v2(usage->sqlite, "SELECT total(length(bytes)) FROM snapshot WHERE shape_id = ?1", -1,
-			       &usage->shape, NULL) != SQLITE_OK) {
+	    sqlite3_prepare_v2(usage->sqlite,
+			       "SELECT (SELECT total(length(bytes)) FROM snapshot WHERE shape_id = ?1) + "
+			       "(SELECT total(length(bytes)) FROM log_bytes WHERE shape_id = ?1)",
+			       -1, &usage->shape, NULL) != SQLITE_OK) {
 		rc = sqlite_failed(usage);
 		goto out;
 	}

@@ -1,0 +1,484 @@
+/* Compaction of sealed logs on a real store: what is left of them, and that every reader ends with the same rows.
+ * label: unit */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "shape/compactor.h"
+#include "shape/log_reader.h"
+#include "shape/test_client.h"
+#include "shape/test_help.h"
+#include "store/log_chunk.h"
+#include "store/test_help.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define CHUNK_BYTES 100000u
+
+struct world {
+	char *dir;
+	cu_store *store;
+	cu_shape_set *set;
+	cu_shape *shape;
+	uint64_t tx;
+	cu_buf plain;   /* all items, a line each, as they were written */
+	uint64_t bytes; /* of all items */
+};
+
+static void ignore(void *ctx, cu_shape *shape)
+{
+	(void)ctx;
+	(void)shape;
+}
+
+static int load_definition(void *ctx, uint64_t id, const void *body, size_t len)
+{
+	return cu_shape_set_restore_definition(ctx, id, body, len);
+}
+
+static int load_shape(void *ctx, const struct cu_shape_row *row)
+{
+	return cu_shape_set_restore(ctx, row);
+}
+
+static int load_log_chunk(void *ctx, const struct cu_log_chunk_row *row)
+{
+	cu_shape *shape = cu_shape_set_by_id(ctx, row->shape_id);
+	int rc = cu_shape_log_restore(cu_shape_make_log(shape), row);
+
+	cu_shape_unref(&shape);
+	return rc;
+}
+
+static void world_open(struct world *w)
+{
+	struct cu_shape_set_opts opts = { .chunk_bytes = CHUNK_BYTES, .create = ignore, .forget = ignore };
+	struct cu_store_loader loader = {
+		.metadata = { .definition = load_definition, .shape = load_shape, .log_chunk = load_log_chunk }
+	};
+
+	w->set = cu_shape_set_new(&opts);
+	loader.metadata.ctx = w->set;
+	assert_int_equal(cu_store_open(w->dir, NULL, &loader, &w->store), 0);
+	w->shape = cu_shape_set_by_id(w->set, 1);
+	cu_shape_set_end_restore(w->set, w->store, 0);
+}
+
+static void world_close(struct world *w)
+{
+	cu_shape_unref(&w->shape);
+	cu_store_free(&w->store);
+	cu_shape_set_free(&w->set);
+}
+
+static struct world *world_new(void)
+{
+	struct world *w = cu_xzalloc(sizeof *w);
+	struct cu_snapshot_info info = { .xmin = 1, .xmax = 1, .xip = "", .is_small = true, .small = "" };
+	cu_definition *def = help_definition(HELP_OID, false);
+	struct cu_shape_row row = { .id = 1, .handle = "1-1", .definition_id = 7 };
+	cu_buf json = CU_BUF_INIT;
+	cu_metadata *metadata;
+
+	w->dir = help_dir_new();
+	world_open(w);
+	metadata = cu_store_metadata(w->store);
+	assert_int_equal(cu_definition_put_json(def, &json), 0);
+	assert_int_equal(cu_metadata_put_definition(metadata, 7, json.data, json.len, NULL, NULL), 0);
+	assert_int_equal(cu_metadata_put_shape(metadata, &row, NULL, NULL), 0);
+	assert_int_equal(cu_metadata_set_snapshot(metadata, 1, &info, NULL, NULL), 0);
+	assert_int_equal(cu_metadata_sync(metadata), 0);
+	cu_buf_fini(&json);
+	cu_definition_unref(&def);
+	world_close(w);
+	world_open(w);
+	assert_non_null(w->shape);
+	return w;
+}
+
+static void world_free(struct world *w)
+{
+	world_close(w);
+	cu_buf_fini(&w->plain);
+	help_dir_free(&w->dir);
+	free(w);
+}
+
+static void world_reopen(struct world *w)
+{
+	world_close(w);
+	world_open(w);
+}
+
+static cu_shape_log *log_of(struct world *w)
+{
+	return w->shape->log;
+}
+
+/* ---- writing sealed chunks ---- */
+
+static void item_put(cu_buf *out, const char *operation, unsigned key, uint64_t tx, size_t padding)
+{
+	cu_buf_printf(out, "{\"key\":\"%u\",\"value\":{\"c%u\":\"%" PRIu64 "\",\"id\":\"%u\",\"pad\":\"%0*u\"}", key,
+		      (unsigned)(tx % 5), tx, key, (int)padding, key);
+	cu_buf_printf(out, ",\"headers\":{\"operation\":\"%s\",\"relation\":[\"p\",\"t\"],\"lsn\":\"%" PRIu64 "\"}}",
+		      operation, tx);
+}
+
+/* The next transactions, sealed. `make` says what each is: its operation and key. */
+static void seal(struct world *w, unsigned items, size_t padding,
+		 const char *(*make)(struct world *w, unsigned *ret_key))
+{
+	cu_shape_log *log = cu_shape_make_log(w->shape);
+	cu_log_chunk_writer *writer = cu_log_chunk_writer_new(cu_store_chunks(w->store), 1, log->next_n);
+	cu_offset from = cu_shape_log_sealed_end(log);
+	cu_log_index index = CU_LOG_INDEX_INIT;
+	struct cu_log_chunk chunk;
+	struct cu_log_chunk_row row;
+	struct cu_sealed sealed;
+	cu_buf item = CU_BUF_INIT;
+
+	for (unsigned i = 0; i < items; i++) {
+		unsigned key;
+		const char *operation;
+
+		w->tx++;
+		operation = make(w, &key);
+		cu_buf_clear(&item);
+		item_put(&item, operation, key, w->tx, padding);
+		cu_log_index_add(&index, w->tx, 0, item.len);
+		if (i > 0)
+			assert_int_equal(cu_log_chunk_writer_append(writer, ",", 1), 0);
+		assert_int_equal(cu_log_chunk_writer_append(writer, item.data, item.len), 0);
+		cu_buf_append(&w->plain, item.data, item.len);
+		cu_buf_putc(&w->plain, '\n');
+	}
+	assert_int_equal(cu_log_chunk_writer_finish(&writer, &index, &chunk), 0);
+	row = (struct cu_log_chunk_row){ .shape_id = 1,
+					 .n = log->next_n++,
+					 .last_tx = w->tx,
+					 .wire_bytes = chunk.wire_bytes,
+					 .info = chunk.info,
+					 .ends = true,
+					 .is_small = chunk.small != NULL,
+					 .small = chunk.small };
+	assert_int_equal(cu_metadata_put_log_chunk(cu_store_metadata(w->store), &row, from.tx, from.op, NULL, NULL), 0);
+	assert_int_equal(cu_metadata_sync(cu_store_metadata(w->store)), 0);
+	sealed = (struct cu_sealed){ .tx = w->tx,
+				     .n = row.n,
+				     .bytes = (uint32_t)row.wire_bytes,
+				     .crc = chunk.info.crc,
+				     .small = row.is_small,
+				     .ends = true };
+	cu_shape_lock(w->shape);
+	cu_shape_log_seal(log, &sealed);
+	cu_shape_unlock(w->shape);
+	w->bytes += row.wire_bytes;
+	free(chunk.small);
+	cu_buf_fini(&item);
+}
+
+/* A hot table: ten rows, inserted first, then updated again and again; one is deleted and inserted anew now and then. */
+static const char *hot(struct world *w, unsigned *ret_key)
+{
+	if (w->tx <= 10) {
+		*ret_key = (unsigned)w->tx - 1;
+		return "insert";
+	}
+	*ret_key = (unsigned)(w->tx * 7919 % 10);
+	if (w->tx % 100 == 50 || w->tx % 100 == 51) {
+		*ret_key = 5;
+		return w->tx % 100 == 50 ? "delete" : "insert";
+	}
+	return "update";
+}
+
+static const char *insert_only(struct world *w, unsigned *ret_key)
+{
+	*ret_key = (unsigned)w->tx;
+	return "insert";
+}
+
+/* Compacts until there is nothing left to do. Returns the bytes that were written. */
+static uint64_t compact_all(struct world *w)
+{
+	struct cu_compacted_bytes bytes;
+	uint64_t written = 0;
+	int rc;
+
+	while ((rc = cu_compactor_run(w->store, w->shape, CHUNK_BYTES, &bytes)) == 1)
+		written += bytes.after == bytes.before ? 0 : bytes.after;
+	assert_int_equal(rc, 0);
+	return written;
+}
+
+/* ---- reading ---- */
+
+static json_t *rows_at(struct world *w, uint64_t tx)
+{
+	json_t *rows = json_object();
+	const char *at = w->plain.data;
+
+	for (uint64_t i = 1; i <= tx; i++) {
+		const char *end = memchr(at, '\n', w->plain.len - (size_t)(at - w->plain.data));
+
+		test_client_apply(rows, at, (size_t)(end - at), true);
+		at = end + 1;
+	}
+	return rows;
+}
+
+/* Everything behind `from`, as an array. */
+static json_t *read_from(struct world *w, cu_offset from)
+{
+	cu_buf out = CU_BUF_INIT, piece = CU_BUF_INIT;
+	cu_log_reader reader;
+	json_t *items;
+	int rc;
+
+	cu_log_reader_init(&reader, w->shape, w->store, from, cu_shape_log_latest(log_of(w)));
+	cu_buf_putc(&out, '[');
+	do {
+		cu_buf_clear(&piece);
+		rc = cu_log_reader_next_bytes(&reader, &piece);
+		cu_buf_append(&out, piece.data, piece.len);
+	} while (rc == 1);
+	assert_int_equal(rc, 0);
+	cu_buf_fini(&piece);
+	cu_buf_putc(&out, ']');
+	cu_log_reader_fini(&reader);
+	items = json_loadb(out.data, out.len, 0, NULL);
+	assert_non_null(items);
+	cu_buf_fini(&out);
+	return items;
+}
+
+/* A client that stands at each of some offsets catches up and has the rows that the plain log makes. */
+static void assert_clients_agree(struct world *w, uint64_t step)
+{
+	json_t *want = rows_at(w, w->tx);
+
+	for (uint64_t tx = 0; tx <= w->tx; tx += step) {
+		json_t *rows = rows_at(w, tx), *item;
+		json_t *items = read_from(w, tx ? cu_offset_of(tx, 0) : CU_OFFSET_SNAPSHOT_END);
+		size_t i;
+
+		json_array_foreach(items, i, item)
+		{
+			char *text = json_dumps(item, 0);
+
+			test_client_apply(rows, text, strlen(text), false);
+			free(text);
+		}
+		assert_true(json_equal(rows, want));
+		json_decref(items);
+		json_decref(rows);
+	}
+	json_decref(want);
+}
+
+static bool has_directory(struct world *w)
+{
+	char *path = cu_file_path("%s/shapes/1", w->dir);
+	bool has = access(path, F_OK) == 0;
+
+	free(path);
+	return has;
+}
+
+static int count_one(void *ctx, uint32_t n)
+{
+	(void)n;
+	(*(unsigned *)ctx)++;
+	return 0;
+}
+
+static unsigned log_files(struct world *w)
+{
+	unsigned n = 0;
+
+	assert_int_equal(cu_chunks_each_log(cu_store_chunks(w->store), 1, count_one, &n), 0);
+	return n;
+}
+
+static unsigned sealed_files(struct world *w)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < log_of(w)->sealed_len; i++)
+		n += !log_of(w)->sealed[i].small;
+	return n;
+}
+
+/* ---- tests ---- */
+
+static void a_hot_log_stays_as_large_as_its_rows_and_the_window(void **state)
+{
+	struct world *w = world_new();
+
+	(void)state;
+	for (unsigned i = 0; i < 40; i++) {
+		seal(w, 300, 100, hot);
+		compact_all(w);
+	}
+	/* No more gather than CU_COMPACTION_CHUNKS, because they are small. */
+	assert_in_range(log_of(w)->sealed_len, 1, CU_COMPACTION_CHUNKS + CU_COMPACTION_WINDOW + 1);
+	assert_true(log_of(w)->sealed[0].compacted);
+	assert_true(log_of(w)->sealed[0].ends);
+	for (uint32_t i = log_of(w)->sealed_len - CU_COMPACTION_WINDOW; i < log_of(w)->sealed_len; i++) {
+		assert_false(log_of(w)->sealed[i].compacted);
+	}
+	assert_true(log_of(w)->sealed[0].bytes < w->bytes / 20);
+	assert_int_equal(log_files(w), sealed_files(w));
+	assert_clients_agree(w, 1997);
+	world_reopen(w);
+	assert_true(log_of(w)->sealed[0].compacted);
+	assert_int_equal(log_files(w), sealed_files(w));
+	assert_clients_agree(w, 5003);
+	seal(w, 300, 100, hot);
+	compact_all(w);
+	assert_clients_agree(w, 5003);
+	world_free(w);
+}
+
+static void large_chunks_are_compacted_as_they_come(void **state)
+{
+	struct world *w = world_new();
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		seal(w, 30, 40000, hot);
+		compact_all(w);
+		if (i >= CU_COMPACTION_WINDOW)
+			assert_int_equal(log_of(w)->sealed_len, CU_COMPACTION_WINDOW + 1);
+	}
+	assert_int_equal(log_files(w), sealed_files(w));
+	assert_clients_agree(w, 61);
+	world_free(w);
+}
+
+static void what_gains_little_is_kept_and_not_looked_at_again(void **state)
+{
+	struct world *w = world_new();
+	uint32_t n[6];
+
+	(void)state;
+	for (unsigned i = 0; i < 6; i++) {
+		n[i] = log_of(w) ? log_of(w)->next_n : 0;
+		seal(w, 30, 40000, insert_only);
+	}
+	assert_int_equal(compact_all(w), 0);
+	world_reopen(w);
+	assert_false(cu_compactor_wants(log_of(w), CHUNK_BYTES));
+	assert_int_equal(log_of(w)->sealed_len, 6);
+	for (unsigned i = 0; i < 6; i++) {
+		assert_int_equal(log_of(w)->sealed[i].n, n[i]);
+		assert_int_equal(log_of(w)->sealed[i].kept, i < 6 - CU_COMPACTION_WINDOW);
+		assert_false(log_of(w)->sealed[i].compacted);
+	}
+	assert_clients_agree(w, 97);
+	world_free(w);
+}
+
+static void small_chunks_of_a_slow_shape_do_not_gather(void **state)
+{
+	struct world *w = world_new();
+	uint64_t written = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 500; i++) {
+		seal(w, 3, 10, insert_only);
+		written += compact_all(w);
+	}
+	assert_in_range(log_of(w)->sealed_len, 1, 50);
+	assert_in_range(written, 0, 5 * w->bytes);
+	assert_clients_agree(w, 401);
+	world_free(w);
+}
+
+static void a_flipped_bit_is_not_written_on(void **state)
+{
+	struct world *w = world_new();
+	struct cu_compacted_bytes bytes;
+	uint64_t size;
+	char byte;
+	char *path;
+	int fd;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		seal(w, 30, 40000, hot);
+	assert_int_equal(cu_chunk_open(cu_store_chunks(w->store), 1, CU_CHUNK_LOG, 0, &fd, &size), 0);
+	close(fd);
+	path = cu_file_path("%s/shapes/1/log.0", w->dir);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &byte, 1, 5000), 1);
+	byte ^= 4;
+	assert_int_equal(pwrite(fd, &byte, 1, 5000), 1);
+	assert_int_equal(cu_compactor_run(w->store, w->shape, CHUNK_BYTES, &bytes), CU_ECORRUPT);
+	assert_int_equal(log_of(w)->sealed_len, 3);
+	close(fd);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(cu_compactor_run(w->store, w->shape, CHUNK_BYTES, &bytes), CU_ECORRUPT);
+	free(path);
+	world_free(w);
+}
+
+static void a_shape_that_goes_meanwhile_leaves_nothing(void **state)
+{
+	struct world *w = world_new();
+	struct cu_compacted_bytes bytes;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		seal(w, 30, 40000, hot);
+	/* Its row goes, its files are still there. */
+	assert_int_equal(cu_metadata_remove_shape(cu_store_metadata(w->store), 1, NULL, NULL), 0);
+	assert_int_equal(cu_compactor_run(w->store, w->shape, CHUNK_BYTES, &bytes), 0);
+	assert_false(has_directory(w));
+	world_free(w);
+}
+
+static void a_failed_allocation_leaves_all_as_it_was(void **state)
+{
+	struct world *w = world_new();
+	struct cu_compacted_bytes bytes;
+	unsigned n = 0;
+	int rc;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		seal(w, 30, 40000, hot);
+	do {
+		assert_int_equal(log_of(w)->sealed_len, 3);
+		assert_int_equal(log_files(w), 3);
+		cu_fault_alloc_at(++n);
+		rc = cu_compactor_run(w->store, w->shape, CHUNK_BYTES, &bytes);
+		assert_true(rc == 1 || rc == CU_ENOMEM);
+	} while (cu_fault_alloc_at(0) == 0 && rc < 0);
+	assert_int_equal(rc, 1);
+	assert_true(n > 5);
+	assert_clients_agree(w, 61);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_hot_log_stays_as_large_as_its_rows_and_the_window),
+		cmocka_unit_test(large_chunks_are_compacted_as_they_come),
+		cmocka_unit_test(what_gains_little_is_kept_and_not_looked_at_again),
+		cmocka_unit_test(small_chunks_of_a_slow_shape_do_not_gather),
+		cmocka_unit_test(a_flipped_bit_is_not_written_on),
+		cmocka_unit_test(a_shape_that_goes_meanwhile_leaves_nothing),
+		cmocka_unit_test(a_failed_allocation_leaves_all_as_it_was),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
