@@ -228,6 +228,11 @@ int cu_chunk_writer_finish(cu_chunk_writer **ref, bool durable, struct cu_chunk_
 	return rc;
 }
 
+int cu_chunks_sync_all(cu_chunks *chunks)
+{
+	return cu_file_sync_dir(chunks->ops, chunks->shapes_dir);
+}
+
 int cu_chunks_sync_shape(cu_chunks *chunks, uint64_t shape_id)
 {
 	char *dir = shape_path(chunks, shape_id);

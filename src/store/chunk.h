@@ -64,6 +64,8 @@ int cu_chunks_each_log(cu_chunks *chunks, uint64_t shape_id, int (*each)(void *c
 
 /* Renames the shape's directory into the trash: at once gone for readers to come. No directory is fine. */
 int cu_chunks_remove_shape(cu_chunks *chunks, uint64_t shape_id);
+/* fsyncs the directory above the shapes': what was removed stays removed. */
+int cu_chunks_sync_all(cu_chunks *chunks);
 /* Calls back for every shape that has a directory. */
 int cu_chunks_each_shape(cu_chunks *chunks, int (*each)(void *ctx, uint64_t shape_id), void *ctx);
 /* Unlinks up to files_max files of the trash; *ret_more: there are others. */

@@ -383,6 +383,9 @@ static int parts_open(struct cu_store *store, struct load *load)
 	if (rc < 0)
 		goto out;
 	rc = cu_chunks_each_shape(store->chunks, remove_orphan, load);
+	/* An id whose row was never stored is used again: the directory that had its name must not come back. */
+	if (rc == 0)
+		rc = cu_chunks_sync_all(store->chunks);
 out:
 	free(metadata_path);
 	free(log_dir);

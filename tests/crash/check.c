@@ -319,13 +319,16 @@ void check_told(struct world *world)
 	}
 }
 
-/* What Postgres sends again may be cut elsewhere: runs end with segments, and the log's end has moved. Bytes and offsets
- * are the same. */
+/* What Postgres sends again may be cut elsewhere: runs end with segments, and the log's end has moved. So may the rest of a
+ * chunk whose first part was sealed (cu_shape_log_restore()). Bytes and offsets are the same. */
 static void forget_cuts(struct world *world, struct known *known)
 {
+	const cu_shape_log *log = cu_shape_log_of(known->shape);
+	bool about = log->sealed_len && !log->sealed[log->sealed_len - 1].ends;
 	size_t len = 0;
 
-	while (len < known->cuts_len && known->cuts[len].tx < world->pg->confirmed_at_start)
+	while (len < known->cuts_len && known->cuts[len].tx < world->pg->confirmed_at_start &&
+	       (!about || cu_offset_cmp(known->cuts[len], cu_shape_log_sealed_end(log)) <= 0))
 		len++;
 	known->cuts_len = len;
 }
@@ -396,8 +399,12 @@ static size_t count_files(const char *path)
 	struct dirent *entry;
 
 	CU_SIM_CHECK(dir);
-	while ((entry = readdir(dir)))
-		count += entry->d_name[0] != '.';
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		cu_sim_note("file %s/%s", path, entry->d_name);
+		count++;
+	}
 	closedir(dir);
 	return count;
 }
