@@ -93,6 +93,14 @@ void cu_index_insert(cu_index *index, void *object)
 	index->len++;
 }
 
+void cu_index_reserve(cu_index *index, size_t len)
+{
+	size_t cap = CU_MAX(len + len / 3 + 2, (size_t)INDEX_CAP_MIN);
+
+	if (cap > index->cap)
+		resize(index, cap);
+}
+
 bool cu_index_remove(cu_index *index, void *object)
 {
 	size_t hole, at;

@@ -23,6 +23,8 @@ void cu_index_fini(cu_index *index);
 void *cu_index_find(const cu_index *index, uint64_t hash, bool (*is)(const void *object, const void *key),
 		    const void *key);
 void cu_index_insert(cu_index *index, void *object); /* not there yet; several may have equal hashes */
+/* Room for so many objects in all: what is known to come is not moved again and again. */
+void cu_index_reserve(cu_index *index, size_t len);
 bool cu_index_remove(cu_index *index, void *object); /* this very object; false: it was not there */
 
 /* for (size_t i = 0; (object = cu_index_next(&index, &i));) — any order; no changes meanwhile. */

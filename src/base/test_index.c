@@ -63,9 +63,30 @@ static void every_object_that_is_in_is_found_and_no_other(void **state)
 	assert_null(cu_index_find(&index, 1, has_id, &objects[0].id));
 }
 
+static void room_that_was_reserved_is_not_moved(void **state)
+{
+	static struct object objects[1000];
+	const uintptr_t *slots;
+	cu_index index;
+
+	(void)state;
+	cu_index_init(&index, hash_of);
+	cu_index_reserve(&index, CU_ARRAY_LEN(objects));
+	slots = index.slots;
+	for (unsigned i = 0; i < CU_ARRAY_LEN(objects); i++) {
+		objects[i] = (struct object){ cu_index_hash_u64(i), i, true };
+		cu_index_insert(&index, &objects[i]);
+	}
+	assert_ptr_equal(index.slots, slots);
+	cu_index_reserve(&index, 10); /* never smaller */
+	assert_ptr_equal(index.slots, slots);
+	cu_index_fini(&index);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(every_object_that_is_in_is_found_and_no_other) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(room_that_was_reserved_is_not_moved),
+					    cmocka_unit_test(every_object_that_is_in_is_found_and_no_other) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

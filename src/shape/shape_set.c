@@ -436,6 +436,15 @@ static int restore_range(const struct cu_snapshot_info *info, cu_snapshot_range 
 	return rc;
 }
 
+void cu_shape_set_expect(cu_shape_set *set, size_t len)
+{
+	pthread_mutex_lock(&set->lock);
+	cu_index_reserve(&set->by_handle, len);
+	cu_index_reserve(&set->by_key, len);
+	cu_index_reserve(&set->by_id, len);
+	pthread_mutex_unlock(&set->lock);
+}
+
 int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 {
 	cu_snapshot_range range = { 0 };

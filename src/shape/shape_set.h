@@ -38,6 +38,7 @@ size_t cu_shape_set_len(cu_shape_set *set);
 /* Start-up: definitions first, then the shapes that have them, as metadata gives them, then cu_shape_set_end_restore().
  * CU_ECORRUPT: a definition, a snapshot cannot be read or is not there; the caller removes the shape by id. */
 int cu_shape_set_restore_definition(cu_shape_set *set, uint64_t id, const void *body, size_t len);
+void cu_shape_set_expect(cu_shape_set *set, size_t len); /* so many will be restored: takes no long pauses for room */
 int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row);
 /* After the shapes, in order of offsets. CU_ENOTFOUND: no such shape. CU_ECORRUPT: the shape has to go. */
 int cu_shape_set_restore_log_chunk(cu_shape_set *set, const struct cu_log_chunk_row *row);

@@ -136,6 +136,14 @@ static void note_broken(struct cu_stack *stack, uint64_t shape_id)
 	stack->broken[stack->broken_len++] = shape_id;
 }
 
+static int load_shape_count(void *ctx, uint64_t count)
+{
+	struct cu_stack *stack = ctx;
+
+	cu_shape_set_expect(stack->shapes, count);
+	return 0;
+}
+
 static int load_shape(void *ctx, const struct cu_shape_row *row)
 {
 	struct cu_stack *stack = ctx;
@@ -226,6 +234,7 @@ static int load_store(struct cu_stack *stack)
 		.metadata = { .ctx = stack,
 			      .checkpoint = load_checkpoint,
 			      .definition = load_definition,
+			      .shapes = load_shape_count,
 			      .shape = load_shape,
 			      .log_chunk = load_log_chunk },
 		.replay = cu_replay_fanout,

@@ -76,6 +76,7 @@ struct cu_metadata_loader {
 	void *ctx;
 	int (*checkpoint)(void *ctx, const struct cu_checkpoint *cp);
 	int (*definition)(void *ctx, uint64_t id, const void *body, size_t len);
+	int (*shapes)(void *ctx, uint64_t count); /* so many will come */
 	int (*shape)(void *ctx, const struct cu_shape_row *row);
 	int (*log_chunk)(void *ctx, const struct cu_log_chunk_row *row);
 };

@@ -674,8 +674,14 @@ static int load_shapes(struct cu_metadata_db *db, const struct cu_metadata_loade
 {
 	sqlite3_stmt *stmt = NULL, *chunk_stmt = NULL;
 	struct chunk_list list = { 0 };
+	uint64_t count = 0;
 	int rc, step = SQLITE_ROW;
 
+	rc = loader->shapes ? number(db, "SELECT count(*) FROM shape", &count) : 0;
+	if (rc == 0 && loader->shapes)
+		rc = loader->shapes(loader->ctx, count);
+	if (rc < 0)
+		return rc;
 	rc = prepare(
 		db,
 		"SELECT id, handle, definition_id, where_clause, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, xip, "

@@ -200,6 +200,15 @@ static int load_definition(void *ctx, uint64_t id, const void *body, size_t len)
 	return load->loader->metadata.definition(load->loader->metadata.ctx, id, body, len);
 }
 
+static int load_shape_count(void *ctx, uint64_t count)
+{
+	struct load *load = ctx;
+
+	if (!load->loader || !load->loader->metadata.shapes)
+		return 0;
+	return load->loader->metadata.shapes(load->loader->metadata.ctx, count);
+}
+
 static int load_shape(void *ctx, const struct cu_shape_row *row)
 {
 	struct load *load = ctx;
@@ -354,7 +363,12 @@ out:
 
 static int parts_open(struct cu_store *store, struct load *load)
 {
-	struct cu_metadata_loader loader = { load, load_checkpoint, load_definition, load_shape, load_log_chunk };
+	struct cu_metadata_loader loader = { .ctx = load,
+					     .checkpoint = load_checkpoint,
+					     .definition = load_definition,
+					     .shapes = load_shape_count,
+					     .shape = load_shape,
+					     .log_chunk = load_log_chunk };
 	struct cu_changelog_opts opts = { .ops = store->ops };
 	char *metadata_path = cu_file_path("%s/metadata.sqlite3", store->dir);
 	char *log_dir = cu_file_path("%s/log", store->dir);

@@ -68,7 +68,10 @@ static int seen_replay(void *ctx, const struct cu_fanout *f, const struct cu_cha
 static int open_store(const char *dir, struct seen *seen, cu_store **ret)
 {
 	struct cu_store_loader loader = {
-		.metadata = { seen, seen_checkpoint, seen_definition, seen_shape },
+		.metadata = { .ctx = seen,
+			      .checkpoint = seen_checkpoint,
+			      .definition = seen_definition,
+			      .shape = seen_shape },
 		.replay = seen_replay,
 		.replay_ctx = seen,
 	};

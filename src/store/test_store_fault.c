@@ -302,7 +302,7 @@ static int told_replay(void *ctx, const struct cu_fanout *f, const struct cu_cha
 static int store_open(const char *dir, const struct cu_file_ops *ops, struct told *told, cu_store **ret)
 {
 	struct cu_store_loader loader = {
-		.metadata = { told, told_checkpoint, NULL, told_shape },
+		.metadata = { .ctx = told, .checkpoint = told_checkpoint, .shape = told_shape },
 		.replay = told_replay,
 		.replay_ctx = told,
 	};
