@@ -38,8 +38,9 @@ enum cu_mutant {
 	CU_MUTANT_SEAL_BEYOND_CHECKPOINT,   /* sealer.c: seals what a crash may cut from the change log */
 	CU_MUTANT_STRAYS_STAY,              /* sealer.c: log chunks without a row are left at the start */
 	CU_MUTANT_REPLAY_SHOWS_SEALED,      /* replay.c: also what stands in a sealed chunk */
-	CU_MUTANT_FILES_GO_FIRST,           /* store.c: a shape's files go before its row */
-	CU_MUTANT_ORPHANS_STAY,             /* store.c: files without a row are left at the start */
+	CU_MUTANT_CHECKPOINT_PASSES_REMOVALS, /* shape_set.c: a checkpoint covers what a shape missed that is being removed */
+	CU_MUTANT_FILES_GO_FIRST,             /* store.c: a shape's files go before its row */
+	CU_MUTANT_ORPHANS_STAY,               /* store.c: files without a row are left at the start */
 	CU_MUTANT_COPY_LEAVES_FILES, /* snapshot_copy.c: of a shape that was removed before its first file came */
 	CU_MUTANT_COUNT
 };

@@ -31,6 +31,7 @@ struct cu_shape_set {
 	uint64_t *unremoved; /* ids of shapes whose removal could not be stored */
 	size_t unremoved_len, unremoved_cap;
 	size_t removals_retried; /* … that are being tried again */
+	size_t removals;         /* asked for and not answered yet */
 };
 
 /* ---- how the indexes find their objects ---- */
@@ -740,10 +741,12 @@ static void unstored(void *ctx, int rc)
 			"before the next checkpoint",
 			CU_KV("handle", pending->shape->handle), CU_KV("error", cu_strerror(rc)),
 			CU_KV("next", "check the storage directory's disk"));
-		pthread_mutex_lock(&pending->set->lock);
-		keep_unremoved(pending->set, pending->shape->id);
-		pthread_mutex_unlock(&pending->set->lock);
 	}
+	pthread_mutex_lock(&pending->set->lock);
+	pending->set->removals--;
+	if (rc < 0)
+		keep_unremoved(pending->set, pending->shape->id);
+	pthread_mutex_unlock(&pending->set->lock);
 	removed(pending->set, pending->shape);
 	pending_free(pending);
 }
@@ -776,7 +779,7 @@ size_t cu_shape_set_retry_removals(cu_shape_set *set)
 	set->unremoved = NULL;
 	set->unremoved_len = set->unremoved_cap = 0;
 	set->removals_retried += len;
-	left = set->removals_retried;
+	left = set->removals_retried + (CU_MUTANT(CHECKPOINT_PASSES_REMOVALS) ? 0 : set->removals);
 	pthread_mutex_unlock(&set->lock);
 	for (size_t i = 0; i < len; i++) {
 		struct retry *retry = cu_xmalloc(sizeof *retry);
@@ -802,6 +805,7 @@ void cu_shape_set_remove(cu_shape_set *set, cu_shape *shape, const char *why, st
 	first = shape->state == CU_SHAPE_CREATING || shape->state == CU_SHAPE_LIVE;
 	if (first) {
 		shape->state = CU_SHAPE_REMOVING;
+		set->removals++; /* before it stops listening: what it misses from then on no checkpoint may cover */
 		if (failure)
 			cu_shape_set_failure(shape, failure);
 		cu_index_remove(&set->by_key, shape);
