@@ -64,7 +64,7 @@ static void world_open(struct world *w)
 
 	w->set = cu_shape_set_new(&opts);
 	loader.metadata.ctx = w->set;
-	assert_int_equal(cu_store_open(w->dir, NULL, &loader, &w->store), 0);
+	assert_int_equal(cu_store_open(w->dir, &help_fault_ops, &loader, &w->store), 0);
 	w->shape = cu_shape_set_by_id(w->set, 1);
 	cu_shape_set_end_restore(w->set, w->store, 0);
 }
@@ -468,6 +468,35 @@ static void a_failed_allocation_leaves_all_as_it_was(void **state)
 	world_free(w);
 }
 
+static void a_failed_file_operation_leaves_all_as_it_was(void **state)
+{
+	struct world *w = world_new();
+	struct cu_compacted_bytes bytes;
+	unsigned failures = 0;
+	int rc;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		seal(w, 30, 40000, hot);
+	for (long n = 1;; n++) {
+		help_fault_set(n, false);
+		rc = cu_compactor_run(w->store, w->shape, CHUNK_BYTES, &bytes);
+		help_fault_set(0, false);
+		if (rc == 1)
+			break; /* the first that may fail without harm is the removal of an old file */
+		assert_int_equal(rc, CU_EIO);
+		failures++;
+		assert_int_equal(log_of(w)->sealed_len, 3);
+		assert_int_equal(log_files(w), 3);
+	}
+	assert_true(failures > 5);
+	assert_clients_agree(w, 61);
+	world_reopen(w);
+	assert_true(log_of(w)->sealed[0].compacted);
+	assert_clients_agree(w, 61);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -478,6 +507,7 @@ int main(void)
 		cmocka_unit_test(a_flipped_bit_is_not_written_on),
 		cmocka_unit_test(a_shape_that_goes_meanwhile_leaves_nothing),
 		cmocka_unit_test(a_failed_allocation_leaves_all_as_it_was),
+		cmocka_unit_test(a_failed_file_operation_leaves_all_as_it_was),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
