@@ -9,6 +9,8 @@
 #include "shape/sealer.h"
 #include "shape/test_log_help.h"
 
+#include <fcntl.h>
+
 /* Seals what a checkpoint now would: whole chunks; all that is in the log's older half if it is longer than log_max. */
 static void seal(struct world *w, uint64_t log_max)
 {
@@ -179,6 +181,53 @@ static void log_chunks_that_a_crash_left_are_removed(void **state)
 	world_free(w);
 }
 
+/* Of a transaction that is sealed in part: whether a damaged item is in that part cannot be told. */
+static void a_damaged_item_behind_the_sealed_part_of_its_transaction_costs_the_shape(void **state)
+{
+	struct world *w = world_new(0);
+	cu_shape_set *set = set_new();
+	cu_replay replay;
+	struct cu_store_loader loader = {
+		.metadata = { .ctx = set,
+			      .definition = load_definition,
+			      .shape = load_shape,
+			      .log_chunk = load_log_chunk },
+		.replay = cu_replay_fanout,
+		.replay_ctx = &replay,
+	};
+	char *path = cu_file_path("%s/log/%016x.seg", w->dir, 0u);
+	cu_shape *shape;
+	uint64_t pos;
+	int fd;
+
+	(void)state;
+	begin(w, 1000, 10);
+	for (unsigned i = 0; i < 20; i++)
+		item(w, 1, 600);
+	commit(w);
+	seal(w, UINT64_MAX);
+	assert_true(w->shapes[0]->log->sealed_len > 0);
+	assert_true(w->shapes[0]->log->tail.len > 1);
+	pos = w->shapes[0]->log->tail.runs[1].pos;
+	cu_store_free(&w->store);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "\377", 1, (off_t)pos), 1);
+	close(fd);
+	cu_replay_init(&replay, set);
+	store_open(w, &loader);
+	cu_shape_set_end_restore(set, w->store, 0);
+	cu_replay_remove_lacking(&replay);
+	cu_replay_fini(&replay);
+	shape = cu_shape_set_by_id(set, 1);
+	assert_true(!shape || cu_shape_status(shape).state > CU_SHAPE_LIVE);
+	cu_shape_unref(&shape);
+	assert_int_equal(cu_metadata_sync(cu_store_metadata(w->store)), 0);
+	free(path);
+	world_free(w);
+	cu_shape_set_free(&set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +237,7 @@ int main(void)
 		cmocka_unit_test(what_no_checkpoint_covers_is_not_sealed),
 		cmocka_unit_test(a_shape_that_is_gone_gets_no_chunk_and_no_directory),
 		cmocka_unit_test(log_chunks_that_a_crash_left_are_removed),
+		cmocka_unit_test(a_damaged_item_behind_the_sealed_part_of_its_transaction_costs_the_shape),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,8 @@ typedef struct cu_changelog cu_changelog;
 
 /* An item of a fragment, in the order of append; ordinals in runs index these. */
 struct cu_changelog_item {
-	uint64_t pos; /* of the payload; 0: damaged, or in a segment that was dropped (first fragment of the log only) */
+	uint64_t
+		pos; /* of the payload; 0: damaged (op: UINT64_MAX), or in a segment that was dropped (first fragment of the log only) */
 	uint64_t op;
 	uint32_t len; /* of the payload */
 };

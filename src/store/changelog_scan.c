@@ -304,7 +304,8 @@ static int record_take(struct scan *scan, uint64_t offset, uint64_t *ret_next)
 			 CU_KV("dir", scan->cl->dir), CU_KV_U64("segment", scan->base),
 			 CU_KV_U64("position", scan->base + offset));
 		*ret_next = at + len;
-		return item_add(scan, at, (struct cu_changelog_item){ 0 });
+		/* Its place in the transaction is not known: it may lie behind whatever of that stands elsewhere. */
+		return item_add(scan, at, (struct cu_changelog_item){ .op = UINT64_MAX });
 	}
 	if (kind == CU_RECORD_ITEM)
 		rc = item_take(scan, at, len);
