@@ -26,6 +26,9 @@
 #define CU_SEALER_BATCH 3u
 #undef CU_SEALER_TAILS_SLACK
 #define CU_SEALER_TAILS_SLACK 2u
+/* Never: the model compares logs byte by byte, and a compaction merges updates. */
+#undef CU_COMPACTION_CHUNKS
+#define CU_COMPACTION_CHUNKS 1000000u
 #undef CU_FRAGMENT_CHANGES_MAX
 #define CU_FRAGMENT_CHANGES_MAX 6u
 #undef CU_CHECKPOINT_BYTES
