@@ -228,6 +228,24 @@ export async function startPgBouncer({ cluster, users = ["postgres"], poolSize =
   return bouncer
 }
 
+// A program in the foreground that ends with this process; `log` has what it says.
+export function startProgram(command, args, options = {}) {
+  const child = spawnBound(command, args, { cwd: "/", stdio: ["ignore", "pipe", "pipe"], ...options })
+  const program = {
+    log: "",
+    async stop() {
+      child.kill("SIGTERM")
+      await exited(child)
+    },
+  }
+  child.on("error", (error) => (program.log += `${error}`))
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (text) => (program.log = (program.log + text).slice(-100_000)))
+  }
+  cleanups.push(program.stop)
+  return program
+}
+
 // ---------------------------------------------------------------------------------------------------- Copper
 
 export async function startCopper({ cluster, env = {}, args = [], storageDir, port, waitActive = true, insecure = true }) {
