@@ -290,7 +290,8 @@ static void *run(void *arg)
 			checkpoint_tick(c);
 	}
 	cu_collector_abort(c);
-	if (cu_collector_show(c) == 0 && c->saved.system_id && cu_shape_set_retry_removals(c->opts.shapes) == 0) {
+	if (!c->unclosed && cu_collector_show(c) == 0 && c->saved.system_id &&
+	    cu_shape_set_retry_removals(c->opts.shapes) == 0) {
 		checkpoint_wait(c);
 		checkpoint_start(c);
 		checkpoint_wait(c);

@@ -71,7 +71,8 @@ struct cu_collector {
 	uint64_t expected_tx;         /* … and has to come again; 0: it has, or the slot is beyond it */
 	bool diverged;                /* it has not: the database has another history */
 	struct cu_checkpoint saved;   /* the last checkpoint asked for */
-	bool unshown;                 /* something was taken in since the last show */
+	bool unclosed; /* stopping: the change log ends within a transaction that the disk did not let us abort */
+	bool unshown;  /* something was taken in since the last show */
 	uint64_t show_due_ns;
 	uint64_t checkpoint_due_ms;
 	uint64_t checkpoint_log_pos; /* log position of the last checkpoint asked for */

@@ -409,6 +409,7 @@ void cu_collector_abort(struct cu_collector *c)
 		};
 
 		CU_RETRY_ON_DISK(c, rc, cu_changelog_append_fanout(c->log, &fanout));
+		c->unclosed = rc < 0;
 		if (rc < 0)
 			cu_error("an aborted transaction could not be closed in the change log",
 				 CU_KV("error", cu_strerror(rc)), CU_KV_LSN("transaction", c->tx.tx));
