@@ -2,7 +2,7 @@
 # Each is a script in scripts/, so that paths with spaces and signals are handled in one language.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build run test bench soak fuzz fuzz-where crash-sim format check docs install clean
+.PHONY: help build run test bench soak fuzz fuzz-where fuzz-protocol crash-sim format check docs install clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\): ## /  make \1	/p' Makefile
@@ -35,6 +35,10 @@ fuzz: ## run every fuzz target for FUZZ_SECONDS (default 60)
 fuzz-where: ## random where clauses against Postgres for FUZZ_SECONDS (default 60), from a fresh seed
 	@scripts/install test
 	@exec scripts/fuzz-where
+
+fuzz-protocol: ## random right and wrong requests against a server that is killed, for FUZZ_SECONDS (default 600), ASan and release in turn
+	@scripts/install test
+	@exec scripts/fuzz-protocol
 
 crash-sim: ## the storage on a disk that crashes, SEEDS times (default 2000), each in its own way
 	@scripts/install test

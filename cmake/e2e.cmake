@@ -4,7 +4,8 @@
 find_program(NODE_EXECUTABLE node)
 if(NODE_EXECUTABLE)
   set(main_stories initial_sync changes restart database crowd http partitions columns recorded storm
-    edges consumers standby connections idle publishing source rotation)
+    edges consumers standby connections idle publishing source rotation
+    protocol_fuzz)
   set(lone_stories million run crowd)
   file(GLOB stories CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/e2e/*.test.mjs)
   foreach(file ${stories})
