@@ -203,11 +203,10 @@ static void complete_stored(void *ctx, int rc)
 	bool live;
 
 	cu_shape_lock(shape);
-	/* When it could not be recorded it stays in memory, as long as this process lives: live as any other, or its tail would
-	 * hold the change log for as long. */
+	/* When it could not be recorded it stays in memory, as long as this process lives. */
 	if (rc == 0)
 		cu_shape_drop_small(shape);
-	live = rc != CU_ENOTFOUND && shape->state == CU_SHAPE_CREATING;
+	live = rc == 0 && shape->state == CU_SHAPE_CREATING;
 	if (live)
 		shape->state = CU_SHAPE_LIVE;
 	cu_shape_unlock(shape);

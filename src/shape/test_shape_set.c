@@ -6,7 +6,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "shape/snapshot_copy.h"
 #include "shape/test_help.h"
 #include "store/test_help.h"
 
@@ -507,43 +506,6 @@ static void a_damaged_row_is_corrupt_and_adds_nothing(void **state)
 	world_free(w);
 }
 
-/* Until a shape is live its tail is not sealed, which holds the change log, and nothing evicts it. */
-static void a_snapshot_that_could_not_be_recorded_makes_a_live_shape_all_the_same(void **state)
-{
-	struct world *w = world_new();
-	struct cu_snapshot_env env = { .chunk_bytes = 1000 };
-	cu_snapshot_range range = { .xmin = 10, .xmax = 10, .lsn = 100 };
-	struct cu_snapshot_copy *copy;
-	cu_buf read = CU_BUF_INIT;
-	cu_shape *shape;
-
-	(void)state;
-	break_rows(w, "UPDATE");
-	shape = help_create(w->set, help_definition(1, false));
-	settle(w);
-	env.shapes = w->set;
-	env.store = w->store;
-	copy = cu_snapshot_copy_new(&env, shape);
-	cu_snapshot_copy_begin(copy, &range);
-	cu_buf_puts(&copy->small, "row");
-	cu_shape_lock(shape);
-	cu_shape_set_small(shape, cu_xstrdup("row"), 3);
-	cu_shape_unlock(shape);
-	assert_int_equal(cu_snapshot_copy_complete(copy), 0);
-	assert_int_equal(cu_metadata_sync(cu_store_metadata(w->store)), CU_EIO);
-	assert_int_equal(cu_shape_status(shape).state, CU_SHAPE_LIVE);
-	/* … and stays readable when the stream has passed it. */
-	cu_shape_set_drop_ranges(w->set, 200);
-	assert_true(cu_shape_put_small(shape, &read));
-	cu_snapshot_copy_free(&copy);
-	cu_shape_unref(&shape);
-	cu_buf_fini(&read);
-	close_world(w);
-	open_world(w);
-	assert_int_equal(cu_shape_set_len(w->set), 0); /* made anew */
-	world_free(w);
-}
-
 static void waking_asks_each_loop_once(void **state)
 {
 	struct world *w = world_new();
@@ -577,7 +539,6 @@ int main(void)
 		cmocka_unit_test(a_shape_that_is_removed_before_it_could_not_be_stored_goes_once),
 		cmocka_unit_test(a_removal_that_could_not_be_stored_is_tried_again),
 		cmocka_unit_test(a_damaged_row_is_corrupt_and_adds_nothing),
-		cmocka_unit_test(a_snapshot_that_could_not_be_recorded_makes_a_live_shape_all_the_same),
 		cmocka_unit_test(waking_asks_each_loop_once),
 	};
 
