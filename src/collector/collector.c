@@ -18,7 +18,7 @@ static void checkpoint_stored(void *ctx, int rc)
 		atomic_store(&c->checkpoint_lsn, c->saved.lsn);
 		atomic_fetch_add_explicit(&c->stat_checkpoints, 1, memory_order_relaxed);
 		cu_replication_confirm(c->opts.replication, c->saved.lsn);
-		cu_sealer_checkpoint(c->opts.sealer, c->saved.last_tx, c->saved.log_pos);
+		cu_sealer_checkpoint(c->opts.sealer, c->saved.log_pos);
 	} else {
 		cu_error("a checkpoint failed; WAL is not confirmed to Postgres until one succeeds",
 			 CU_KV("stack", c->opts.stack_id), CU_KV_LSN("lsn", c->saved.lsn),

@@ -27,9 +27,9 @@ struct cu_sealer {
 	pthread_cond_t work;    /* a checkpoint, or stopping */
 	pthread_cond_t settled; /* in_flight has become 0, or the thread rests */
 	bool stopping;
-	bool checkpoint; /* one has come since the last round */
-	bool resting;    /* the thread waits for the next one */
-	uint64_t last_tx, log_pos;
+	bool checkpoint;         /* one has come since the last round */
+	bool resting;            /* the thread waits for the next one */
+	uint64_t log_pos;        /* of the last one */
 	struct list full;        /* each has log->full set */
 	struct list tails;       /* each has log->listed set: with whatever in its tail */
 	size_t tails_kept;       /* … after the last sweep */
@@ -39,7 +39,9 @@ struct cu_sealer {
 	struct cu_sealer_stats stats;
 
 	/* its own thread */
-	uint64_t sealable_tx;   /* up to this transaction, in the round that is running */
+	/* Up to this position of the change log, in the round that is running. A transaction would not do: of another history
+	 * it may be newer and have a smaller LSN. */
+	uint64_t sealable_pos;
 	struct list compacting; /* what was in `compactable`: those from compacting_at on have not had their turn */
 	size_t compacting_at;
 };
@@ -193,8 +195,8 @@ static bool next_piece(struct cu_sealer *sealer, cu_shape *shape, bool whole, st
 
 	cu_shape_lock(shape);
 	log = shape->log;
-	if (log && shape->state == CU_SHAPE_LIVE)
-		runs = cu_tail_sealable(&log->tail, sealer->sealable_tx, &ret_piece->ends);
+	if (log && cu_shape_is_settled(shape))
+		runs = cu_tail_sealable(&log->tail, sealer->sealable_pos, &ret_piece->ends);
 	if (runs && (ret_piece->ends || whole)) {
 		const struct cu_tail_run *last = &log->tail.runs[runs - 1];
 
@@ -350,7 +352,7 @@ static void seal_full(struct cu_sealer *sealer)
 		/* What no checkpoint covers yet, and what failed, is noted again. */
 		cu_shape_lock(shape);
 		shape->log->full = false;
-		if (shape->state == CU_SHAPE_LIVE)
+		if (cu_shape_is_settled(shape))
 			cu_sealer_note(sealer, shape);
 		cu_shape_unlock(shape);
 	}
@@ -534,7 +536,7 @@ static void *run(void *arg)
 		}
 		sealer->checkpoint = false;
 		log_pos = sealer->log_pos;
-		sealer->sealable_tx = CU_MUTANT(SEAL_BEYOND_CHECKPOINT) ? UINT64_MAX : sealer->last_tx;
+		sealer->sealable_pos = CU_MUTANT(SEAL_BEYOND_CHECKPOINT) ? UINT64_MAX : log_pos;
 		/* Shapes that were removed since the last sweep are still held by the list. */
 		crowded = sealer->tails.len > 2 * sealer->tails_kept + CU_SEALER_TAILS_SLACK;
 		pthread_mutex_unlock(&sealer->lock);
@@ -549,12 +551,11 @@ static void *run(void *arg)
 	return NULL;
 }
 
-void cu_sealer_checkpoint(cu_sealer *sealer, uint64_t last_tx, uint64_t log_pos)
+void cu_sealer_checkpoint(cu_sealer *sealer, uint64_t log_pos)
 {
 	if (!sealer)
 		return;
 	pthread_mutex_lock(&sealer->lock);
-	sealer->last_tx = last_tx;
 	sealer->log_pos = log_pos;
 	sealer->checkpoint = true;
 	pthread_cond_signal(&sealer->work);

@@ -31,7 +31,7 @@ void cu_sealer_free(cu_sealer **sealer);
 /* Asks whether the shape's tail has got its first run, or its first chunk end. Called with the shape's lock held. sealer NULL: no. */
 void cu_sealer_note(cu_sealer *sealer, cu_shape *shape);
 /* A checkpoint is durable (sealer NULL: nobody cares): what it covers may be sealed, and dropped from the change log once no tail needs it. */
-void cu_sealer_checkpoint(cu_sealer *sealer, uint64_t last_tx, uint64_t log_pos);
+void cu_sealer_checkpoint(cu_sealer *sealer, uint64_t log_pos);
 
 /* Waits until everything that could be done for the last checkpoint is done. */
 void cu_sealer_wait(cu_sealer *sealer);

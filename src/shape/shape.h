@@ -110,6 +110,12 @@ static inline const cu_snapshot_range *cu_shape_range(const cu_shape *shape)
 {
 	return shape->birth && shape->birth->range.lsn ? &shape->birth->range : NULL;
 }
+/* Under the lock: which transactions its snapshot holds is decided, and it is not on its way out: what its tail shows stays. A
+ * shape whose snapshot could not be recorded is CREATING for as long as the process lives. */
+static inline bool cu_shape_is_settled(const cu_shape *shape)
+{
+	return shape->state <= CU_SHAPE_LIVE && shape->snapshot_complete;
+}
 /* Under the lock. Takes *range; what was there goes. Its lsn 0: it is not needed any more. */
 void cu_shape_set_range(cu_shape *shape, cu_snapshot_range *range);
 /* Under the lock. NULL: none. One that is there stays as it is until the shape is freed. */

@@ -138,14 +138,14 @@ void cu_tail_drop_first(cu_tail *tail, size_t n)
 	}
 }
 
-size_t cu_tail_sealable(const cu_tail *tail, uint64_t last_tx, bool *ret_ends)
+size_t cu_tail_sealable(const cu_tail *tail, uint64_t log_pos, bool *ret_ends)
 {
 	size_t low = 0, high = tail->visible;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (tail->runs[mid].tx <= last_tx)
+		if (tail->runs[mid].pos < log_pos)
 			low = mid + 1;
 		else
 			high = mid;

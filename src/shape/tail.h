@@ -65,9 +65,9 @@ bool cu_tail_show(cu_tail *tail);
 void cu_tail_filter(cu_tail *tail, const cu_snapshot_range *range, uint64_t chunk_bytes_max);
 /* The first n runs, visible ones, stand in a sealed chunk now. What is left needs no more memory than it takes. */
 void cu_tail_drop_first(cu_tail *tail, size_t n);
-/* How many of the first runs, up to and including `last_tx`, a sealed chunk may take: those up to the first chunk end
- * among them (*ret_ends), else all. 0: none. */
-size_t cu_tail_sealable(const cu_tail *tail, uint64_t last_tx, bool *ret_ends);
+/* How many of the first runs, those below the change log's `log_pos`, a sealed chunk may take: those up to the first chunk
+ * end among them (*ret_ends), else all. 0: none. */
+size_t cu_tail_sealable(const cu_tail *tail, uint64_t log_pos, bool *ret_ends);
 /* Index of the first visible run that holds an item after `offset`; == visible when there is none. */
 size_t cu_tail_seek(const cu_tail *tail, cu_offset offset);
 /* The offset of the last visible item; there is one. */

@@ -505,7 +505,7 @@ static int start_sealer(struct cu_stack *stack)
 				    (size_t)CU_MIN(opts.log_bytes_max / 4, (uint64_t)CU_SEGMENT_BYTES));
 	rc = cu_sealer_start(&opts, &stack->sealer);
 	if (rc == 0)
-		cu_sealer_checkpoint(stack->sealer, stack->checkpoint.last_tx, stack->checkpoint.log_pos);
+		cu_sealer_checkpoint(stack->sealer, stack->checkpoint.log_pos);
 	return rc;
 }
 

@@ -466,7 +466,7 @@ void world_follow(struct world *world)
 	cu_changelog_limit_segments(cu_store_changelog(world->store),
 				    (size_t)CU_MIN(world->log_bytes_max / 4, (uint64_t)CU_SEGMENT_BYTES));
 	CU_ASSERT(cu_sealer_start(&sealer, &world->sealer) == 0);
-	cu_sealer_checkpoint(world->sealer, world->checkpoint.last_tx, world->checkpoint.log_pos);
+	cu_sealer_checkpoint(world->sealer, world->checkpoint.log_pos);
 	opts.sealer = world->sealer;
 	/* As the replication thread does: what was found in the store is told to Postgres again. */
 	if (world->checkpoint.system_id)
