@@ -132,6 +132,8 @@ static void remember_restored(struct cu_stack *stack, const struct cu_shape_row 
 
 static void note_broken(struct cu_stack *stack, uint64_t shape_id)
 {
+	if (stack->broken_len && stack->broken[stack->broken_len - 1] == shape_id)
+		return;
 	stack->broken = cu_xrealloc(stack->broken, (stack->broken_len + 1) * sizeof *stack->broken);
 	stack->broken[stack->broken_len++] = shape_id;
 }
@@ -167,12 +169,20 @@ static int load_log_chunk(void *ctx, const struct cu_log_chunk_row *row)
 	struct cu_stack *stack = ctx;
 	int rc = cu_shape_set_restore_log_chunk(stack->shapes, row);
 
-	if (rc == CU_ECORRUPT) {
+	if (rc == CU_ECORRUPT || rc == CU_ENOTFOUND) { /* not there: it is broken already, or its row was lost */
 		cu_warn("a stored shape's log cannot be read; it is made anew when asked for",
 			CU_KV_U64("shape_id", row->shape_id));
 		note_broken(stack, row->shape_id);
 	}
-	return rc == CU_ENOMEM ? rc : 0; /* CU_ENOTFOUND: one that is broken already */
+	return rc == CU_ENOMEM ? rc : 0;
+}
+
+static int load_damaged(void *ctx, bool is_definition, uint64_t id)
+{
+	/* Without their definition the shapes cannot be read. */
+	if (!is_definition)
+		note_broken(ctx, id);
+	return 0;
 }
 
 /* Those that were restored before they turned out to be broken are in the set. */
@@ -215,6 +225,18 @@ static void forget_restored(struct cu_stack *stack)
 	stack->restored_len = stack->restored_cap = 0;
 }
 
+/* What the disk holds is unknown: going on would mean confirming WAL that may be gone. A start recovers from the last
+ * checkpoint, so leaving at once loses nothing. */
+static void storage_lost(void *ctx)
+{
+	struct cu_stack *stack = ctx;
+
+	cu_error("the storage failed; copper leaves and recovers at its next start",
+		 CU_KV("directory", stack->opts.storage_dir),
+		 CU_KV("next", "check the disk, then start copper again (a supervisor does)"));
+	_exit(EXIT_FAILURE);
+}
+
 static cu_shape_set *new_shapes(struct cu_stack *stack)
 {
 	struct cu_shape_set_opts opts = {
@@ -236,7 +258,8 @@ static int load_store(struct cu_stack *stack)
 			      .definition = load_definition,
 			      .shapes = load_shape_count,
 			      .shape = load_shape,
-			      .log_chunk = load_log_chunk },
+			      .log_chunk = load_log_chunk,
+			      .damaged = load_damaged },
 		.replay = cu_replay_fanout,
 	};
 	cu_replay replay;
@@ -249,6 +272,7 @@ static int load_store(struct cu_stack *stack)
 		cu_replay_fini(&replay);
 		return rc;
 	}
+	cu_metadata_on_damage(cu_store_metadata(stack->store), storage_lost, stack);
 	cu_shape_set_end_restore(stack->shapes, stack->store, stack->checkpoint.lsn);
 	listen_for_restored(stack);
 	remove_broken(stack);
@@ -376,18 +400,6 @@ static int ancestors_of(void *ctx, uint32_t oid, uint32_t xid, uint32_t *ret_oid
 	pthread_cond_destroy(&ask.cond);
 	pthread_mutex_destroy(&ask.lock);
 	return ask.result;
-}
-
-/* What the disk holds is unknown: going on would mean confirming WAL that may be gone. A start recovers from the last
- * checkpoint, so leaving at once loses nothing. */
-static void storage_lost(void *ctx)
-{
-	struct cu_stack *stack = ctx;
-
-	cu_error("the storage failed while it was made durable; copper leaves and recovers at its next start",
-		 CU_KV("directory", stack->opts.storage_dir),
-		 CU_KV("next", "check the disk, then start copper again (a supervisor does)"));
-	_exit(EXIT_FAILURE);
 }
 
 /* ---- health ---- */

@@ -5,9 +5,11 @@
 #include "base/log.h"
 #include "store/metadata_internal.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define METADATA_MAGIC 0x3E7ADA7Au
 #define WRITER_STACK_BYTES (512u * 1024)
@@ -35,7 +37,13 @@ struct cu_metadata {
 	pthread_mutex_t reader_mtx;
 	struct cu_metadata_db *reader;
 
+	/* the writer */
+	bool damaged;
+
 	/* set once */
+	void (*on_damage)(void *ctx); /* NULL: nobody asks */
+	void *on_damage_ctx;
+	char *damaged_path; /* a file that says to the next open what the writer found */
 	pthread_t thread;
 	bool thread_runs;
 };
@@ -48,9 +56,26 @@ static void op_free(struct cu_metadata_op *op)
 	free(op);
 }
 
-/* Runs what was taken in one transaction; every rc is set afterwards. */
-static void group_run(struct cu_metadata_db *db, struct cu_metadata_op *ops)
+/* What a writer stumbles over, a reader of the rows may never see: then the next start would go well, and this process
+ * fail again at the same page. So it is written down. */
+static void note_damage(struct cu_metadata *md)
 {
+	int fd = -1;
+
+	if (md->damaged)
+		return;
+	md->damaged = true;
+	if (cu_file_open(&cu_file_system, md->damaged_path, O_WRONLY | O_CREAT, &fd) == 0)
+		(void)cu_file_sync(&cu_file_system, fd); /* it is there for every start until the machine goes down */
+	cu_file_close(&cu_file_system, &fd);
+	if (md->on_damage)
+		md->on_damage(md->on_damage_ctx);
+}
+
+/* Runs what was taken in one transaction; every rc is set afterwards. */
+static void group_run(struct cu_metadata *md, struct cu_metadata_op *ops)
+{
+	struct cu_metadata_db *db = md->db;
 	int rc = cu_metadata_db_begin(db);
 
 	for (struct cu_metadata_op *op = ops; op && rc == 0; op = op->next) {
@@ -64,6 +89,8 @@ static void group_run(struct cu_metadata_db *db, struct cu_metadata_op *ops)
 	if (rc == 0)
 		return;
 	cu_metadata_db_rollback(db);
+	if (rc == CU_ECORRUPT)
+		note_damage(md);
 	for (struct cu_metadata_op *op = ops; op; op = op->next)
 		op->rc = rc;
 }
@@ -86,7 +113,7 @@ static void *writer_main(void *arg)
 		pthread_cond_broadcast(&md->room);
 		pthread_mutex_unlock(&md->mtx);
 
-		group_run(md->db, ops);
+		group_run(md, ops);
 		while (ops) {
 			struct cu_metadata_op *op = ops;
 
@@ -132,11 +159,18 @@ int cu_metadata_open(const char *path, const struct cu_metadata_loader *loader, 
 	int rc;
 
 	md->magic = METADATA_MAGIC;
+	atomic_init(&md->next_shape_id, 1);
 	pthread_mutex_init(&md->mtx, NULL);
 	pthread_cond_init(&md->work, NULL);
 	pthread_cond_init(&md->room, NULL);
 	pthread_mutex_init(&md->reader_mtx, NULL);
 	md->tail = &md->head;
+	md->damaged_path = cu_file_path("%s" CU_METADATA_DAMAGED_SUFFIX, path);
+	if (access(md->damaged_path, F_OK) == 0) {
+		cu_error("the metadata were found damaged when they were last written to", CU_KV("path", path));
+		rc = CU_ECORRUPT;
+		goto out;
+	}
 	rc = cu_metadata_db_open(path, &md->db);
 	if (rc < 0)
 		goto out;
@@ -146,7 +180,7 @@ int cu_metadata_open(const char *path, const struct cu_metadata_loader *loader, 
 	rc = cu_metadata_db_open_reader(path, &md->reader);
 	if (rc < 0)
 		goto out;
-	atomic_init(&md->next_shape_id, shape_id_max + 1);
+	cu_metadata_know_shape_id(md, shape_id_max);
 	rc = writer_start(md);
 	if (rc < 0)
 		goto out;
@@ -180,6 +214,7 @@ void cu_metadata_free(cu_metadata **ref)
 	pthread_mutex_destroy(&md->mtx);
 	*ref = NULL;
 	md->magic = 0;
+	free(md->damaged_path);
 	free(md);
 }
 
@@ -453,4 +488,19 @@ int cu_metadata_sync(cu_metadata *md)
 uint64_t cu_metadata_next_shape_id(cu_metadata *md)
 {
 	return atomic_fetch_add_explicit(&md->next_shape_id, 1, memory_order_relaxed);
+}
+
+void cu_metadata_know_shape_id(cu_metadata *md, uint64_t id)
+{
+	uint64_t next = atomic_load_explicit(&md->next_shape_id, memory_order_relaxed);
+
+	while (next <= id && !atomic_compare_exchange_weak_explicit(&md->next_shape_id, &next, id + 1,
+								    memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
+void cu_metadata_on_damage(cu_metadata *md, void (*damaged)(void *ctx), void *ctx)
+{
+	md->on_damage = damaged;
+	md->on_damage_ctx = ctx;
 }

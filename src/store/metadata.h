@@ -18,6 +18,9 @@
 
 typedef struct cu_metadata cu_metadata;
 
+/* Behind the file's name: an empty file that is there once the writer has found damage in it. */
+#define CU_METADATA_DAMAGED_SUFFIX "-damaged"
+
 typedef void cu_store_done(void *ctx, int rc);
 
 struct cu_snapshot_info {
@@ -71,7 +74,9 @@ struct cu_checkpoint {
 };
 
 /* Rows at open; everything is borrowed until the callback returns; a negative answer stops the open. Order:
- * checkpoint (not called on a new store), definitions by id, shapes by id, log chunks by shape and offset. Any may be NULL. */
+ * checkpoint (not called on a new store), definitions by id, shapes by id, log chunks by shape and offset. Any may be NULL.
+ * A row whose checksum is wrong, or one that must have others beside it and has not, is told to `damaged` in place of
+ * being loaded; a damaged checkpoint, or rows in an order that no writer left, is CU_ECORRUPT. */
 struct cu_metadata_loader {
 	void *ctx;
 	int (*checkpoint)(void *ctx, const struct cu_checkpoint *cp);
@@ -79,9 +84,12 @@ struct cu_metadata_loader {
 	int (*shapes)(void *ctx, uint64_t count); /* so many will come */
 	int (*shape)(void *ctx, const struct cu_shape_row *row);
 	int (*log_chunk)(void *ctx, const struct cu_log_chunk_row *row);
+	/* is_definition: of this id; else the shape of this id, which may have been loaded already, or not exist at all. */
+	int (*damaged)(void *ctx, bool is_definition, uint64_t id);
 };
 
-/* CU_EUNSUPPORTED: written by a newer version. CU_ECORRUPT, CU_EIO. The writer thread runs on 0. */
+/* CU_EUNSUPPORTED: written by a newer version. CU_ECORRUPT (also when the file was found damaged by an earlier run), CU_EIO.
+ * The writer thread runs on 0. */
 int cu_metadata_open(const char *path, const struct cu_metadata_loader *loader, cu_metadata **ret_md);
 /* Finishes what is queued, then ends the thread. NULL is fine. */
 void cu_metadata_free(cu_metadata **md);
@@ -115,5 +123,10 @@ int cu_metadata_get(cu_metadata *md, const char *key, cu_buf *value);
 int cu_metadata_sync(cu_metadata *md);
 /* A new shape id: larger than every id ever stored. Any thread, does not wait. */
 uint64_t cu_metadata_next_shape_id(cu_metadata *md);
+/* This id is in use somewhere: new ones are larger. */
+void cu_metadata_know_shape_id(cu_metadata *md, uint64_t id);
+/* Once, on the writer's thread, when it finds damage in the file: no operation goes well from then on, and the next open says
+ * CU_ECORRUPT. Set before the first operation. */
+void cu_metadata_on_damage(cu_metadata *md, void (*damaged)(void *ctx), void *ctx);
 
 #endif

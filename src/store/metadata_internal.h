@@ -7,7 +7,17 @@
 
 #include "store/metadata.h"
 
+#include <sqlite3.h>
+
 struct cu_metadata_db;
+
+/* The columns that a row's checksum is made of, in its order. */
+#define CU_SHAPE_COLUMNS                                                                                     \
+	"id, handle, definition_id, where_clause, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, " \
+	"xip, route_column, route_hash, snapshot_small, snapshot_chunks"
+#define CU_CHUNK_COLUMNS "shape_id, n, bytes, items, crc"
+#define CU_LOG_CHUNK_COLUMNS "shape_id, n, last_tx, last_op, wire_bytes, bytes, items, crc, flags"
+#define CU_CHECKPOINT_COLUMNS "lsn, log_pos, last_tx, system_id, timeline"
 
 enum cu_metadata_kind {
 	CU_METADATA_PUT_SHAPE,
@@ -53,7 +63,12 @@ int cu_metadata_db_open_reader(const char *path, struct cu_metadata_db **ret_db)
 int cu_metadata_db_get_small(struct cu_metadata_db *db, uint64_t shape_id, cu_buf *bytes);
 int cu_metadata_db_get_log_chunk(struct cu_metadata_db *db, uint64_t shape_id, uint32_t n, cu_buf *bytes);
 void cu_metadata_db_close(struct cu_metadata_db **db);
+/* metadata_load.c */
 int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, uint64_t *ret_shape_id_max);
+/* The statement failed: says why in the log. CU_ECORRUPT: what it found in the file; CU_EIO: the disk, the rights. */
+int cu_metadata_db_failed(struct cu_metadata_db *db, const char *what);
+int cu_metadata_db_prepare(struct cu_metadata_db *db, const char *sql, sqlite3_stmt **ret_stmt);
+int cu_metadata_db_number(struct cu_metadata_db *db, const char *sql, uint64_t *ret_value);
 int cu_metadata_db_begin(struct cu_metadata_db *db);
 /* CU_EEXIST and CU_ENOTFOUND have changed nothing; after anything else the transaction must be rolled back. */
 int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op);

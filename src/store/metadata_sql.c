@@ -5,7 +5,6 @@
 #include "store/metadata_internal.h"
 
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -28,6 +27,8 @@ enum stmt {
 	STMT_DROP_LOG_BYTES,
 	STMT_DROP_OLD_LOG_BYTES,
 	STMT_DROP_LOG_CHUNKS,
+	STMT_COUNT_LOG_CHUNKS,
+	STMT_DROP_LOG_COUNT,
 	STMT_PUT_LOG_CHUNK,
 	STMT_PUT_LOG_BYTES,
 	STMT_GET_LOG_BYTES,
@@ -43,15 +44,20 @@ static const char *const stmt_sql[STMT_LEN] = {
 	[STMT_BEGIN] = "BEGIN IMMEDIATE",
 	[STMT_COMMIT] = "COMMIT",
 	[STMT_PUT_SHAPE] =
-		"INSERT INTO shape (id, created_us, definition_id, handle, where_clause) VALUES (?1, ?2, ?3, ?4, ?5)",
+		"INSERT INTO shape (id, created_us, definition_id, handle, where_clause, row_crc) VALUES (?1, ?2, ?3, ?4, ?5, "
+		"crc_of(?1, ?4, ?3, ?5, ?2, 0, 0, 0, 0, '', NULL, NULL, 0, 0))",
 	[STMT_SET_SNAPSHOT] =
 		"UPDATE shape SET snapshot_complete = 1, xmin = ?2, xmax = ?3, snapshot_lsn = ?4, xip = ?5, "
-		"route_column = ?6, route_hash = ?7, snapshot_small = ?8 WHERE id = ?1",
+		"route_column = ?6, route_hash = ?7, snapshot_small = ?8, snapshot_chunks = ?9, "
+		"row_crc = crc_of(id, handle, definition_id, where_clause, created_us, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) "
+		/* What was damaged meanwhile must not get a new checksum. */
+		"WHERE id = ?1 AND row_crc = crc_of(" CU_SHAPE_COLUMNS ")",
 	[STMT_CLEAR_CHUNKS] = "DELETE FROM chunk WHERE shape_id = ?1",
-	[STMT_PUT_CHUNK] = "INSERT INTO chunk (shape_id, n, bytes, items, crc) VALUES (?1, ?2, ?3, ?4, ?5)",
+	[STMT_PUT_CHUNK] = "INSERT INTO chunk (" CU_CHUNK_COLUMNS ", row_crc) "
+			   "VALUES (?1, ?2, ?3, ?4, ?5, crc_of(?1, ?2, ?3, ?4, ?5))",
 	[STMT_CLEAR_SMALL] = "DELETE FROM snapshot WHERE shape_id = ?1",
-	[STMT_PUT_SMALL] = "INSERT INTO snapshot (shape_id, crc, bytes) VALUES (?1, ?2, ?3)",
-	[STMT_GET_SMALL] = "SELECT crc, bytes FROM snapshot WHERE shape_id = ?1",
+	[STMT_PUT_SMALL] = "INSERT INTO snapshot (shape_id, bytes, row_crc) VALUES (?1, ?2, crc_of(?1, ?2))",
+	[STMT_GET_SMALL] = "SELECT row_crc = crc_of(?1, bytes), bytes FROM snapshot WHERE shape_id = ?1",
 	[STMT_REMOVE_SHAPE] = "DELETE FROM shape WHERE id = ?1",
 	[STMT_HAS_SHAPE] = "SELECT 1 FROM shape WHERE id = ?1",
 	[STMT_DROP_LOG_BYTES] = "DELETE FROM log_bytes WHERE shape_id = ?1",
@@ -62,17 +68,22 @@ static const char *const stmt_sql[STMT_LEN] = {
 	[STMT_DROP_LOG_CHUNKS] = "DELETE FROM log_chunk WHERE shape_id = ?1 AND (last_tx, last_op) > (?2, ?3) "
 				 "AND (last_tx, last_op) <= (?4, ?5)",
 	[STMT_PUT_LOG_CHUNK] =
-		"INSERT INTO log_chunk (shape_id, n, last_tx, last_op, wire_bytes, bytes, items, crc, flags) "
-		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-	[STMT_PUT_LOG_BYTES] = "INSERT OR REPLACE INTO log_bytes (shape_id, n, crc, bytes) VALUES (?1, ?2, ?3, ?4)",
-	[STMT_GET_LOG_BYTES] = "SELECT crc, bytes FROM log_bytes WHERE shape_id = ?1 AND n = ?2",
-	[STMT_PUT_DEFINITION] =
-		"INSERT INTO definition (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+		"INSERT INTO log_chunk (" CU_LOG_CHUNK_COLUMNS ", row_crc) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, crc_of(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9))",
+	/* One more, and ?2 fewer. */
+	[STMT_COUNT_LOG_CHUNKS] =
+		"INSERT INTO log_count (shape_id, chunks, row_crc) VALUES (?1, 1 - ?2, crc_of(?1, 1 - ?2)) "
+		"ON CONFLICT (shape_id) DO UPDATE SET chunks = chunks + 1 - ?2, row_crc = crc_of(?1, chunks + 1 - ?2)",
+	[STMT_DROP_LOG_COUNT] = "DELETE FROM log_count WHERE shape_id = ?1",
+	[STMT_PUT_LOG_BYTES] =
+		"INSERT OR REPLACE INTO log_bytes (shape_id, n, bytes, row_crc) VALUES (?1, ?2, ?3, crc_of(?1, ?2, ?3))",
+	[STMT_GET_LOG_BYTES] =
+		"SELECT row_crc = crc_of(?1, ?2, bytes), bytes FROM log_bytes WHERE shape_id = ?1 AND n = ?2",
+	[STMT_PUT_DEFINITION] = "INSERT INTO definition (id, body, row_crc) VALUES (?1, ?2, crc_of(?1, ?2)) "
+				"ON CONFLICT (id) DO UPDATE SET body = excluded.body, row_crc = excluded.row_crc",
 	[STMT_REMOVE_DEFINITION] = "DELETE FROM definition WHERE id = ?1",
-	[STMT_PUT_CHECKPOINT] =
-		"INSERT INTO checkpoint (id, lsn, log_pos, last_tx, system_id, timeline) VALUES (1, ?1, ?2, ?3, ?4, ?5) "
-		"ON CONFLICT (id) DO UPDATE SET lsn = excluded.lsn, log_pos = excluded.log_pos, "
-		"last_tx = excluded.last_tx, system_id = excluded.system_id, timeline = excluded.timeline",
+	[STMT_PUT_CHECKPOINT] = "INSERT OR REPLACE INTO checkpoint (id, " CU_CHECKPOINT_COLUMNS ", row_crc) "
+				"VALUES (1, ?1, ?2, ?3, ?4, ?5, crc_of(?1, ?2, ?3, ?4, ?5))",
 	[STMT_SET] =
 		"INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
 	[STMT_GET] = "SELECT value FROM setting WHERE key = ?1",
@@ -85,23 +96,30 @@ static const char schema_sql[] =
 	" definition_id INTEGER NOT NULL, where_clause TEXT, created_us INTEGER NOT NULL, snapshot_complete INTEGER NOT NULL DEFAULT 0,"
 	" xmin INTEGER NOT NULL DEFAULT 0, xmax INTEGER NOT NULL DEFAULT 0,"
 	" snapshot_lsn INTEGER NOT NULL DEFAULT 0, xip TEXT NOT NULL DEFAULT '',"
-	" route_column INTEGER, route_hash INTEGER, snapshot_small INTEGER NOT NULL DEFAULT 0) STRICT;"
+	" route_column INTEGER, route_hash INTEGER, snapshot_small INTEGER NOT NULL DEFAULT 0,"
+	" snapshot_chunks INTEGER NOT NULL DEFAULT 0, row_crc INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE chunk ("
 	" shape_id INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL, items INTEGER NOT NULL,"
-	" crc INTEGER NOT NULL, PRIMARY KEY (shape_id, n)) STRICT, WITHOUT ROWID;"
+	" crc INTEGER NOT NULL, row_crc INTEGER NOT NULL, PRIMARY KEY (shape_id, n)) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE snapshot ("
-	" shape_id INTEGER PRIMARY KEY, crc INTEGER NOT NULL, bytes BLOB NOT NULL) STRICT;"
+	" shape_id INTEGER PRIMARY KEY, bytes BLOB NOT NULL, row_crc INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE log_chunk ("
 	" shape_id INTEGER NOT NULL, last_tx INTEGER NOT NULL, last_op INTEGER NOT NULL, n INTEGER NOT NULL,"
 	" wire_bytes INTEGER NOT NULL, bytes INTEGER NOT NULL, items INTEGER NOT NULL, crc INTEGER NOT NULL,"
-	" flags INTEGER NOT NULL, PRIMARY KEY (shape_id, last_tx, last_op)) STRICT, WITHOUT ROWID;"
+	" flags INTEGER NOT NULL, row_crc INTEGER NOT NULL,"
+	" PRIMARY KEY (shape_id, last_tx, last_op)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE log_count ("
+	" shape_id INTEGER PRIMARY KEY, chunks INTEGER NOT NULL, row_crc INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE log_bytes ("
-	" shape_id INTEGER NOT NULL, n INTEGER NOT NULL, crc INTEGER NOT NULL, bytes BLOB NOT NULL,"
+	" shape_id INTEGER NOT NULL, n INTEGER NOT NULL, bytes BLOB NOT NULL, row_crc INTEGER NOT NULL,"
 	" PRIMARY KEY (shape_id, n)) STRICT;"
-	"CREATE TABLE definition (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"
+	"CREATE TABLE definition (id INTEGER PRIMARY KEY, body BLOB NOT NULL, row_crc INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE checkpoint ("
 	" id INTEGER PRIMARY KEY CHECK (id = 1), lsn INTEGER NOT NULL, log_pos INTEGER NOT NULL,"
-	" last_tx INTEGER NOT NULL, system_id INTEGER NOT NULL, timeline INTEGER NOT NULL) STRICT;"
+	" last_tx INTEGER NOT NULL, system_id INTEGER NOT NULL, timeline INTEGER NOT NULL,"
+	" row_crc INTEGER NOT NULL) STRICT;"
+	/* So that one that is missing is damage. */
+	"INSERT INTO checkpoint VALUES (1, 0, 0, 0, 0, 0, crc_of(0, 0, 0, 0, 0));"
 	"CREATE TABLE setting (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
 	"PRAGMA application_id = 1131762548;" /* 0x43755374, "CuSt" */
 	"PRAGMA user_version = 3;"
@@ -112,37 +130,88 @@ struct cu_metadata_db {
 	sqlite3_stmt *stmts[STMT_LEN]; /* prepared at first use */
 };
 
-static int failed(struct cu_metadata_db *db, const char *what)
+/* crc_of(…): crc32c of any values, each with its type and its length, so that no two lists of values look the same. */
+static void crc_of(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 {
-	int code = sqlite3_errcode(db->sqlite) & 0xff;
+	uint32_t crc = 0;
 
-	bool damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+	for (int i = 0; i < argc; i++) {
+		uint8_t type = (uint8_t)sqlite3_value_type(argv[i]);
+		const void *bytes = NULL;
+		uint64_t number = 0;
+
+		if (type == SQLITE_INTEGER) {
+			number = (uint64_t)sqlite3_value_int64(argv[i]);
+		} else if (type != SQLITE_NULL) {
+			bytes = sqlite3_value_blob(argv[i]);
+			number = (uint64_t)sqlite3_value_bytes(argv[i]);
+		}
+		if (number && !bytes && type != SQLITE_INTEGER) {
+			sqlite3_result_error_nomem(ctx);
+			return;
+		}
+		crc = cu_crc32c(crc, &type, 1);
+		number = htole64(number);
+		crc = cu_crc32c(crc, &number, sizeof number);
+		if (bytes)
+			crc = cu_crc32c(crc, bytes, (size_t)le64toh(number));
+	}
+	sqlite3_result_int64(ctx, crc);
+}
+
+/* Is what SQLite says about the file's content? Its statements are ours and right, so whatever is not about the world
+ * around the file is. */
+static bool is_damage(struct cu_metadata_db *db)
+{
+	switch (sqlite3_errcode(db->sqlite) & 0xff) {
+	case SQLITE_IOERR:
+	case SQLITE_FULL:
+	case SQLITE_CANTOPEN:
+	case SQLITE_NOMEM:
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+	case SQLITE_PROTOCOL:
+	case SQLITE_CONSTRAINT:
+	case SQLITE_INTERRUPT: return false;
+	/* A flag of the file's header says so, or its rights do. */
+	case SQLITE_READONLY:
+		return sqlite3_extended_errcode(db->sqlite) == SQLITE_READONLY &&
+		       access(sqlite3_db_filename(db->sqlite, NULL), W_OK) == 0;
+	default: return true;
+	}
+}
+
+int cu_metadata_db_failed(struct cu_metadata_db *db, const char *what)
+{
+	bool damaged = is_damage(db);
 
 	cu_error("metadata: SQLite failed", CU_KV("path", sqlite3_db_filename(db->sqlite, NULL)), CU_KV("what", what),
 		 CU_KV("error", sqlite3_errmsg(db->sqlite)),
-		 CU_KV("next", damaged ? "stop copper and remove the storage directory; every shape starts anew"
+		 CU_KV("next", damaged ? "check the disk; a start puts the damaged file aside"
 				       : "look at the disk and the directory's rights"));
 	return damaged ? CU_ECORRUPT : CU_EIO;
 }
 
 static int exec(struct cu_metadata_db *db, const char *sql, const char *what)
 {
-	return sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(db, what);
+	return sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : cu_metadata_db_failed(db, what);
 }
 
-static int prepare(struct cu_metadata_db *db, const char *sql, sqlite3_stmt **ret_stmt)
+int cu_metadata_db_prepare(struct cu_metadata_db *db, const char *sql, sqlite3_stmt **ret_stmt)
 {
 	if (sqlite3_prepare_v3(db->sqlite, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL) != SQLITE_OK)
-		return failed(db, sql);
+		return cu_metadata_db_failed(db, sql);
 	return 0;
 }
 
-static int number(struct cu_metadata_db *db, const char *sql, uint64_t *ret_value)
+int cu_metadata_db_number(struct cu_metadata_db *db, const char *sql, uint64_t *ret_value)
 {
 	sqlite3_stmt *stmt = NULL;
 	int rc, step;
 
-	rc = prepare(db, sql, &stmt);
+	rc = cu_metadata_db_prepare(db, sql, &stmt);
 	if (rc < 0)
 		return rc;
 	step = sqlite3_step(stmt);
@@ -151,7 +220,7 @@ static int number(struct cu_metadata_db *db, const char *sql, uint64_t *ret_valu
 	else if (step == SQLITE_DONE)
 		*ret_value = 0;
 	else
-		rc = failed(db, sql);
+		rc = cu_metadata_db_failed(db, sql);
 	sqlite3_finalize(stmt);
 	return rc;
 }
@@ -161,11 +230,16 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	uint64_t version = 0, tables = 0;
 	int rc;
 
-	rc = number(db, "PRAGMA user_version", &version);
+	rc = cu_metadata_db_number(db, "PRAGMA user_version", &version);
 	if (rc == 0)
-		rc = number(db, "SELECT count(*) FROM sqlite_schema", &tables);
+		rc = cu_metadata_db_number(db, "SELECT count(*) FROM sqlite_schema", &tables);
 	if (rc < 0)
 		return rc;
+	/* No version is one bit away from another that was used. */
+	if (version > SCHEMA_VERSION && __builtin_popcountll(version ^ SCHEMA_VERSION) == 1) {
+		cu_error("the metadata's version is damaged", CU_KV("path", path), CU_KV_U64("version", version));
+		return CU_ECORRUPT;
+	}
 	if (version > SCHEMA_VERSION) {
 		cu_error("the metadata was written by a newer copper; use that version, or another storage directory",
 			 CU_KV("path", path), CU_KV_U64("version", version), CU_KV_U64("supported", SCHEMA_VERSION));
@@ -184,11 +258,13 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	if (rc == 0 && version > 0 && version < SCHEMA_VERSION) {
 		cu_warn("the storage was written by an older copper; every shape is made anew when asked for",
 			CU_KV("path", path), CU_KV_U64("version", version));
-		rc = exec(db,
-			  "DROP TABLE IF EXISTS shape; DROP TABLE IF EXISTS chunk; DROP TABLE IF EXISTS relation;"
-			  "DROP TABLE IF EXISTS snapshot; DROP TABLE IF EXISTS definition;"
-			  "DROP TABLE IF EXISTS checkpoint; DROP TABLE IF EXISTS setting",
-			  "drop the older tables");
+		rc = exec(
+			db,
+			"DROP TABLE IF EXISTS shape; DROP TABLE IF EXISTS chunk; DROP TABLE IF EXISTS relation;"
+			"DROP TABLE IF EXISTS snapshot; DROP TABLE IF EXISTS definition;"
+			"DROP TABLE IF EXISTS checkpoint; DROP TABLE IF EXISTS setting;"
+			"DROP TABLE IF EXISTS log_chunk; DROP TABLE IF EXISTS log_bytes; DROP TABLE IF EXISTS log_count",
+			"drop the older tables");
 	}
 	if (rc == 0 && version < SCHEMA_VERSION)
 		rc = exec(db, schema_sql, "create tables");
@@ -217,6 +293,9 @@ static int connect(const char *path, int flags, struct cu_metadata_db **ret_db)
 	sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_LOOKASIDE, NULL, 256, 64);
 	sqlite3_extended_result_codes(db->sqlite, 1);
 	sqlite3_busy_timeout(db->sqlite, BUSY_TIMEOUT_MS);
+	if (sqlite3_create_function(db->sqlite, "crc_of", -1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, crc_of, NULL,
+				    NULL) != SQLITE_OK)
+		return CU_ENOMEM;
 	return 0;
 }
 
@@ -262,7 +341,7 @@ void cu_metadata_db_close(struct cu_metadata_db **ref)
 
 static int stmt_get(struct cu_metadata_db *db, enum stmt which, sqlite3_stmt **ret_stmt)
 {
-	int rc = db->stmts[which] ? 0 : prepare(db, stmt_sql[which], &db->stmts[which]);
+	int rc = db->stmts[which] ? 0 : cu_metadata_db_prepare(db, stmt_sql[which], &db->stmts[which]);
 
 	*ret_stmt = db->stmts[which];
 	return rc;
@@ -291,7 +370,7 @@ static int stmt_run(struct cu_metadata_db *db, sqlite3_stmt *stmt)
 		    code == SQLITE_CONSTRAINT_ROWID)
 			rc = CU_EEXIST;
 		else
-			rc = failed(db, sqlite3_sql(stmt));
+			rc = cu_metadata_db_failed(db, sqlite3_sql(stmt));
 	}
 	sqlite3_reset(stmt);
 	sqlite3_clear_bindings(stmt);
@@ -341,13 +420,12 @@ static int run_put_small(struct cu_metadata_db *db, const struct cu_metadata_op 
 	if (rc < 0)
 		return rc;
 	bind_num(stmt, 1, op->num[0]);
-	bind_num(stmt, 2, cu_crc32c(0, op->blob, op->blob_len));
-	bind_blob(stmt, 3, op->blob, op->blob_len);
+	bind_blob(stmt, 2, op->blob, op->blob_len);
 	rc = stmt_run(db, stmt);
 	return rc == CU_EEXIST ? CU_EIO : rc; /* it was just deleted */
 }
 
-/* Appends the blob of the row that stmt finds, after comparing its crc. */
+/* Appends the blob of the row that stmt finds, if its checksum is right. */
 static int get_bytes(struct cu_metadata_db *db, sqlite3_stmt *stmt, uint64_t shape_id, cu_buf *bytes)
 {
 	int step = sqlite3_step(stmt);
@@ -359,7 +437,7 @@ static int get_bytes(struct cu_metadata_db *db, sqlite3_stmt *stmt, uint64_t sha
 
 		if (len && !blob) {
 			rc = CU_ENOMEM;
-		} else if (cu_crc32c(0, blob, len) != (uint64_t)sqlite3_column_int64(stmt, 0)) {
+		} else if (sqlite3_column_int64(stmt, 0) != 1) {
 			cu_error("a small chunk is not what was stored; its shape must go",
 				 CU_KV_U64("shape_id", shape_id), CU_KV_U64("bytes", len));
 			rc = CU_ECORRUPT;
@@ -370,7 +448,7 @@ static int get_bytes(struct cu_metadata_db *db, sqlite3_stmt *stmt, uint64_t sha
 	} else if (step == SQLITE_DONE) {
 		rc = CU_ENOTFOUND;
 	} else {
-		rc = failed(db, "get a small chunk");
+		rc = cu_metadata_db_failed(db, "get a small chunk");
 	}
 	sqlite3_reset(stmt);
 	return rc;
@@ -419,7 +497,9 @@ static int has_shape(struct cu_metadata_db *db, uint64_t shape_id)
 		return rc;
 	bind_num(stmt, 1, shape_id);
 	step = sqlite3_step(stmt);
-	rc = step == SQLITE_ROW ? 0 : step == SQLITE_DONE ? CU_ENOTFOUND : failed(db, "look for a shape");
+	rc = step == SQLITE_ROW    ? 0
+	     : step == SQLITE_DONE ? CU_ENOTFOUND
+				   : cu_metadata_db_failed(db, "look for a shape");
 	sqlite3_reset(stmt);
 	return rc;
 }
@@ -427,21 +507,25 @@ static int has_shape(struct cu_metadata_db *db, uint64_t shape_id)
 static int run_put_log_chunk(struct cu_metadata_db *db, const struct cu_metadata_op *op)
 {
 	sqlite3_stmt *stmt;
+	uint64_t count[2] = { op->num[0], 0 };
 	int rc = has_shape(db, op->num[0]);
 
 	if (rc == 0)
 		/* The bytes of what is replaced now stay until the next time: readers may have looked up that chunk. */
 		rc = drop_log_chunks(db, STMT_DROP_OLD_LOG_BYTES, op->num[0], op->num[9], op->num[10], op->num[2],
 				     op->num[3]);
-	if (rc == 0)
+	if (rc == 0) {
+		count[1] = (uint64_t)sqlite3_changes(db->sqlite);
 		rc = run_simple(db, STMT_PUT_LOG_CHUNK, op->num, 9);
+	}
+	if (rc == 0)
+		rc = run_simple(db, STMT_COUNT_LOG_CHUNKS, count, 2);
 	if (rc == 0 && op->is_small) {
 		rc = stmt_get(db, STMT_PUT_LOG_BYTES, &stmt);
 		if (rc == 0) {
 			bind_num(stmt, 1, op->num[0]);
 			bind_num(stmt, 2, op->num[1]);
-			bind_num(stmt, 3, op->num[7]);
-			bind_blob(stmt, 4, op->blob, op->blob_len);
+			bind_blob(stmt, 3, op->blob, op->blob_len);
 			rc = stmt_run(db, stmt);
 		}
 	}
@@ -463,6 +547,7 @@ static int run_set_snapshot(struct cu_metadata_db *db, const struct cu_metadata_
 		bind_num(stmt, 7, op->num[5]);
 	}
 	bind_num(stmt, 8, op->is_small);
+	bind_num(stmt, 9, op->chunks_len);
 	rc = stmt_run(db, stmt);
 	if (rc == 0 && sqlite3_changes(db->sqlite) == 0)
 		return CU_ENOTFOUND;
@@ -511,7 +596,7 @@ static int run_get(struct cu_metadata_db *db, const struct cu_metadata_op *op)
 	else if (step == SQLITE_DONE)
 		rc = CU_ENOTFOUND;
 	else
-		rc = failed(db, "get");
+		rc = cu_metadata_db_failed(db, "get");
 	sqlite3_reset(stmt);
 	sqlite3_clear_bindings(stmt);
 	return rc;
@@ -528,6 +613,8 @@ int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op)
 		rc = clear_snapshot(db, op->num);
 		if (rc == 0)
 			rc = drop_log_chunks(db, STMT_DROP_LOG_BYTES, op->num[0], 0, 0, INT64_MAX, INT64_MAX);
+		if (rc == 0)
+			rc = run_simple(db, STMT_DROP_LOG_COUNT, op->num, 1);
 		return rc < 0 ? rc : run_simple(db, STMT_REMOVE_SHAPE, op->num, 1);
 	case CU_METADATA_PUT_LOG_CHUNK: return run_put_log_chunk(db, op);
 	case CU_METADATA_PUT_DEFINITION:
@@ -555,198 +642,4 @@ void cu_metadata_db_rollback(struct cu_metadata_db *db)
 	/* SQLite may have rolled back by itself already. */
 	if (!sqlite3_get_autocommit(db->sqlite))
 		exec(db, "ROLLBACK", "roll back");
-}
-
-static int load_checkpoint(struct cu_metadata_db *db, const struct cu_metadata_loader *loader)
-{
-	struct cu_checkpoint cp = { 0 };
-	sqlite3_stmt *stmt = NULL;
-	int rc, step;
-
-	rc = prepare(db, "SELECT lsn, log_pos, last_tx, system_id, timeline FROM checkpoint", &stmt);
-	if (rc < 0)
-		return rc;
-	step = sqlite3_step(stmt);
-	if (step == SQLITE_ROW) {
-		cp.lsn = (uint64_t)sqlite3_column_int64(stmt, 0);
-		cp.log_pos = (uint64_t)sqlite3_column_int64(stmt, 1);
-		cp.last_tx = (uint64_t)sqlite3_column_int64(stmt, 2);
-		cp.system_id = (uint64_t)sqlite3_column_int64(stmt, 3);
-		cp.timeline = (uint32_t)sqlite3_column_int64(stmt, 4);
-		rc = loader->checkpoint(loader->ctx, &cp);
-	} else if (step != SQLITE_DONE) {
-		rc = failed(db, "load the checkpoint");
-	}
-	sqlite3_finalize(stmt);
-	return rc;
-}
-
-static int load_definitions(struct cu_metadata_db *db, const struct cu_metadata_loader *loader)
-{
-	sqlite3_stmt *stmt = NULL;
-	int rc, step = SQLITE_ROW;
-
-	rc = prepare(db, "SELECT id, body FROM definition ORDER BY id", &stmt);
-	while (rc >= 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW)
-		rc = loader->definition(loader->ctx, (uint64_t)sqlite3_column_int64(stmt, 0),
-					sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1));
-	if (rc >= 0 && step != SQLITE_DONE)
-		rc = failed(db, "load definitions");
-	sqlite3_finalize(stmt);
-	return rc < 0 ? rc : 0;
-}
-
-struct chunk_list {
-	struct cu_chunk_info *chunks;
-	uint32_t len;
-	uint32_t cap;
-};
-
-static int load_chunks(struct cu_metadata_db *db, sqlite3_stmt *stmt, uint64_t shape_id, struct chunk_list *list)
-{
-	int rc = 0, step = SQLITE_DONE;
-
-	list->len = 0;
-	bind_num(stmt, 1, shape_id);
-	while (rc == 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW) {
-		if (list->len == list->cap) {
-			uint32_t cap = list->cap ? list->cap * 2 : 16;
-			struct cu_chunk_info *chunks = cu_try_realloc(list->chunks, cap * sizeof *chunks);
-
-			if (!chunks) {
-				rc = CU_ENOMEM;
-				break;
-			}
-			list->chunks = chunks;
-			list->cap = cap;
-		}
-		if (sqlite3_column_int64(stmt, 0) != list->len) {
-			cu_error("metadata: a shape's chunks are not numbered one by one",
-				 CU_KV_U64("shape_id", shape_id));
-			rc = CU_ECORRUPT;
-			break;
-		}
-		list->chunks[list->len++] = (struct cu_chunk_info){
-			.bytes = (uint64_t)sqlite3_column_int64(stmt, 1),
-			.items = (uint64_t)sqlite3_column_int64(stmt, 2),
-			.crc = (uint32_t)sqlite3_column_int64(stmt, 3),
-		};
-	}
-	if (rc == 0 && step != SQLITE_DONE)
-		rc = failed(db, "load chunks");
-	sqlite3_reset(stmt);
-	return rc;
-}
-
-static int load_shape(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, sqlite3_stmt *stmt,
-		      sqlite3_stmt *chunk_stmt, struct chunk_list *list)
-{
-	struct cu_shape_row row = { 0 };
-	int rc;
-
-	row.id = (uint64_t)sqlite3_column_int64(stmt, 0);
-	row.handle = (const char *)sqlite3_column_text(stmt, 1);
-	row.definition_id = (uint64_t)sqlite3_column_int64(stmt, 2);
-	row.where = (const char *)sqlite3_column_text(stmt, 3);
-	row.where_len = (size_t)sqlite3_column_bytes(stmt, 3);
-	row.created_us = (uint64_t)sqlite3_column_int64(stmt, 4);
-	row.snapshot_complete = sqlite3_column_int64(stmt, 5) != 0;
-	row.snapshot.xmin = (uint64_t)sqlite3_column_int64(stmt, 6);
-	row.snapshot.xmax = (uint64_t)sqlite3_column_int64(stmt, 7);
-	row.snapshot.lsn = (uint64_t)sqlite3_column_int64(stmt, 8);
-	row.snapshot.xip = (const char *)sqlite3_column_text(stmt, 9);
-	row.snapshot.has_route_key = sqlite3_column_type(stmt, 11) == SQLITE_INTEGER;
-	row.snapshot.route_column = (uint16_t)sqlite3_column_int64(stmt, 10);
-	row.snapshot.route_hash = (uint64_t)sqlite3_column_int64(stmt, 11);
-	row.snapshot.is_small = sqlite3_column_int64(stmt, 12) != 0;
-	if (!row.handle || !row.snapshot.xip)
-		return CU_ENOMEM;
-	list->len = 0;
-	rc = row.snapshot_complete && !row.snapshot.is_small ? load_chunks(db, chunk_stmt, row.id, list) : 0;
-	if (rc < 0)
-		return rc;
-	row.snapshot.chunks = list->chunks;
-	row.snapshot.chunks_len = list->len;
-	return loader->shape(loader->ctx, &row);
-}
-
-static int load_shapes(struct cu_metadata_db *db, const struct cu_metadata_loader *loader)
-{
-	sqlite3_stmt *stmt = NULL, *chunk_stmt = NULL;
-	struct chunk_list list = { 0 };
-	uint64_t count = 0;
-	int rc, step = SQLITE_ROW;
-
-	rc = loader->shapes ? number(db, "SELECT count(*) FROM shape", &count) : 0;
-	if (rc == 0 && loader->shapes)
-		rc = loader->shapes(loader->ctx, count);
-	if (rc < 0)
-		return rc;
-	rc = prepare(
-		db,
-		"SELECT id, handle, definition_id, where_clause, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, xip, "
-		"route_column, route_hash, snapshot_small FROM shape ORDER BY id",
-		&stmt);
-	if (rc == 0)
-		rc = prepare(db, "SELECT n, bytes, items, crc FROM chunk WHERE shape_id = ?1 ORDER BY n", &chunk_stmt);
-	while (rc >= 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW)
-		rc = load_shape(db, loader, stmt, chunk_stmt, &list);
-	if (rc >= 0 && step != SQLITE_DONE)
-		rc = failed(db, "load shapes");
-	sqlite3_finalize(stmt);
-	sqlite3_finalize(chunk_stmt);
-	free(list.chunks);
-	return rc < 0 ? rc : 0;
-}
-
-static int load_log_chunks(struct cu_metadata_db *db, const struct cu_metadata_loader *loader)
-{
-	sqlite3_stmt *stmt = NULL;
-	int rc, step = SQLITE_ROW;
-
-	rc = prepare(db,
-		     "SELECT shape_id, n, last_tx, last_op, wire_bytes, bytes, items, crc, flags FROM log_chunk "
-		     "ORDER BY shape_id, last_tx, last_op",
-		     &stmt);
-	while (rc >= 0 && (step = sqlite3_step(stmt)) == SQLITE_ROW) {
-		uint64_t flags = (uint64_t)sqlite3_column_int64(stmt, 8);
-
-		rc = loader->log_chunk(loader->ctx, &(struct cu_log_chunk_row){
-			.shape_id = (uint64_t)sqlite3_column_int64(stmt, 0),
-			.n = (uint32_t)sqlite3_column_int64(stmt, 1),
-			.last_tx = (uint64_t)sqlite3_column_int64(stmt, 2),
-			.last_op = (uint64_t)sqlite3_column_int64(stmt, 3),
-			.wire_bytes = (uint64_t)sqlite3_column_int64(stmt, 4),
-			.info = {
-				.bytes = (uint64_t)sqlite3_column_int64(stmt, 5),
-				.items = (uint64_t)sqlite3_column_int64(stmt, 6),
-				.crc = (uint32_t)sqlite3_column_int64(stmt, 7),
-			},
-			.ends = flags & CU_LOG_CHUNK_ENDS,
-			.compacted = flags & CU_LOG_CHUNK_COMPACTED,
-			.kept = flags & CU_LOG_CHUNK_KEPT,
-			.is_small = flags & CU_LOG_CHUNK_SMALL,
-		});
-	}
-	if (rc >= 0 && step != SQLITE_DONE)
-		rc = failed(db, "load log chunks");
-	sqlite3_finalize(stmt);
-	return rc < 0 ? rc : 0;
-}
-
-int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, uint64_t *ret_shape_id_max)
-{
-	int rc = 0;
-
-	if (loader && loader->checkpoint)
-		rc = load_checkpoint(db, loader);
-	if (rc >= 0 && loader && loader->definition)
-		rc = load_definitions(db, loader);
-	if (rc >= 0 && loader && loader->shape)
-		rc = load_shapes(db, loader);
-	if (rc >= 0 && loader && loader->log_chunk)
-		rc = load_log_chunks(db, loader);
-	if (rc >= 0)
-		rc = number(db, "SELECT seq FROM sqlite_sequence WHERE name = 'shape'", ret_shape_id_max);
-	return rc < 0 ? rc : 0;
 }

@@ -237,6 +237,25 @@ static int load_log_chunk(void *ctx, const struct cu_log_chunk_row *row)
 	return load->loader->metadata.log_chunk(load->loader->metadata.ctx, row);
 }
 
+static int load_damaged(void *ctx, bool is_definition, uint64_t id)
+{
+	struct load *load = ctx;
+
+	if (!load->loader || !load->loader->metadata.damaged)
+		return CU_ECORRUPT;
+	return load->loader->metadata.damaged(load->loader->metadata.ctx, is_definition, id);
+}
+
+/* An id that the log still names must not be given to a new shape, be it that metadata have forgotten it. */
+static int replay_fanout(void *ctx, const struct cu_fanout *fanout, const struct cu_changelog_item *items)
+{
+	struct load *load = ctx;
+
+	for (uint32_t i = 0; i < fanout->shapes_len; i++)
+		cu_metadata_know_shape_id(load->store->metadata, fanout->shapes[i].shape_id);
+	return load->loader && load->loader->replay ? load->loader->replay(load->loader->replay_ctx, fanout, items) : 0;
+}
+
 static int id_cmp(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -334,6 +353,18 @@ static int format_write(struct cu_store *store, const char *path)
 	return rc;
 }
 
+/* Ours, or ours with a flipped bit or cut off: no format is so near to another one. */
+static bool format_is_damaged(const char *text, size_t len)
+{
+	unsigned bits = 0;
+
+	if (len > strlen(FORMAT_TEXT))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		bits += (unsigned)__builtin_popcount((unsigned)(uint8_t)(text[i] ^ FORMAT_TEXT[i]));
+	return len < strlen(FORMAT_TEXT) ? bits == 0 : bits == 1;
+}
+
 static int format_check(struct cu_store *store)
 {
 	char *path = cu_file_path("%s/format", store->dir);
@@ -349,7 +380,11 @@ static int format_check(struct cu_store *store)
 	}
 	if (rc == 0)
 		rc = cu_file_read_at(store->ops, fd, text, sizeof text, 0, &len);
-	if (rc == 0 && (len != strlen(FORMAT_TEXT) || memcmp(text, FORMAT_TEXT, len) != 0)) {
+	if (rc == 0 && format_is_damaged(text, len)) {
+		cu_warn("the storage directory's format file is damaged; it is written anew", CU_KV("dir", store->dir),
+			CU_KV_N("format", text, len));
+		rc = format_write(store, path);
+	} else if (rc == 0 && (len != strlen(FORMAT_TEXT) || memcmp(text, FORMAT_TEXT, len) != 0)) {
 		cu_error(
 			"the storage directory has another format; use the version that wrote it, or another directory",
 			CU_KV("dir", store->dir), CU_KV_N("format", text, len), CU_KV("supported", FORMAT_TEXT));
@@ -368,7 +403,8 @@ static int parts_open(struct cu_store *store, struct load *load)
 					     .definition = load_definition,
 					     .shapes = load_shape_count,
 					     .shape = load_shape,
-					     .log_chunk = load_log_chunk };
+					     .log_chunk = load_log_chunk,
+					     .damaged = load_damaged };
 	struct cu_changelog_opts opts = { .ops = store->ops };
 	char *metadata_path = cu_file_path("%s/metadata.sqlite3", store->dir);
 	char *log_dir = cu_file_path("%s/log", store->dir);
@@ -389,10 +425,8 @@ static int parts_open(struct cu_store *store, struct load *load)
 		goto out;
 	opts.dir = log_dir;
 	opts.end_pos = load->log_pos;
-	if (load->loader) {
-		opts.replay = load->loader->replay;
-		opts.replay_ctx = load->loader->replay_ctx;
-	}
+	opts.replay = replay_fanout;
+	opts.replay_ctx = load;
 	rc = cu_changelog_open(&opts, &store->changelog);
 	if (rc < 0)
 		goto out;
@@ -487,6 +521,9 @@ int cu_store_set_aside(const char *dir, const struct cu_file_ops *ops)
 		rc = move(store, "metadata.sqlite3-shm", "metadata.damaged.sqlite3-shm");
 	if (rc == 0)
 		rc = move(store, "metadata.sqlite3", "metadata.damaged.sqlite3");
+	/* The last: while it is there, what is beside it is damage. */
+	if (rc == 0)
+		rc = move(store, "metadata.sqlite3" CU_METADATA_DAMAGED_SUFFIX, "metadata.damaged");
 	if (rc == 0)
 		rc = cu_file_sync_dir(store->ops, dir);
 	cu_file_close(store->ops, &store->lock_fd);
