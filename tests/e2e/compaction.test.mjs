@@ -27,10 +27,13 @@ function clientOf(from = { offset: "-1", rows: new Map() }) {
       else client.rows.set(key, { ...client.rows.get(key), ...value })
     }
   }
-  // One answer. True: up to date.
+  // One answer. True: up to date. 503 and no connection, while Copper starts: asked again.
   client.step = async (params = {}) => {
-    const answer = await copper.get({ table: "hot", ...params, offset: client.offset,
-      ...(client.handle ? { handle: client.handle } : {}) })
+    const answer = await waitFor(async () => {
+      const got = await copper.get({ table: "hot", ...params, offset: client.offset,
+        ...(client.handle ? { handle: client.handle } : {}) })
+      return got.status !== 503 && got
+    }, { what: `an answer behind ${client.offset}` })
     assert.equal(answer.status, 200, answer.text.slice(0, 300))
     answer.body.forEach(client.apply)
     client.offset = answer.headers["electric-offset"]
@@ -110,4 +113,29 @@ test("the same after a restart and after kill -9, from a snapshot and from the m
   }
   const client = clientOf()
   await client.catchUp()
+})
+
+test("killed at any moment of it: clients that stood anywhere end with the table's rows, under the same handle", async () => {
+  const rotation = Number(process.env.COPPER_COMPACTION_SEED ?? 1)
+  const leader = clientOf()
+  await leader.catchUp()
+  const handle = leader.handle
+  const stops = []
+  const writer = await cluster.connect()
+  for (let kill = 0; kill < 6; kill++) {
+    const until = Date.now() + 60 + ((kill * 7919 + rotation * 104729) % 300)
+    for (let i = 0; Date.now() < until; i++) {
+      await writer.query(i % 2 ? `UPDATE hot SET a = a + 1 WHERE id % 4 = ${i % 4}` : `UPDATE hot SET b = '${kill}/${i}' WHERE id % 3 = ${i % 3}`)
+    }
+    await leader.step()
+    stops.push(clientOf(leader))
+    await copper.kill()
+    await copper.start()
+  }
+  await writer.end()
+  for (const client of [leader, ...stops, clientOf()]) {
+    await client.catchUp()
+    await same(client)
+    assert.equal(client.handle, handle)
+  }
 })
