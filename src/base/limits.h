@@ -61,7 +61,7 @@
 #define CU_COMPACTION_BYTES (64u * 1024 * 1024) /* items compacted together, held in memory: the next ones apart */
 #define CU_COMPACTION_WINDOW 2u                 /* newest sealed chunks of a shape: left as they are */
 #define CU_COMPACTION_BYTES_MIN (1024u * 1024)  /* items that are worth a compaction: fewer wait for others … */
-#define CU_COMPACTION_CHUNKS 16u                /* … until there are so many chunks: compacted all the same */
+#define CU_COMPACTION_CHUNKS 16u                /* … until there are so many small chunks: joined all the same */
 
 #define CU_RETENTION_CHECK_MS 5000u /* between two looks for shapes that have to go: what was exceeded stays so long */
 #define CU_RETENTION_EVICTIONS_MAX 4096u /* shapes evicted in one look: the others in the next */

@@ -53,7 +53,7 @@ static bool plan_make(const cu_shape_log *log, uint64_t chunk_bytes, struct plan
 	/* The compacted ones beside them that can take part. */
 	for (at = first; at > 0 && old + log->sealed[at - 1].bytes <= CU_COMPACTION_BYTES / 2; at--)
 		old += log->sealed[at - 1].bytes;
-	if (fresh >= CU_COMPACTION_BYTES_MIN && fresh >= old) {
+	if (fresh >= CU_MIN(CU_COMPACTION_BYTES_MIN, CU_COMPACTION_CHUNKS * chunk_bytes) && fresh >= old) {
 		/* No more new ones than fit, but one at least. */
 		for (; end - 1 > first && old + fresh > CU_COMPACTION_BYTES; end--)
 			fresh -= log->sealed[end - 1].bytes;
@@ -62,7 +62,8 @@ static bool plan_make(const cu_shape_log *log, uint64_t chunk_bytes, struct plan
 		return true;
 	}
 	*ret_plan = (struct plan){ first, end - first };
-	if (end - first < CU_COMPACTION_CHUNKS)
+	/* Chunks of about the usual size wait for more. */
+	if (end - first < CU_COMPACTION_CHUNKS || fresh >= (end - first) * (chunk_bytes / 4))
 		return false;
 	plan_small(log, chunk_bytes, fresh, ret_plan);
 	return true;
