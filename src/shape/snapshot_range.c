@@ -24,7 +24,7 @@ static int cmp_u64(const void *a, const void *b)
 int cu_snapshot_range_parse(const char *text, cu_snapshot_range *ret_range)
 {
 	cu_snapshot_range range = { 0 };
-	size_t cap = 1;
+	size_t cap;
 	int rc = CU_ECORRUPT;
 
 	text = take_u64(text, &range.xmin);
@@ -33,10 +33,13 @@ int cu_snapshot_range_parse(const char *text, cu_snapshot_range *ret_range)
 	text = take_u64(text, &range.xmax);
 	if (!text || *text++ != ':' || range.xmin > range.xmax)
 		goto out;
+	cap = *text ? 1 : 0;
 	for (const char *p = text; *p; p++)
 		cap += *p == ',';
-	range.xip = cu_try_malloc(cap * sizeof *range.xip);
-	if (!range.xip) {
+	/* Most have none: there may be a million shapes, and an empty list would leave a hole beside each. */
+	if (cap)
+		range.xip = cu_try_malloc(cap * sizeof *range.xip);
+	if (cap && !range.xip) {
 		rc = CU_ENOMEM;
 		goto out;
 	}
@@ -50,7 +53,8 @@ int cu_snapshot_range_parse(const char *text, cu_snapshot_range *ret_range)
 		else if (*text)
 			goto out;
 	}
-	qsort(range.xip, range.xip_len, sizeof *range.xip, cmp_u64);
+	if (cap)
+		qsort(range.xip, range.xip_len, sizeof *range.xip, cmp_u64);
 	*ret_range = range;
 	return 0;
 out:
@@ -79,7 +83,7 @@ bool cu_snapshot_range_holds_xid(const cu_snapshot_range *range, uint32_t xid)
 		return true;
 	if (full >= range->xmax)
 		return false;
-	return !bsearch(&full, range->xip, range->xip_len, sizeof full, cmp_u64);
+	return !range->xip_len || !bsearch(&full, range->xip, range->xip_len, sizeof full, cmp_u64);
 }
 
 void cu_snapshot_range_put_message(const cu_snapshot_range *range, cu_buf *out)
