@@ -1,4 +1,7 @@
 // fuzz_readers.mjs: readers that follow shapes over bare sockets and check each answer against all that is known.
+import { spawnSync } from "node:child_process"
+import { createGunzip, gunzipSync } from "node:zlib"
+import { sleepUntilNextLook } from "./support.mjs"
 import { Malformed, Wire, requestBytes } from "./wire.mjs"
 import { ShapeLog, briefRow, compareOffsets, itemOf, parseOffset } from "./shape_model.mjs"
 
@@ -6,11 +9,25 @@ import { ShapeLog, briefRow, compareOffsets, itemOf, parseOffset } from "./shape
 const statuses = new Set([200, 202, 204, 304, 400, 404, 405, 408, 409, 413, 414, 417, 431, 501, 503, 505])
 const refetch = '[{"headers":{"control":"must-refetch"}}]'
 
+const zstd = spawnSync("zstd", ["--version"]).status === 0
+const codings = ["gzip", "gzip, deflate, br", ...(zstd ? ["zstd", "gzip;q=0.5, zstd"] : [])]
+
+// A body without its content coding; throws where it is not that.
+function plainBody({ headers, body }) {
+  const coding = headers["content-encoding"]
+  if (coding === undefined || body.length === 0) return body
+  if (coding === "gzip") return gunzipSync(body)
+  if (coding !== "zstd") throw new Error(`content-encoding ${coding}`)
+  const { status, stdout, stderr } = spawnSync("zstd", ["-dc"], { input: body, maxBuffer: 2 ** 28 })
+  if (status !== 0) throw new Error(String(stderr))
+  return stdout
+}
+
 // What all readers of one server share. `epoch` grows whenever the server goes or comes: what was under way then may end
 // without an answer.
 export class World {
-  constructor({ port, deadline }) {
-    Object.assign(this, { port, deadline, epoch: 0, up: true, raging: false, faults: [], logs: new Map(), dead: new Set(), lastGlobal: 0,
+  constructor({ port, deadline, definition }) {
+    Object.assign(this, { port, deadline, definition, epoch: 0, up: true, raging: false, faults: [], logs: new Map(), dead: new Set(), lastGlobal: 0,
       globalEpoch: 0, recent: [], sleepers: [], counts: {} })
   }
 
@@ -49,9 +66,15 @@ export class World {
     if (status >= 400 && status !== 409 && !/no-store|no-cache|max-age=0/.test(cache)) this.fault(`an error to be kept: ${cache}`, request, reply)
     if (status === 503 && !(Number(headers["retry-after"]) >= 1)) this.fault("503 without retry-after", request, reply)
     if (status === 304 && body.length > 0) this.fault("304 with a body", request, reply)
+    if (headers["content-encoding"]) {
+      this.count(headers["content-encoding"])
+      if (!/accept-encoding/.test(headers.vary ?? "")) this.fault("encoded, and does not vary", request, reply)
+      if (!Buffer.isBuffer(request) && !request.headers["accept-encoding"]) this.fault("encoded unasked", request, reply)
+    }
     if (!/json/.test(headers["content-type"] ?? "") || body.length === 0) return null
     try {
-      return JSON.parse(new TextDecoder("utf8", { fatal: true }).decode(body))
+      reply.body = plainBody(reply)
+      return JSON.parse(new TextDecoder("utf8", { fatal: true }).decode(reply.body))
     } catch (error) {
       this.fault(`a body that is no JSON: ${error.message}`, request, reply)
       return null
@@ -82,8 +105,14 @@ export class Reader {
     if (from) Object.assign(this, { handle: from.handle, offset: from.offset, at: from.at, rows: new Map(from.rows), tag: null })
   }
 
+  // Another shape from now on.
+  turnTo([params, query]) {
+    Object.assign(this, { params, query })
+    this.restart()
+  }
+
   restart() {
-    Object.assign(this, { handle: null, offset: "-1", at: [-1, 0], rows: new Map(), upToDate: false, tag: null })
+    Object.assign(this, { handle: null, offset: "-1", at: [-1, 0], rows: new Map(), upToDate: false, tag: null, lsn: null })
   }
 
   get whole() {
@@ -121,7 +150,10 @@ export class Reader {
       wire.destroy()
       return null
     }
-    if (reply.kind === "answer") return reply
+    if (reply.kind === "answer") {
+      if (reply.status === 503) await sleepUntilNextLook()
+      return reply
+    }
     wire.destroy()
     if (world.excuses(moment)) return null
     world.count(reply.kind)
@@ -132,7 +164,8 @@ export class Reader {
 
   request(more = {}, { method = "GET", headers = {}, body = null } = {}) {
     const query = Object.entries({ ...this.params, offset: this.offset, ...(this.handle ? { handle: this.handle } : {}), ...more })
-    return { method, query: this.rng.likely(0.2) ? query.reverse() : query, headers, body }
+    const accept = this.rng.likely(0.3) ? { "accept-encoding": this.rng.pick(codings) } : {}
+    return { method, query: this.rng.likely(0.2) ? query.reverse() : query, headers: { ...accept, ...headers }, body }
   }
 
   // 409, 503: what any request of a reader may be told. True: it was one of them.
@@ -251,6 +284,7 @@ export class Reader {
     this.offset = answered
     if (!inSnapshot && compareOffsets(parseOffset(answered), this.at) > 0) this.at = parseOffset(answered)
     this.upToDate = upToDate
+    this.lsn = upToDate ? end.global_last_seen_lsn : null
     this.tag = live ? null : { offset: asked, value: reply.headers.etag }
     this.remember()
   }
@@ -275,7 +309,9 @@ export class Reader {
     const { world } = this
     const moment = world.moment()
     const deadBefore = new Set(world.dead)
-    const request = this.request({ live: "true", ...(this.rng.likely(0.7) ? { cursor: String(this.cursor ?? 1) } : {}) },
+    // Some go on as clients of streams do.
+    const offset = this.lsn && this.rng.likely(0.15) ? `${this.lsn}_0` : this.offset
+    const request = this.request({ offset, live: "true", ...(this.rng.likely(0.7) ? { cursor: String(this.cursor ?? 1) } : {}) },
       { method: this.rng.likely(0.9) ? "GET" : "POST" })
     if (request.method === "POST") request.body = "{}"
     const other = twin ? new Wire(world.port) : null
@@ -296,14 +332,14 @@ export class Reader {
     }
   }
 
-  async stream() {
+  // keep: the reader goes on from what comes. Else it is only looked at.
+  async stream({ offset = this.offset, keep = true } = {}) {
     const { world } = this
     const moment = world.moment()
     const deadBefore = new Set(world.dead)
     const handle = this.handle
     const log = world.log(handle)
-    let from = parseOffset(this.offset)
-    if (this.offset.startsWith("0_")) from = [0, Infinity]
+    let from = offset.startsWith("0_") ? [0, Infinity] : parseOffset(offset)
     let piece = []
     let request = null
     const events = new Events((message) => {
@@ -316,39 +352,59 @@ export class Reader {
         return
       }
       const lsn = Number(message.headers.global_last_seen_lsn)
+      this.lsn = null
       const to = piece.at(-1)?.at ?? from
       this.judge(log.observe(from, to, piece), request)
       this.judge(log.claim(to, lsn), request)
-      this.apply(piece)
+      if (keep) this.apply(piece)
       from = to
       piece = []
+      if (!keep) return
       if (compareOffsets(to, this.at) > 0) this.at = to
       // Clients of streams go on from what up-to-date said.
       this.offset = this.rng.likely(0.5) ? `${lsn}_0` : to[0] === 0 ? "0_inf" : `${to[0]}_${to[1]}`
       this.remember()
     })
     let broken = null
-    const onBody = (bytes, head) => {
-      if (head.status !== 200 || broken) return
+    let gunzip = null
+    const take = (bytes) => {
+      if (broken) return
       try {
         events.take(bytes)
       } catch (error) {
         broken = error
       }
     }
-    request = this.request({ live: "true", [this.rng.pick(["live_sse", "live_sse", "experimental_live_sse"])]: "true" })
-    const reply = await this.exchange(request, { onBody })
+    const onBody = (bytes, head) => {
+      if (head.status !== 200) return
+      if (head.headers["content-encoding"] === undefined) return take(bytes)
+      if (!gunzip) {
+        gunzip = createGunzip().on("data", take).on("error", (error) => (broken ??= error))
+        gunzip.over = new Promise((resolve) => gunzip.on("close", resolve))
+      }
+      gunzip.write(bytes)
+    }
+    request = this.request({ offset, live: "true", [this.rng.pick(["live_sse", "live_sse", "experimental_live_sse"])]: "true" })
+    if (request.headers["accept-encoding"]) request.headers["accept-encoding"] = "gzip"
+    const wire = keep ? null : new Wire(world.port)
+    const reply = await this.exchange(request, { onBody, wire })
+    wire?.destroy()
+    if (gunzip && reply) {
+      gunzip.end()
+      await gunzip.over
+    } else gunzip?.destroy()
     if (broken) this.fault(`a stream breaks: ${broken.message}`, request)
     if (!reply) return
     if (reply.status !== 200) {
       world.check(request, reply)
+      if (this.handle !== handle) return
       if (!this.refused(request, reply, deadBefore)) this.fault(`a stream is told ${reply.status}`, request, reply)
       return
     }
     world.count("stream")
     if (deadBefore.has(handle)) this.fault(`handle ${handle} is back from the dead`, request, reply)
     if (events.rest !== "" && !world.excuses(moment)) this.fault(`a stream ends inside an event: ${events.rest.slice(0, 200)}`, request)
-    this.checkHead(request, { ...reply, headers: { ...reply.headers } }, { live: true, sse: true })
+    if (this.handle === handle) this.checkHead(request, reply, { live: true, sse: true })
   }
 
   // Any place in the log, whatever it was read to.
@@ -423,6 +479,7 @@ export class Reader {
       return this.catchUp({ twin })
     }
     if (rng.likely(0.03)) return this.restart()
+    if (rng.likely(0.01)) return this.turnTo(this.world.definition(rng))
     if (rng.likely(0.04)) return this.head()
     if (rng.likely(0.02)) return this.options()
     if (rng.likely(0.06)) return this.subset()
@@ -430,7 +487,10 @@ export class Reader {
     if (rng.likely(0.15)) return this.reread()
     if (!this.upToDate) return this.catchUp({ twin })
     if (rng.likely(0.2)) return this.catchUp({ twin })
-    return rng.likely(0.3) ? this.stream() : this.live({ twin })
+    if (rng.likely(0.6)) return this.live({ twin })
+    // Another stream of the same shape catches up beside it.
+    const others = Array.from({ length: rng.below(3) }, () => this.stream({ offset: this.world.log(this.handle).someOffset(rng), keep: false }))
+    return Promise.all([this.stream(), ...others])
   }
 
   // The rows as texts, the same for equal ones.

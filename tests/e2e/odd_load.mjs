@@ -41,6 +41,13 @@ export const definitions = [
   [{ table: "leaves", log: "changes_only", replica: "full" }, null],
 ]
 
+// One that is most likely new: its snapshot is made now.
+export function freshDefinition(rng) {
+  const where = `id > -${1 + rng.below(10_000)}`
+  const table = rng.pick(["odd", "large", "leaves"])
+  return [{ table, where, ...(rng.likely(0.3) ? { replica: "full" } : {}) }, `SELECT * FROM ${table} WHERE ${where}`]
+}
+
 const literal = (text) => (text === null ? "NULL" : `'${text.replaceAll("'", "''")}'`)
 const texts = ["a", "", "it's", '"', 'a"b\\"c', "\\", "line\nbreak\r\n", "\t\u0001\u001f\u007f", "ünï→語🙂", "\u2028\ufeff", "a/b//c", "{\"}",
   "],[", "data: x\n\n", "</script>", "%00%zz", "null", "a,b;c", "$1", "'; --"]
