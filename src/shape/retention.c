@@ -31,6 +31,7 @@ struct candidates {
 	struct candidate *list;
 	size_t len, cap;
 	size_t creating; /* others that are not on their way out */
+	size_t going;    /* others that are, and take room until they are gone */
 	size_t gone;     /* of the list, from its front: evicted */
 };
 
@@ -99,6 +100,7 @@ static void candidates_add(void *ctx, cu_shape *shape)
 	cu_shape_unlock(shape);
 	if (state != CU_SHAPE_LIVE) {
 		candidates->creating += state == CU_SHAPE_CREATING;
+		candidates->going += state == CU_SHAPE_REMOVING;
 		return;
 	}
 	if (candidates->len == candidates->cap) {
@@ -244,6 +246,9 @@ size_t cu_retention_run(cu_retention *retention, uint64_t now_ms)
 	}
 	while (opts->shapes_max && may_evict(&look) && shapes - look.evicted > opts->shapes_max)
 		evict(&look, "evicted: there are more shapes than --max-shapes allows", true);
+	/* What is on its way out may be enough. */
+	if (look.candidates.going || cu_shape_set_unremoved(opts->shapes))
+		over = 0;
 	while (may_evict(&look) && look.freed < over)
 		evict(&look, "evicted: the shapes take more room than --max-storage-bytes allows", true);
 	candidates_fini(&look.candidates);

@@ -408,7 +408,9 @@ static void drain(struct cu_sealer *sealer, uint64_t log_pos)
 	sweep(sealer, log_pos - sealer->opts.log_bytes_max / 2, &old);
 	if (seal_list(sealer, &old, true) == 0) {
 		oldest = CU_MUTANT(DROP_TO_CHECKPOINT) ? UINT64_MAX : sweep(sealer, 0, NULL);
-		cu_changelog_drop_before(changelog, CU_MIN(oldest, log_pos));
+		/* After the look at the tails: one that was passed over because its shape is gone may have to come back. */
+		if (cu_shape_set_unremoved(sealer->opts.shapes) == 0)
+			cu_changelog_drop_before(changelog, CU_MIN(oldest, log_pos));
 	}
 	now = cu_changelog_start(changelog);
 	cu_debug("the change log was drained", CU_KV("stack", sealer->opts.stack_id), CU_KV_U64("tails", old.len),

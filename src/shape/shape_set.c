@@ -794,6 +794,16 @@ size_t cu_shape_set_retry_removals(cu_shape_set *set)
 	return left;
 }
 
+size_t cu_shape_set_unremoved(cu_shape_set *set)
+{
+	size_t len;
+
+	pthread_mutex_lock(&set->lock);
+	len = set->unremoved_len + set->removals_retried;
+	pthread_mutex_unlock(&set->lock);
+	return len;
+}
+
 void cu_shape_set_remove(cu_shape_set *set, cu_shape *shape, const char *why, struct cu_shape_failure *failure)
 {
 	struct pending *pending;

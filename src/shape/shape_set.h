@@ -67,6 +67,8 @@ void cu_shape_set_remove_all(cu_shape_set *set, const char *why);
 /* Asks again for the removals that could not be stored (the disk). Returns how many are not durable yet; until that is 0
  * no checkpoint may be made: it would cover events that such a shape missed, and a restart would bring it back. */
 size_t cu_shape_set_retry_removals(cu_shape_set *set);
+/* How many there are of those: shapes that are CU_SHAPE_GONE and would come back in a crash. Counted before a shape is gone. */
+size_t cu_shape_set_unremoved(cu_shape_set *set);
 
 /* Wakes the readers that wait for this shape. */
 void cu_shape_set_wake(cu_shape_set *set, cu_shape *shape);

@@ -170,6 +170,30 @@ static void a_shape_whose_snapshot_could_not_be_recorded_is_sealed_like_others(v
 	world_free(w);
 }
 
+/* Its readers are told, but a crash would bring it back, and its log has to be whole then. */
+static void the_log_of_a_shape_whose_removal_is_not_durable_is_kept(void **state)
+{
+	struct world *w = world_new(4096);
+
+	(void)state;
+	random_state = 56;
+	write_random(w, 40, 300);
+	help_metadata_exec(w->dir,
+			   "CREATE TRIGGER broken BEFORE DELETE ON shape BEGIN SELECT RAISE(ABORT, 'the disk'); END");
+	cu_shape_set_remove(w->set, w->shapes[0], "asked for", NULL);
+	assert_int_equal(cu_metadata_sync(cu_store_metadata(w->store)), CU_EIO);
+	assert_int_equal(cu_shape_status(w->shapes[0]).state, CU_SHAPE_GONE);
+	help_metadata_exec(w->dir, "DROP TRIGGER broken");
+	seal(w, 16384);
+	assert_true(w->shapes[0]->log->tail.runs[0].pos > cu_changelog_start(w->log));
+	assert_int_equal(cu_changelog_start(w->log), 0);
+	cu_shape_set_retry_removals(w->set);
+	assert_int_equal(cu_metadata_sync(cu_store_metadata(w->store)), 0);
+	seal(w, 16384);
+	assert_in_range(cu_changelog_end(w->log) - cu_changelog_start(w->log), 0, 16384 + 2 * 4096);
+	world_free(w);
+}
+
 static void a_shape_that_is_gone_gets_no_chunk_and_no_directory(void **state)
 {
 	struct world *w = world_new(0);
@@ -270,6 +294,7 @@ int main(void)
 		cmocka_unit_test(log_chunks_that_a_crash_left_are_removed),
 		cmocka_unit_test(a_damaged_item_behind_the_sealed_part_of_its_transaction_costs_the_shape),
 		cmocka_unit_test(a_shape_whose_snapshot_could_not_be_recorded_is_sealed_like_others),
+		cmocka_unit_test(the_log_of_a_shape_whose_removal_is_not_durable_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

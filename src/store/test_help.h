@@ -9,6 +9,7 @@
 #include <ftw.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -154,6 +155,19 @@ __attribute__((unused)) static void help_fault_set(long fail_at, bool syncs_only
 	help_fault.calls = 0;
 	help_fault.fail_at = fail_at;
 	help_fault.syncs_only = syncs_only;
+}
+
+/* Another connection says something to a store's metadata, which is not expecting it. */
+__attribute__((unused)) static void help_metadata_exec(const char *dir, const char *sql)
+{
+	char *path = cu_file_path("%s/metadata.sqlite3", dir);
+	sqlite3 *db = NULL;
+
+	CU_ASSERT(sqlite3_open(path, &db) == SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000);
+	CU_ASSERT(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
+	sqlite3_close(db);
+	free(path);
 }
 
 #endif
