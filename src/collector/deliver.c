@@ -11,8 +11,16 @@
 
 /* What becomes of one event while its items are placed. */
 struct cu_placing {
-	uint32_t first, last; /* its items in fragment->placed; CU_TOUCH_NONE: none */
-	bool dead;            /* undeliverable, or an item of it cannot be written: the shape goes */
+	bool has_items;
+	bool dead; /* undeliverable, or an item of it cannot be written: the shape goes */
+};
+
+/* The items of one change as one definition has it, by decision: shapes that decide alike share them. */
+struct shared {
+	const cu_definition *def;
+	uint64_t op;
+	uint32_t items[CU_DECIDE_KEY_CHANGE +
+		       1]; /* the first item's ordinal; CU_TOUCH_NONE: nobody has decided so yet */
 };
 
 bool cu_collector_wait_for_disk(struct cu_collector *c)
@@ -57,7 +65,7 @@ static void publish(struct cu_collector *c)
 	c->placing = scratch(c->placing, &c->placing_cap, n, sizeof *c->placing);
 	for (size_t i = 0; i < n; i++) {
 		fragment->events[i].touches = fragment->touches;
-		c->placing[i] = (struct cu_placing){ CU_TOUCH_NONE, CU_TOUCH_NONE, false };
+		c->placing[i] = (struct cu_placing){ false, false };
 		c->deliveries[i].handle = fragment->events[i].shape->handle;
 		c->deliveries[i].event = &fragment->events[i];
 	}
@@ -80,12 +88,10 @@ static void publish(struct cu_collector *c)
 	}
 }
 
-/* Appends what stands in c->item as the next item of the event. */
-static int place(struct cu_collector *c, uint32_t event, uint64_t op)
+/* Appends what stands in c->item as the next item of the fragment, for the event. */
+static int place(struct cu_collector *c, uint32_t event, uint64_t op, uint32_t *ret_at)
 {
-	struct cu_placing *placing = &c->placing[event];
 	uint64_t pos;
-	uint32_t at;
 	int rc = CU_ENOMEM;
 
 	if (!cu_buf_failed(&c->item))
@@ -94,27 +100,26 @@ static int place(struct cu_collector *c, uint32_t event, uint64_t op)
 	if (rc == CU_EIO)
 		return CU_ECLOSED; /* stopping with a broken disk */
 	if (rc < 0) {
-		placing->dead = true;
+		c->placing[event].dead = true;
 		cu_shape_set_remove(c->opts.shapes, c->fragment.events[event].shape, cu_strerror(rc), NULL);
 		return 0;
 	}
-	at = cu_fragment_place(&c->fragment, placing->last, pos, op, (uint32_t)c->item.len);
-	if (placing->first == CU_TOUCH_NONE)
-		placing->first = at;
-	placing->last = at;
+	*ret_at = cu_fragment_place(&c->fragment, pos, op, (uint32_t)c->item.len);
 	c->tx.appended = true;
 	return 0;
 }
 
-static int encode(struct cu_collector *c, const struct cu_touch *touch)
+/* Writes the touch's items. Of its event none is written any more once one of them could not be. */
+static int encode(struct cu_collector *c, const struct cu_definition *def, const struct cu_touch *touch,
+		  uint32_t *ret_item)
 {
-	const cu_definition *def = c->fragment.events[touch->event].shape->def;
 	struct cu_item_op op = {
 		.lsn = c->tx.tx,
 		.op_position = touch->op,
 		.txid = c->tx.xid,
 		.replica_full = def->replica_full,
 	};
+	uint32_t second;
 	int rc;
 
 	cu_buf_clear(&c->item);
@@ -125,15 +130,40 @@ static int encode(struct cu_collector *c, const struct cu_touch *touch)
 	case CU_DECIDE_DELETE: cu_item_put_delete(&c->item, def->layout, &op, touch->old_row); break;
 	case CU_DECIDE_KEY_CHANGE:
 		cu_item_put_delete_key_change(&c->item, def->layout, &op, touch->old_row, touch->new_row);
-		rc = place(c, touch->event, op.op_position);
+		rc = place(c, touch->event, op.op_position, ret_item);
 		if (rc < 0 || c->placing[touch->event].dead)
 			return rc;
 		op.op_position++;
 		cu_buf_clear(&c->item);
 		cu_item_put_insert_key_change(&c->item, def->layout, &op, touch->old_row, touch->new_row);
-		break;
+		return place(c, touch->event, op.op_position, &second);
 	}
-	return place(c, touch->event, op.op_position);
+	return place(c, touch->event, op.op_position, ret_item);
+}
+
+/* Gives the touch its items: those of an earlier shape, or new ones. The touches of one change and definition are neighbours. */
+static int give_items(struct cu_collector *c, struct cu_touch *touch, struct shared *shared)
+{
+	struct cu_placing *placing = &c->placing[touch->event];
+	const cu_definition *def = c->fragment.events[touch->event].shape->def;
+	uint32_t *item = &shared->items[touch->decision];
+	int rc = 0;
+
+	if (placing->dead || touch->decision == CU_DECIDE_NOTHING)
+		return 0;
+	if (shared->def != def || shared->op != touch->op) {
+		*shared = (struct shared){ .def = def, .op = touch->op };
+		for (size_t i = 0; i < CU_ARRAY_LEN(shared->items); i++)
+			shared->items[i] = CU_TOUCH_NONE;
+	}
+	if (*item == CU_TOUCH_NONE) {
+		rc = encode(c, def, touch, item);
+		if (placing->dead)
+			*item = CU_TOUCH_NONE;
+	}
+	touch->item = *item;
+	placing->has_items |= touch->item != CU_TOUCH_NONE;
+	return rc;
 }
 
 /* One entry of each growing scratch array. */
@@ -146,29 +176,40 @@ static int encode(struct cu_collector *c, const struct cu_touch *touch)
 		(c)->list[(c)->list##_len++] = (value);                                          \
 	} while (0)
 
-/* From an event's items to its runs: by ordinal for the fan-out record, by position for the tail. */
-static void make_runs(struct cu_collector *c, const struct cu_placing *placing)
+/* Adds an item to the run of ordinals and to that of positions; a run that it does not continue is finished. */
+static void put_item(struct cu_collector *c, uint32_t at, struct cu_fanout_run *range, struct cu_tail_run *run)
 {
-	struct cu_fanout_run range = { 0, 0 };
-	struct cu_tail_run run = { .tx = c->tx.tx, .xid = c->tx.xid };
+	const struct cu_placed *item = &c->fragment.placed[at];
 	uint64_t bytes_max = cu_tail_run_bytes_max(cu_shape_set_chunk_bytes(c->opts.shapes));
 
-	c->tail_runs_len = 0;
-	for (uint32_t i = placing->first; i != CU_TOUCH_NONE; i = c->fragment.placed[i].next) {
-		const struct cu_placed *item = &c->fragment.placed[i];
+	if (range->len && at == range->first + range->len) {
+		range->len++;
+	} else {
+		if (range->len)
+			PUSH(c, fan_runs, *range);
+		*range = (struct cu_fanout_run){ at, 1 };
+	}
+	if (!cu_tail_run_extend(run, item->pos, item->len, item->op, bytes_max)) {
+		PUSH(c, tail_runs, *run);
+		run->items = 0;
+		cu_tail_run_extend(run, item->pos, item->len, item->op, bytes_max);
+	}
+}
 
-		if (range.len && i == range.first + range.len) {
-			range.len++;
-		} else {
-			if (range.len)
-				PUSH(c, fan_runs, range);
-			range = (struct cu_fanout_run){ i, 1 };
-		}
-		if (!cu_tail_run_extend(&run, item->pos, item->len, item->op, bytes_max)) {
-			PUSH(c, tail_runs, run);
-			run.items = 0;
-			cu_tail_run_extend(&run, item->pos, item->len, item->op, bytes_max);
-		}
+/* From an event's items to its runs: by ordinal for the fan-out record, by position for the tail. */
+static void make_runs(struct cu_collector *c, const struct cu_event *event)
+{
+	const struct cu_touch *touches = c->fragment.touches;
+	struct cu_fanout_run range = { 0, 0 };
+	struct cu_tail_run run = { .tx = c->tx.tx, .xid = c->tx.xid };
+
+	c->tail_runs_len = 0;
+	for (uint32_t i = event->first; i != CU_TOUCH_NONE; i = touches[i].next) {
+		if (touches[i].item == CU_TOUCH_NONE)
+			continue;
+		put_item(c, touches[i].item, &range, &run);
+		if (touches[i].decision == CU_DECIDE_KEY_CHANGE)
+			put_item(c, touches[i].item + 1, &range, &run);
 	}
 	PUSH(c, fan_runs, range);
 	PUSH(c, tail_runs, run);
@@ -208,9 +249,9 @@ static int fan_out(struct cu_collector *c, bool commit, uint64_t end_lsn)
 		cu_shape *shape = fragment->events[i].shape;
 		uint32_t runs_at = (uint32_t)c->fan_runs_len;
 
-		if (c->placing[i].dead || c->placing[i].first == CU_TOUCH_NONE)
+		if (c->placing[i].dead || !c->placing[i].has_items)
 			continue;
-		make_runs(c, &c->placing[i]);
+		make_runs(c, &fragment->events[i]);
 		c->fan_shapes[fanout.shapes_len++] = (struct cu_fanout_shape){
 			shape->id,
 			runs_at,
@@ -257,16 +298,15 @@ static void commit_tails(struct cu_collector *c)
 int cu_collector_deliver(struct cu_collector *c, bool commit, uint64_t end_lsn)
 {
 	cu_fragment *fragment = &c->fragment;
+	struct shared shared = { .def = NULL };
 	int rc = 0;
 
 	cu_collector_unlock_router(c);
 	remove_doomed(c);
 	if (fragment->events_len)
 		publish(c);
-	for (size_t i = 0; rc == 0 && i < fragment->touches_len; i++) {
-		if (!c->placing[fragment->touches[i].event].dead)
-			rc = encode(c, &fragment->touches[i]);
-	}
+	for (size_t i = 0; rc == 0 && i < fragment->touches_len; i++)
+		rc = give_items(c, &fragment->touches[i], &shared);
 	/* A transaction that no shape sees leaves nothing in the log. */
 	if (rc == 0 && c->tx.appended)
 		rc = fan_out(c, commit, end_lsn);

@@ -108,6 +108,7 @@ int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, uint64_t tx, uint3
 		.old_row = old_row,
 		.new_row = new_row,
 		.next = CU_TOUCH_NONE,
+		.item = CU_TOUCH_NONE,
 		.decision = CU_DECIDE_NOTHING,
 	};
 
@@ -125,16 +126,14 @@ int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, uint64_t tx, uint3
 	return 0;
 }
 
-uint32_t cu_fragment_place(cu_fragment *fragment, uint32_t last, uint64_t pos, uint64_t op, uint32_t len)
+uint32_t cu_fragment_place(cu_fragment *fragment, uint64_t pos, uint64_t op, uint32_t len)
 {
 	uint32_t at = (uint32_t)fragment->placed_len;
 	bool room =
 		grow((void **)&fragment->placed, fragment->placed_len, &fragment->placed_cap, sizeof *fragment->placed);
 
 	CU_ASSERT(room); /* 24 bytes beside an item that has just been written */
-	fragment->placed[at] = (struct cu_placed){ pos, op, len, CU_TOUCH_NONE };
+	fragment->placed[at] = (struct cu_placed){ pos, op, len };
 	fragment->placed_len++;
-	if (last != CU_TOUCH_NONE)
-		fragment->placed[last].next = at;
 	return at;
 }

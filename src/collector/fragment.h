@@ -10,12 +10,12 @@
 #include "shape/consumer.h"
 #include "shape/view.h"
 
-/* Where an item went: one per item of the fragment, in the order of the change log, so its index is its ordinal. */
+/* Where an item went: one per item of the fragment, in the order of the change log, so its index is its ordinal. Touches of
+ * several events may share it. */
 struct cu_placed {
 	uint64_t pos;
 	uint64_t op;
 	uint32_t len;
-	uint32_t next; /* next item of the same event, or CU_TOUCH_NONE */
 };
 
 typedef struct cu_fragment {
@@ -43,8 +43,7 @@ struct cu_pg_value *cu_fragment_row(cu_fragment *fragment, const struct cu_pg_va
  * holds. */
 int cu_fragment_touch(cu_fragment *fragment, cu_shape *shape, uint64_t tx, uint32_t xid, uint64_t op,
 		      const struct cu_pg_value *old_row, const struct cu_pg_value *new_row);
-/* The next item of this touch's event. last: the event's last item so far, CU_TOUCH_NONE for its first; returns the
- * item's ordinal. */
-uint32_t cu_fragment_place(cu_fragment *fragment, uint32_t last, uint64_t pos, uint64_t op, uint32_t len);
+/* The next item; returns its ordinal. */
+uint32_t cu_fragment_place(cu_fragment *fragment, uint64_t pos, uint64_t op, uint32_t len);
 
 #endif

@@ -159,6 +159,56 @@ static void several_shapes_see_their_own_items_only(void **state)
 	world_free(w);
 }
 
+static void what_many_shapes_see_alike_is_written_once(void **state)
+{
+	enum { MANY = 100 };
+	struct world *w = world_new(NULL);
+	cu_shape *shapes[MANY];
+	char where[32], *first, *log, *left;
+	uint64_t before;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(where, sizeof where, "id > %d", -i);
+		shapes[i] = world_shape_where(w, help_definition(HELP_OID, false), where, "1:1:");
+	}
+	BEGIN(w, 700);
+	assert_int_equal(send_relation(w, HELP_OID), 0);
+	INSERT(w, HELP_OID, "1", "something long enough to be noticed", NULL);
+	show(w);
+	before = cu_changelog_end(w->c->log);
+	UPDATE(w, HELP_OID, ROW("1", "a", NULL), ROW("1", "b", NULL));
+	UPDATE(w, HELP_OID, ROW("1", "b", NULL), ROW("2", "b", NULL));     /* a key change: two items */
+	UPDATE(w, HELP_OID, ROW("2", "b", NULL), ROW("-50", "b", NULL));   /* leaves some of them */
+	UPDATE(w, HELP_OID, ROW("-50", "b", NULL), ROW("-50", "c", NULL)); /* is not there for those */
+	UPDATE(w, HELP_OID, ROW("-50", "c", NULL), ROW("3", "c", NULL));   /* and comes back */
+	COMMIT(w);
+	show(w);
+	assert_in_range(cu_changelog_end(w->c->log) - before, 1, 10 * 220 + 6 * MANY);
+
+	first = world_log(w, shapes[0]);
+	assert_int_equal(count(first, "\"operation\":\"insert\""), 3);
+	assert_int_equal(count(first, "\"operation\":\"delete\""), 2);
+	assert_int_equal(count(first, "\"operation\":\"update\""), 1);
+	left = world_log(w, shapes[MANY - 1]);
+	assert_int_equal(count(left, "\"operation\":\"insert\""), 4);
+	assert_int_equal(count(left, "\"operation\":\"delete\""), 3);
+	assert_int_equal(count(left, "\"operation\":\"update\""), 2);
+	for (int i = 0; i < MANY; i++) {
+		log = world_log(w, shapes[i]);
+		assert_string_equal(log, i <= 50 ? first : left);
+		free(log);
+	}
+	free(first);
+	free(left);
+	for (int i = 1; i < MANY - 1; i++)
+		cu_shape_unref(&shapes[i]);
+	cu_shape_unref(&shapes[0]);
+	assert_recovers(w, &shapes[MANY - 1]);
+	cu_shape_unref(&shapes[MANY - 1]);
+	world_free(w);
+}
+
 static void a_transaction_larger_than_a_fragment_is_shown_whole(void **state)
 {
 	struct world *w = world_new(NULL);
@@ -510,6 +560,7 @@ int main(void)
 		cmocka_unit_test(each_change_becomes_its_item),
 		cmocka_unit_test(an_unchanged_toast_value_comes_from_the_old_row),
 		cmocka_unit_test(several_shapes_see_their_own_items_only),
+		cmocka_unit_test(what_many_shapes_see_alike_is_written_once),
 		cmocka_unit_test(a_transaction_larger_than_a_fragment_is_shown_whole),
 		cmocka_unit_test(a_connection_that_breaks_in_the_middle_leaves_nothing),
 		cmocka_unit_test(a_transaction_that_is_held_is_skipped_when_it_comes_again),

@@ -217,14 +217,20 @@ __attribute__((unused)) static void world_restart(struct world *w)
 	world_open(w);
 }
 
-/* A stored, live shape that listens. Returns a reference. */
-__attribute__((unused)) static cu_shape *world_shape(struct world *w, cu_definition *def, const char *snapshot)
+/* A stored, live shape that listens. where NULL: none. Returns a reference. */
+__attribute__((unused)) static cu_shape *world_shape_where(struct world *w, cu_definition *def, const char *where,
+							   const char *snapshot)
 {
-	cu_shape *shape = help_create(w->set, def);
+	cu_definition *entered = cu_shape_set_enter_definition(w->set, def);
+	struct cu_expr_error error = { .message = CU_BUF_INIT };
+	cu_expr *clause = NULL;
+	cu_shape *shape;
 	struct cu_snapshot_info info = { .xip = "" };
 	cu_snapshot_range range;
 	cu_buf xip = CU_BUF_INIT;
 
+	CU_ASSERT(!where || cu_expr_new(entered->scope, where, strlen(where), NULL, 0, &clause, &error) == 0);
+	shape = cu_shape_set_get_or_create(w->set, entered, clause);
 	CU_ASSERT(cu_snapshot_range_parse(snapshot, &range) == 0);
 	range.lsn = info.lsn = UINT64_MAX; /* the numbers alone decide */
 	cu_snapshot_range_put_xip(&range, &xip);
@@ -242,6 +248,11 @@ __attribute__((unused)) static cu_shape *world_shape(struct world *w, cu_definit
 	CU_ASSERT(cu_router_add(w->router, shape->def->oid, shape->def, shape->def->scope, &shape->route,
 				&(struct cu_route_key){ 0 }) == 0);
 	return shape;
+}
+
+__attribute__((unused)) static cu_shape *world_shape(struct world *w, cu_definition *def, const char *snapshot)
+{
+	return world_shape_where(w, def, NULL, snapshot);
 }
 
 /* The whole log of a shape, as its readers get it. Returns owned. */

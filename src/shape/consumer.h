@@ -31,7 +31,8 @@ struct cu_touch {
 	const struct cu_pg_value *new_row; /* NULL for a delete */
 	uint32_t event;                    /* index of its event */
 	uint32_t next;                     /* next touch of the same event, or CU_TOUCH_NONE */
-	enum cu_decision decision;         /* the consumer's */
+	uint32_t item;             /* ordinal of its first item in the fragment, once it has one, or CU_TOUCH_NONE */
+	enum cu_decision decision; /* the consumer's */
 };
 
 struct cu_event {

@@ -440,11 +440,17 @@ function canonical(value) {
 }
 const sorted = (rows) => rows.map(canonical).sort()
 
-// Waits until the client's rows are those of the query, and fails with the difference when they never are.
+// Waits until the client's rows are those of the query, and fails with the difference when the client stands still for as long as
+// the timeout and they are not. One that goes on from answer to answer is slow, not stuck: there may be thousands of them.
 export async function rowsBecome(view, cluster, query, { timeout = patience } = {}) {
-  const deadline = Date.now() + timeout
+  let deadline = Date.now() + timeout
+  let stands = null
   for (;;) {
     view.failIfGivenUp()
+    if (view.offset() !== stands) {
+      stands = view.offset()
+      deadline = Date.now() + timeout
+    }
     if (view.stream.isUpToDate && view.schema) {
       const [{ rows: count }] = await cluster.sql(`SELECT count(*) AS rows FROM (${query}) counted`)
       if (Number(count) !== view.shape.currentValue.size && Date.now() <= deadline) {
