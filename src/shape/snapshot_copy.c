@@ -42,8 +42,7 @@ void cu_snapshot_copy_begin(struct cu_snapshot_copy *copy, const cu_snapshot_ran
 	cu_snapshot_range mine = *range;
 	cu_shape *shape = copy->shape;
 
-	if (range->xip_len)
-		mine.xip = cu_xmemdup(range->xip, range->xip_len * sizeof *range->xip);
+	mine.xip = range->xip_len ? cu_xmemdup(range->xip, range->xip_len * sizeof *range->xip) : NULL;
 	cu_shape_lock(shape);
 	if (shape->log)
 		cu_tail_filter(&shape->log->tail, &mine, cu_shape_set_chunk_bytes(copy->env->shapes));
