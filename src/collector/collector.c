@@ -31,9 +31,14 @@ static void checkpoint_stored(void *ctx, int rc)
 	pthread_mutex_unlock(&c->lock);
 }
 
+static uint64_t removals_failed(const struct cu_collector *c)
+{
+	return cu_metadata_removals_failed(cu_store_metadata(c->opts.store));
+}
+
 /* Asks for a checkpoint at this point: outside of a transaction, everything shown. c->saved is ours again once
- * checkpoint_running is false. */
-static void checkpoint_start(struct cu_collector *c)
+ * checkpoint_running is false. failed: removals_failed() before the last look for removals that are to be tried again. */
+static void checkpoint_start(struct cu_collector *c, uint64_t failed)
 {
 	bool running;
 	int rc;
@@ -46,6 +51,7 @@ static void checkpoint_start(struct cu_collector *c)
 	if (running)
 		return; /* the next tick asks again */
 	cu_shape_set_drop_ranges(c->opts.shapes, c->safe_lsn);
+	c->saved.removals_failed = failed;
 	c->saved.lsn = c->safe_lsn;
 	c->saved.log_pos = cu_changelog_end(c->log);
 	c->saved.last_tx = CU_MAX(c->saved.last_tx, c->committed_tx);
@@ -79,6 +85,8 @@ static bool checkpoint_is_due(const struct cu_collector *c)
 /* Everything has been shown. */
 static void checkpoint_tick(struct cu_collector *c)
 {
+	uint64_t failed = removals_failed(c);
+
 	if (!checkpoint_is_due(c))
 		return;
 	c->checkpoint_due_ms = cu_now_ms() + c->opts.checkpoint_ms;
@@ -86,7 +94,7 @@ static void checkpoint_tick(struct cu_collector *c)
 		cu_changelog_idle(c->log);
 		cu_shape_set_drop_ranges(c->opts.shapes, c->safe_lsn); /* of shapes made while the database rests */
 	} else if (cu_shape_set_retry_removals(c->opts.shapes) == 0) {
-		checkpoint_start(c);
+		checkpoint_start(c, failed);
 	}
 }
 
@@ -124,6 +132,7 @@ static const char *why_not_resumable(const struct cu_collector *c, const struct 
 static int on_connected(struct cu_collector *c, const struct cu_replication_connected *now)
 {
 	const char *why = why_not_resumable(c, now);
+	uint64_t failed = removals_failed(c);
 	int rc;
 
 	/* Before shapes are removed: one that is made anew meanwhile has to join its table again. */
@@ -149,7 +158,7 @@ static int on_connected(struct cu_collector *c, const struct cu_replication_conn
 		c->committed_tx = c->saved.last_tx = 0;
 		atomic_store(&c->checkpoint_lsn, 0);
 		atomic_store(&c->last_tx, c->safe_lsn);
-		checkpoint_start(c);
+		checkpoint_start(c, failed);
 	}
 	c->diverged = false;
 	c->seen_tx = CU_MAX(c->saved.last_tx, c->committed_tx);
@@ -275,6 +284,7 @@ static void *run(void *arg)
 	struct cu_collector *c = arg;
 	struct cu_replication_batch batch;
 	bool lost = false;
+	uint64_t failed;
 	int rc = 0;
 
 	while (rc != CU_ECLOSED && !atomic_load(&c->stopping)) {
@@ -290,10 +300,11 @@ static void *run(void *arg)
 			checkpoint_tick(c);
 	}
 	cu_collector_abort(c);
+	failed = removals_failed(c);
 	if (!c->unclosed && cu_collector_show(c) == 0 && c->saved.system_id &&
 	    cu_shape_set_retry_removals(c->opts.shapes) == 0) {
 		checkpoint_wait(c);
-		checkpoint_start(c);
+		checkpoint_start(c, failed);
 		checkpoint_wait(c);
 	}
 	return NULL;

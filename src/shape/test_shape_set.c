@@ -506,6 +506,43 @@ static void a_damaged_row_is_corrupt_and_adds_nothing(void **state)
 	world_free(w);
 }
 
+static void count_success(void *ctx, int rc)
+{
+	if (rc == 0)
+		atomic_fetch_add((_Atomic unsigned *)ctx, 1);
+}
+
+/* It may have been asked for before the removal failed. A crash would bring the shape back, without what it missed. */
+static void no_checkpoint_is_stored_behind_a_removal_that_was_not(void **state)
+{
+	struct world *w = world_new();
+	_Atomic unsigned stored = 0;
+	struct cu_checkpoint cp = { .lsn = 1000, .system_id = 1, .timeline = 1 };
+	cu_shape *shape;
+
+	(void)state;
+	break_rows(w, "DELETE");
+	shape = help_create(w->set, help_definition(1, false));
+	settle(w);
+	cp.removals_failed = cu_metadata_removals_failed(cu_store_metadata(w->store));
+	assert_int_equal(cu_shape_set_retry_removals(w->set), 0);
+	cu_shape_set_remove(w->set, shape, "asked for", NULL);
+	assert_int_equal(cu_metadata_sync(cu_store_metadata(w->store)), CU_EIO);
+	assert_int_equal(cu_metadata_put_checkpoint(cu_store_metadata(w->store), &cp, count_success, &stored), 0);
+	cu_metadata_sync(cu_store_metadata(w->store));
+	assert_int_equal(stored, 0);
+	help_metadata_exec(w->dir, "DROP TRIGGER broken");
+	cp.removals_failed = cu_metadata_removals_failed(cu_store_metadata(w->store));
+	cu_shape_set_retry_removals(w->set);
+	settle(w);
+	assert_int_equal(cu_shape_set_retry_removals(w->set), 0);
+	assert_int_equal(cu_metadata_put_checkpoint(cu_store_metadata(w->store), &cp, count_success, &stored), 0);
+	settle(w);
+	assert_int_equal(stored, 1);
+	cu_shape_unref(&shape);
+	world_free(w);
+}
+
 static void waking_asks_each_loop_once(void **state)
 {
 	struct world *w = world_new();
@@ -539,6 +576,7 @@ int main(void)
 		cmocka_unit_test(a_shape_that_is_removed_before_it_could_not_be_stored_goes_once),
 		cmocka_unit_test(a_removal_that_could_not_be_stored_is_tried_again),
 		cmocka_unit_test(a_damaged_row_is_corrupt_and_adds_nothing),
+		cmocka_unit_test(no_checkpoint_is_stored_behind_a_removal_that_was_not),
 		cmocka_unit_test(waking_asks_each_loop_once),
 	};
 

@@ -29,6 +29,7 @@ struct cu_metadata {
 
 	/* any thread */
 	_Atomic uint64_t next_shape_id;
+	_Atomic uint64_t removals_failed;
 
 	/* the opener until the writer runs, then the writer */
 	struct cu_metadata_db *db;
@@ -79,6 +80,10 @@ static void group_run(struct cu_metadata *md, struct cu_metadata_op *ops)
 	int rc = cu_metadata_db_begin(db);
 
 	for (struct cu_metadata_op *op = ops; op && rc == 0; op = op->next) {
+		if (op->kind == CU_METADATA_PUT_CHECKPOINT && op->num[5] != cu_metadata_removals_failed(md)) {
+			op->rc = CU_EAGAIN;
+			continue;
+		}
 		op->rc = cu_metadata_db_run(db, op);
 		/* These two are the operation's own trouble and have changed nothing; the rest is the disk's. */
 		if (op->rc < 0 && op->rc != CU_EEXIST && op->rc != CU_ENOTFOUND)
@@ -126,6 +131,8 @@ static void *writer_main(void *arg)
 			}
 			if (op->done)
 				op->done(op->ctx, op->rc);
+			if (op->rc < 0 && op->kind == CU_METADATA_REMOVE_SHAPE)
+				atomic_fetch_add(&md->removals_failed, 1);
 			op_free(op);
 		}
 		pthread_mutex_lock(&md->mtx);
@@ -392,6 +399,7 @@ int cu_metadata_put_checkpoint(cu_metadata *md, const struct cu_checkpoint *cp, 
 	op->num[2] = cp->last_tx;
 	op->num[3] = cp->system_id;
 	op->num[4] = cp->timeline;
+	op->num[5] = cp->removals_failed;
 	return op_queue(md, op, done, ctx);
 }
 
@@ -483,6 +491,11 @@ int cu_metadata_sync(cu_metadata *md)
 	md->first_error = 0;
 	pthread_mutex_unlock(&md->mtx);
 	return rc;
+}
+
+uint64_t cu_metadata_removals_failed(const cu_metadata *md)
+{
+	return atomic_load(&md->removals_failed);
 }
 
 uint64_t cu_metadata_next_shape_id(cu_metadata *md)

@@ -71,6 +71,9 @@ struct cu_checkpoint {
 	uint64_t last_tx;   /* offset of the last transaction held */
 	uint64_t system_id; /* of the Postgres cluster */
 	uint32_t timeline;
+	/* Not stored: cu_metadata_removals_failed() before the caller saw that no failed removal is left. If more have failed when
+	 * its turn comes the checkpoint fails too (CU_EAGAIN): it would cover what a shape missed that comes back in a crash. */
+	uint64_t removals_failed;
 };
 
 /* Rows at open; everything is borrowed until the callback returns; a negative answer stops the open. Order:
@@ -121,6 +124,8 @@ int cu_metadata_get_log_chunk(cu_metadata *md, uint64_t shape_id, uint32_t n, cu
 int cu_metadata_get(cu_metadata *md, const char *key, cu_buf *value);
 /* Waits until everything queued before is durable; the first error since the last call of this, or 0. */
 int cu_metadata_sync(cu_metadata *md);
+/* How often a removal of a shape has failed, whose `done` is over. Any thread. */
+uint64_t cu_metadata_removals_failed(const cu_metadata *md);
 /* A new shape id: larger than every id ever stored. Any thread, does not wait. */
 uint64_t cu_metadata_next_shape_id(cu_metadata *md);
 /* This id is in use somewhere: new ones are larger. */
