@@ -2,11 +2,12 @@
 #include "api/reader.h"
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "shape/log_reader.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define OVERLOADED_RETRY_S 5u
 
@@ -31,6 +32,11 @@ struct wave {
 	cu_http_body *body;
 };
 
+/* One for each way the body may be encoded. */
+struct waves {
+	struct wave of[CU_ENCODINGS];
+};
+
 static void wave_clear(struct wave *wave)
 {
 	free(wave->cursor);
@@ -41,15 +47,16 @@ static void wave_clear(struct wave *wave)
 
 void cu_api_on_wave_end(void *ctx, cu_http_loop *loop, uint64_t key)
 {
-	struct wave **wave = (struct wave **)cu_http_loop_data(loop);
+	struct waves **waves = (struct waves **)cu_http_loop_data(loop);
 
 	(void)ctx;
 	(void)key;
-	if (!*wave)
+	if (!*waves)
 		return;
-	wave_clear(*wave);
-	free(*wave);
-	*wave = NULL;
+	for (int i = 0; i < CU_ENCODINGS; i++)
+		wave_clear(&(*waves)->of[i]);
+	free(*waves);
+	*waves = NULL;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -59,10 +66,12 @@ static bool same_text(const char *a, const char *b)
 
 static struct wave *wave_of(const struct cu_reader *reader, cu_http_request *req, cu_offset end)
 {
-	struct wave *wave = *cu_http_loop_data(cu_http_request_loop(req));
+	struct waves *waves = *cu_http_loop_data(cu_http_request_loop(req));
+	struct wave *wave = waves ? &waves->of[reader->encoding] : NULL;
 
-	if (wave && wave->shape_id == reader->shape->id && cu_offset_cmp(wave->asked, reader->offset) == 0 &&
-	    cu_offset_cmp(wave->end, end) == 0 && same_text(wave->cursor, reader->cursor))
+	if (wave && wave->body && wave->shape_id == reader->shape->id &&
+	    cu_offset_cmp(wave->asked, reader->offset) == 0 && cu_offset_cmp(wave->end, end) == 0 &&
+	    same_text(wave->cursor, reader->cursor))
 		return wave;
 	return NULL;
 }
@@ -106,19 +115,23 @@ static struct cu_answer answer_to(const struct cu_reader *reader, cu_offset answ
 	};
 }
 
-/* Does the client have this answer already? Only asked with the request's headers still there. */
-static bool not_modified(const struct cu_reader *reader, const cu_http_request *req, const struct cu_answer *answer)
+/* Does the client have this answer already, the way it would get it now or as it is? Then the answer stands for that one.
+ * Only asked with the request's headers still there. */
+static bool not_modified(const struct cu_reader *reader, const cu_http_request *req, struct cu_answer *answer)
 {
+	const enum cu_encoding ways[] = { reader->encoding, CU_ENCODING_NONE };
 	struct cu_http_slice tags = { NULL, 0 };
 	cu_buf etag = CU_BUF_INIT;
-	bool matches;
+	bool matches = false;
 
 	if (!reader->parked)
 		tags = cu_http_request_header(req, "if-none-match");
-	if (!tags.data)
-		return false;
-	cu_etag_put(answer, &etag);
-	matches = !cu_buf_failed(&etag) && cu_etag_matches(tags.data, tags.len, etag.data, etag.len);
+	for (size_t i = 0; tags.data && !matches && i < CU_ARRAY_LEN(ways); i++) {
+		cu_buf_clear(&etag);
+		answer->encoding = ways[i];
+		cu_etag_put(answer, &etag);
+		matches = !cu_buf_failed(&etag) && cu_etag_matches(tags.data, tags.len, etag.data, etag.len);
+	}
 	cu_buf_fini(&etag);
 	return matches;
 }
@@ -171,14 +184,35 @@ static cu_http_body *body_of(struct cu_reader *reader, cu_http_request *req, cu_
 	return NULL;
 }
 
+/* Compresses a text that is worth it, where the client takes it, and notes that in the answer. Else, or without memory for
+ * it, the text stays as it is. */
+static void encode_text(const struct cu_reader *reader, struct cu_answer *answer, cu_buf *text)
+{
+	cu_buf packed = CU_BUF_INIT;
+
+	if (!reader->encoding || answer->status != 200 || cu_buf_failed(text) || text->len < CU_ENCODE_MIN ||
+	    text->len > CU_ENCODE_INLINE_MAX)
+		return;
+	if (cu_encoding_compress(reader->encoding, text->data, text->len, &packed) == 0) {
+		answer->encoding = reader->encoding;
+		cu_buf_fini(text);
+		*text = packed;
+		return;
+	}
+	cu_buf_fini(&packed);
+}
+
 /* Takes the text. */
 static void respond_text(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer, cu_buf *text)
 {
-	cu_http_body *body = body_of(reader, req, text);
+	struct cu_answer encoded = *answer;
+	cu_http_body *body;
 
+	encode_text(reader, &encoded, text);
+	body = body_of(reader, req, text);
 	if (!body)
 		return;
-	respond(reader, req, answer, body, NULL);
+	respond(reader, req, &encoded, body, NULL);
 	cu_http_body_unref(&body);
 }
 
@@ -288,44 +322,7 @@ void cu_answer_options(cu_api *api, cu_http_request *req)
 	cu_buf_fini(&more);
 }
 
-/* ---- a snapshot chunk: "[", the file or the small snapshot, what comes behind it ---- */
-
-struct chunk_source {
-	struct cu_http_source source;
-	int fd;
-	uint64_t bytes;
-	cu_buf suffix;
-	enum { CHUNK_OPEN, CHUNK_FILE, CHUNK_SUFFIX, CHUNK_END } stage;
-};
-
-static int chunk_next(struct cu_http_source *source, struct cu_http_piece *ret_piece)
-{
-	struct chunk_source *chunk = CU_CONTAINER_OF(source, struct chunk_source, source);
-
-	switch (chunk->stage++) {
-	case CHUNK_OPEN: *ret_piece = (struct cu_http_piece){ .data = "[", .len = 1 }; return 1;
-	case CHUNK_FILE:
-		if (chunk->bytes) {
-			*ret_piece = (struct cu_http_piece){ .fd = chunk->fd, .len = chunk->bytes };
-			return 1;
-		}
-		chunk->stage++;
-		/* fallthrough */
-	case CHUNK_SUFFIX:
-		*ret_piece = (struct cu_http_piece){ .data = chunk->suffix.data, .len = chunk->suffix.len };
-		return 1;
-	default: return 0;
-	}
-}
-
-static void chunk_close(struct cu_http_source *source)
-{
-	struct chunk_source *chunk = CU_CONTAINER_OF(source, struct chunk_source, source);
-
-	close(chunk->fd);
-	cu_buf_fini(&chunk->suffix);
-	free(chunk);
-}
+/* ---- a snapshot chunk ---- */
 
 static void chunk_unreadable(struct cu_reader *reader, cu_http_request *req, int rc)
 {
@@ -362,9 +359,8 @@ void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n,
 {
 	struct offset_texts texts;
 	struct cu_answer answer = answer_to(reader, cu_offset_of(0, n), &texts);
-	struct chunk_source *chunk;
-	int fd, rc;
-	uint64_t bytes;
+	struct cu_splice parts = { .fd = -1 };
+	int rc;
 
 	answer.no_changes = false;
 	if (not_modified(reader, req, &answer)) {
@@ -376,25 +372,15 @@ void cu_answer_chunk(struct cu_reader *reader, cu_http_request *req, uint32_t n,
 		answer_small(reader, req, &answer);
 		return;
 	}
-	rc = cu_chunk_open(cu_store_chunks(reader->api->opts.store), reader->shape->id, CU_CHUNK_SNAPSHOT, n, &fd,
-			   &bytes);
+	rc = cu_chunk_open(cu_store_chunks(reader->api->opts.store), reader->shape->id, CU_CHUNK_SNAPSHOT, n, &parts.fd,
+			   &parts.len);
 	if (rc < 0) {
 		chunk_unreadable(reader, req, rc);
 		return;
 	}
-	chunk = cu_xzalloc(sizeof *chunk);
-	chunk->fd = fd;
-	chunk->bytes = bytes;
-	cu_buf_putc(&chunk->suffix, ']');
-	chunk->source = (struct cu_http_source){ .next = chunk_next,
-						 .close = chunk_close,
-						 .length = 1 + bytes + chunk->suffix.len };
-	if (cu_buf_failed(&chunk->suffix)) {
-		chunk_close(&chunk->source);
-		cu_answer_error(reader, req, 503, "Out of memory", 5);
-		return;
-	}
-	respond(reader, req, &answer, NULL, &chunk->source);
+	cu_buf_putc(&parts.prefix, '[');
+	cu_buf_putc(&parts.suffix, ']');
+	cu_answer_splice(reader, req, &answer, &parts);
 }
 
 /* ---- a piece of the log ---- */
@@ -485,18 +471,19 @@ static void log_close(struct cu_http_source *source)
 static void remember_for_wave(const struct cu_reader *reader, cu_http_request *req, cu_offset end, const cu_buf *head,
 			      cu_http_body *body)
 {
-	struct wave **at = (struct wave **)cu_http_loop_data(cu_http_request_loop(req));
+	struct waves **waves = (struct waves **)cu_http_loop_data(cu_http_request_loop(req));
+	struct wave *wave;
 
-	if (!*at)
-		*at = cu_xzalloc(sizeof **at);
-	else
-		wave_clear(*at);
-	(*at)->shape_id = reader->shape->id;
-	(*at)->asked = reader->offset;
-	(*at)->end = end;
-	(*at)->cursor = reader->cursor ? cu_xstrdup(reader->cursor) : NULL;
-	cu_buf_append(&(*at)->head, head->data, head->len);
-	(*at)->body = cu_http_body_ref(body);
+	if (!*waves)
+		*waves = cu_xzalloc(sizeof **waves);
+	wave = &(*waves)->of[reader->encoding];
+	wave_clear(wave);
+	wave->shape_id = reader->shape->id;
+	wave->asked = reader->offset;
+	wave->end = end;
+	wave->cursor = reader->cursor ? cu_xstrdup(reader->cursor) : NULL;
+	cu_buf_append(&wave->head, head->data, head->len);
+	wave->body = cu_http_body_ref(body);
 }
 
 static void respond_from_wave(struct cu_reader *reader, cu_http_request *req, struct wave *wave)
@@ -509,12 +496,14 @@ static void respond_from_wave(struct cu_reader *reader, cu_http_request *req, st
 	cu_buf_fini(&head);
 }
 
-static void respond_small_log(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer,
-			      cu_offset end, cu_buf *text)
+static void respond_small_log(struct cu_reader *reader, cu_http_request *req, struct cu_answer *answer, cu_offset end,
+			      cu_buf *text)
 {
-	cu_http_body *body = body_of(reader, req, text);
+	cu_http_body *body;
 	cu_buf head = CU_BUF_INIT;
 
+	encode_text(reader, answer, text);
+	body = body_of(reader, req, text);
 	if (!body)
 		return;
 	cu_headers_put(reader->api->headers, answer, cu_wall_us() / 1000000, &head);
@@ -523,6 +512,29 @@ static void respond_small_log(struct cu_reader *reader, cu_http_request *req, co
 	send_response(reader, req, answer->status, &head, body, NULL);
 	cu_http_body_unref(&body);
 	cu_buf_fini(&head);
+}
+
+/* What is left of the range ends with one file. Takes the log. */
+static void respond_sealed_log(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer,
+			       struct log_source *log)
+{
+	struct cu_splice parts = {
+		.prefix = log->out,
+		.fd = fcntl(log->file.fd, F_DUPFD_CLOEXEC, 0),
+		.at = log->file.at,
+		.len = log->file.len,
+		.suffix = log->suffix,
+	};
+
+	cu_buf_init(&log->out);
+	cu_buf_init(&log->suffix);
+	log_close(&log->source);
+	if (parts.fd >= 0) {
+		cu_answer_splice(reader, req, answer, &parts);
+	} else {
+		cu_splice_fini(&parts);
+		cu_answer_error(reader, req, 503, "Out of file descriptors, please retry", 5);
+	}
 }
 
 static void log_unreadable(struct cu_reader *reader, cu_http_request *req, int rc)
@@ -578,9 +590,14 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 	} else if (rc == 0 && !log->file.len) {
 		respond_small_log(reader, req, &answer, end, &log->out);
 		log_close(&log->source);
+	} else if (rc == 0) {
+		respond_sealed_log(reader, req, &answer, log);
 	} else {
-		log->source = (struct cu_http_source){ .next = log_next, .close = log_close };
-		log->source.length = rc == 0 ? log->out.len + log->file.len + log->suffix.len : CU_HTTP_LENGTH_UNKNOWN;
+		log->source = (struct cu_http_source){
+			.next = log_next,
+			.close = log_close,
+			.length = CU_HTTP_LENGTH_UNKNOWN,
+		};
 		respond(reader, req, &answer, NULL, &log->source);
 	}
 }

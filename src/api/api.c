@@ -3,6 +3,7 @@
 
 #include "api/subset_check.h"
 #include "api/where.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "shape/table_check.h"
 
@@ -15,14 +16,40 @@
 
 static void resume(cu_http_request *req, void *arg);
 
+/* Beside the shapes' directories. Without a store (nothing is served yet) there are no files to copy. */
+static cu_encoded *encoded_new(const struct cu_api_opts *opts)
+{
+	struct cu_encoded_opts encoded = {
+		.bytes_max = CU_ENCODED_BYTES_MAX,
+		.copies_max = CU_ENCODED_COPIES_MAX,
+	};
+	cu_encoded *made;
+	char *dir;
+
+	if (!opts->compression || !opts->store)
+		return NULL;
+	dir = cu_file_path("%s/encoded", cu_store_dir(opts->store));
+	encoded.dir = dir;
+	made = cu_encoded_new(&encoded);
+	free(dir);
+	return made;
+}
+
 cu_api *cu_api_new(const struct cu_api_opts *opts)
 {
 	cu_api *api = cu_xzalloc(sizeof *api);
 
 	api->opts = *opts;
 	api->held = cu_held_new(resume);
+	api->encoded = encoded_new(opts);
 	cu_headers_new(&opts->headers, &api->headers);
 	return api;
+}
+
+void cu_api_stop(cu_api *api)
+{
+	if (api)
+		cu_encoded_stop(api->encoded);
 }
 
 void cu_api_free(cu_api **api)
@@ -31,6 +58,7 @@ void cu_api_free(cu_api **api)
 		return;
 	cu_headers_free(&(*api)->headers);
 	cu_held_free(&(*api)->held);
+	cu_encoded_free(&(*api)->encoded);
 	for (size_t i = 0; i < CU_ARRAY_LEN((*api)->sse_shared); i++)
 		cu_http_body_unref(&(*api)->sse_shared[i].body);
 	free(*api);
@@ -392,11 +420,14 @@ static void overloaded(struct cu_reader *reader, cu_http_request *req)
 static void on_shape(cu_api *api, cu_http_request *req, bool post)
 {
 	struct cu_http_slice query = cu_http_request_query(req), body = cu_http_request_body(req);
+	struct cu_http_slice accept = cu_http_request_header(req, "accept-encoding");
 	struct cu_reader *reader = cu_xzalloc(sizeof *reader);
 	cu_api_errors errors = CU_API_ERRORS_INIT;
 	int rc;
 
 	reader->api = api;
+	if (api->opts.compression)
+		reader->encoding = cu_encoding_choose(accept.data, accept.len);
 	reader->post = post;
 	/* Before anything else is looked at (PROTOCOL.md, global_last_seen_lsn). */
 	reader->global_lsn = api->opts.collector ? cu_collector_last_tx(api->opts.collector) : 0;

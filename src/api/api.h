@@ -44,6 +44,7 @@ struct cu_api_opts {
 	void *ctx;
 	struct cu_headers_config headers;
 	const char *secret; /* NULL: none is asked for */
+	bool compression;   /* of answers, where the client takes it */
 	bool allow_shape_deletion;
 	unsigned long_poll_ms;
 	unsigned max_requests_initial;
@@ -51,7 +52,9 @@ struct cu_api_opts {
 };
 
 cu_api *cu_api_new(const struct cu_api_opts *opts);
-/* No request may be under way any more. NULL is fine. */
+/* Nothing is posted to the HTTP server from here on. Before that is freed; NULL is fine. */
+void cu_api_stop(cu_api *api);
+/* Stopped, and no request may be under way any more. NULL is fine. */
 void cu_api_free(cu_api **api);
 /* Held requests go on. Any thread. */
 void cu_api_resume(cu_api *api);

@@ -177,6 +177,9 @@ static void put_shape_lines(const cu_headers *headers, const struct cu_answer *a
 	}
 	if (log && answer->handle)
 		put_etag_line(answer, block);
+	if (answer->encoding && answer->status == 200)
+		PUT_LINE(block, "content-encoding", cu_encoding_name(answer->encoding),
+			 strlen(cu_encoding_name(answer->encoding)));
 	if (answer->handle)
 		PUT_LINE(block, "electric-handle", answer->handle, strlen(answer->handle));
 	if (answer->schema && !(log && answer->live) && answer->status == 200)
@@ -392,6 +395,11 @@ void cu_etag_put(const struct cu_answer *answer, cu_buf *ret_etag)
 	if (answer->no_changes) {
 		cu_buf_putc(ret_etag, ':');
 		cu_buf_put_u64(ret_etag, unique_number());
+	}
+	/* Other bytes: a cache that has both must be able to tell them apart. */
+	if (answer->encoding) {
+		cu_buf_putc(ret_etag, ':');
+		cu_buf_puts(ret_etag, cu_encoding_name(answer->encoding));
 	}
 	cu_buf_putc(ret_etag, '"');
 }

@@ -12,6 +12,7 @@
 #ifndef CU_API_HEADERS_H
 #define CU_API_HEADERS_H
 
+#include "api/encoding.h"
 #include "base/buf.h"
 
 #include <sys/types.h>
@@ -40,14 +41,15 @@ struct cu_answer {
 	bool live;
 	bool live_sse;
 	bool up_to_date;
-	bool no_changes;          /* nothing but control messages: has-data false, unique etag */
-	bool known_error;         /* electric-internal-known-error: true */
-	unsigned retry_after_s;   /* 0: none */
-	const char *handle;       /* NULL: none; then there is no etag either */
-	const char *offset_asked; /* cu_shape_params.offset_text; NULL (409): empty in the etag. Not in errors */
-	const char *offset;       /* the answered one: electric-offset; NULL: none */
-	const char *cursor_asked; /* for live answers; NULL: none */
-	const char *schema;       /* JSON; written when not live, or of a subset, and status is 200; NULL: none */
+	bool no_changes;           /* nothing but control messages: has-data false, unique etag */
+	bool known_error;          /* electric-internal-known-error: true */
+	enum cu_encoding encoding; /* of the body, also of the one that a 304 stands for: content-encoding, etag */
+	unsigned retry_after_s;    /* 0: none */
+	const char *handle;        /* NULL: none; then there is no etag either */
+	const char *offset_asked;  /* cu_shape_params.offset_text; NULL (409): empty in the etag. Not in errors */
+	const char *offset;        /* the answered one: electric-offset; NULL: none */
+	const char *cursor_asked;  /* for live answers; NULL: none */
+	const char *schema;        /* JSON; written when not live, or of a subset, and status is 200; NULL: none */
 	size_t schema_len;
 };
 
@@ -75,7 +77,7 @@ void cu_request_id(char *ret_id);
 /* 0 … n - 1, not for secrets. */
 unsigned cu_random_below(unsigned n);
 
-/* The etag with its quotes: "<handle>:<asked>:<answered>", with a unique suffix when no_changes. */
+/* The etag with its quotes: "<handle>:<asked>:<answered>", with a unique suffix when no_changes, and ":<encoding>". */
 void cu_etag_put(const struct cu_answer *answer, cu_buf *ret_etag);
 /* Does an If-None-Match header name this etag (with its quotes)? Lists, weak tags (W/) and * are understood; tags are
  * compared weakly. Never true for anything malformed. */

@@ -6,6 +6,7 @@
 #define CU_API_READER_H
 
 #include "api/api.h"
+#include "api/encoded.h"
 #include "api/held.h"
 #include "api/params.h"
 #include "shape/subset.h"
@@ -22,6 +23,7 @@ struct cu_api {
 	struct cu_api_opts opts;
 	cu_headers *headers;
 	cu_held *held;
+	cu_encoded *encoded;      /* NULL: answers from files are sent as they are */
 	_Atomic unsigned initial; /* requests under way, by kind */
 	_Atomic unsigned existing;
 	struct cu_sse_shared sse_shared[CU_HTTP_LOOPS_MAX]; /* each its loop's */
@@ -55,8 +57,9 @@ struct cu_reader {
 	uint64_t global_lsn;            /* last processed transaction when the request began */
 	uint64_t deadline_ms;           /* when the wait ends; 0: not waiting yet */
 	enum cu_wait wait;
-	bool now;  /* offset=now */
-	bool post; /* no cache keeps what it is told */
+	enum cu_encoding encoding; /* that the client takes and we may use */
+	bool now;                  /* offset=now */
+	bool post;                 /* no cache keeps what it is told */
 	bool live;
 	bool live_sse;
 	bool initial;     /* counts as one that names no shape of ours, until its answer begins */
@@ -74,6 +77,19 @@ void cu_reader_free(struct cu_reader **reader);
 /* Answers with a stream that goes on from the reader's offset, and owns the reader. up_to_date: nothing is behind the
  * offset at the moment. */
 void cu_sse_start(struct cu_reader *reader, cu_http_request *req, bool up_to_date);
+
+/* ---- splice.c ---- */
+/* A body: text, a range of a file, text. */
+struct cu_splice {
+	cu_buf prefix;
+	int fd; /* owned */
+	uint64_t at, len;
+	cu_buf suffix;
+};
+void cu_splice_fini(struct cu_splice *parts);
+/* Ends the request, frees the reader and takes the parts. The file's compressed copy is sent where the client takes it. */
+void cu_answer_splice(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer,
+		      struct cu_splice *parts);
 
 /* ---- answer.c: each ends the request and frees the reader ---- */
 void cu_answer_error(struct cu_reader *reader, cu_http_request *req, int status, const char *message,

@@ -499,6 +499,26 @@ static void etags_without_news_are_never_the_same(void **state)
 	cu_buf_fini(&two);
 }
 
+static void a_compressed_answer_names_its_coding_and_has_an_etag_of_its_own(void **state)
+{
+	struct cu_answer answer = {
+		.kind = CU_ANSWER_SHAPE,
+		.status = 200,
+		.handle = "1-2",
+		.offset_asked = "-1",
+		.offset = "0_0",
+		.encoding = CU_ENCODING_ZSTD,
+	};
+
+	(void)state;
+	assert_has(&answer, "content-encoding: zstd\n", true);
+	assert_has(&answer, "etag: \"1-2:-1:0_0:zstd\"\n", true);
+	/* 304 has no body: the etag alone says which one it stands for. */
+	answer.status = 304;
+	assert_has(&answer, "content-encoding", false);
+	assert_has(&answer, "etag: \"1-2:-1:0_0:zstd\"\n", true);
+}
+
 static void etags_match_as_the_http_standard_says(void **state)
 {
 	static const struct {
@@ -653,6 +673,7 @@ int main(void)
 		cmocka_unit_test(a_value_cannot_add_a_header),
 		cmocka_unit_test(request_ids_differ_and_a_clients_own_is_kept),
 		cmocka_unit_test(etags_without_news_are_never_the_same),
+		cmocka_unit_test(a_compressed_answer_names_its_coding_and_has_an_etag_of_its_own),
 		cmocka_unit_test(etags_match_as_the_http_standard_says),
 		cmocka_unit_test(cursors_step_with_the_long_poll_time_and_never_stand_still),
 		cmocka_unit_test(error_bodies_equal_the_recorded_ones),

@@ -103,6 +103,15 @@
 #define CU_SPOOL_MEMORY (256u * 1024)                  /* bytes of an answer kept in memory: the rest goes to a file */
 #define CU_SPOOL_FILES_MAX (8ull * 1024 * 1024 * 1024) /* bytes in the files of all answers under way: refused (503) */
 
+/* Compressed answers. */
+#define CU_ENCODE_MIN 1024u /* bytes of a body: shorter ones are sent as they are */
+#define CU_ENCODE_INLINE_MAX \
+	(64u * 1024) /* bytes that a loop compresses by itself: longer bodies are sent as they are */
+#define CU_ENCODED_BYTES_MAX (1024ull * 1024 * 1024) /* compressed copies of files: those not used lately go */
+#define CU_ENCODED_COPIES_MAX 16384u                 /* the same */
+#define CU_ENCODED_QUEUE_MAX 64u                     /* files that wait to be compressed: others are sent as they are */
+#define CU_ENCODED_PAUSE_MS 10000u                   /* a copy could not be written: none is made for so long */
+
 /* Actors. */
 #define CU_ACTORS_MAX (1024u * 1024) /* living actors of a system, by default: CU_EFULL */
 #define CU_MAILBOX_MAX 1024u         /* waiting sent messages of an actor, by default: CU_EFULL */

@@ -45,6 +45,7 @@ static struct cu_stack_opts stack_opts(const struct cu_options *options)
 		.port = options->port,
 		.http_loops = options->threads,
 		.secret = options->secret,
+		.compression = options->compression,
 		.allow_shape_deletion = options->allow_shape_deletion,
 		.max_requests_initial = options->max_requests_initial,
 		.max_requests_existing = options->max_requests_existing,

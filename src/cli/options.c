@@ -112,6 +112,9 @@ static const struct option options[] = {
 	{ "max-concurrent-requests", "ELECTRIC_MAX_CONCURRENT_REQUESTS", TYPE_CONCURRENCY, GROUP_HTTP, 0, 1, 100000000,
 	  "{\"initial\":300,\"existing\":10000}", false,
 	  "requests at the same time for new shapes and for known ones; above: 503 with retry-after" },
+	{ "compression", NULL, TYPE_BOOL, GROUP_HTTP, AT(compression), 0, 0, "true", false,
+	  "zstd or gzip for answers of 1 KiB and more to clients that take it; copies of files are kept in the storage "
+	  "directory, 1 GiB at most" },
 	{ "cache-max-age", "ELECTRIC_CACHE_MAX_AGE", TYPE_UNSIGNED, GROUP_HTTP, AT(cache_max_age_s), 0, INT_MAX, "60",
 	  false, "seconds; max-age of catch-up answers" },
 	{ "cache-stale-age", "ELECTRIC_CACHE_STALE_AGE", TYPE_UNSIGNED, GROUP_HTTP, AT(cache_stale_age_s), 0, INT_MAX,

@@ -38,6 +38,7 @@ struct cu_options {
 	bool insecure;
 	unsigned max_requests_initial;
 	unsigned max_requests_existing;
+	bool compression;
 	unsigned cache_max_age_s;
 	unsigned cache_stale_age_s;
 	unsigned long_poll_ms;

@@ -67,6 +67,7 @@ static void defaults_are_electrics_but_that_consumers_suspend(void **state)
 	assert_string_equal(o.replication_stream_id, "default");
 	assert_int_equal(o.max_requests_initial, 300);
 	assert_int_equal(o.max_requests_existing, 10000);
+	assert_true(o.compression);
 	assert_int_equal(o.cache_max_age_s, 60);
 	assert_int_equal(o.cache_stale_age_s, 300);
 	assert_int_equal(o.long_poll_ms, 20000);

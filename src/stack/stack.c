@@ -706,6 +706,7 @@ static void make_api(struct cu_stack *stack)
 		.ctx = stack,
 		.headers = { opts->cache_max_age_s, opts->cache_stale_age_s, opts->long_poll_ms, opts->sse_timeout_ms },
 		.secret = opts->secret,
+		.compression = opts->compression,
 		.allow_shape_deletion = opts->allow_shape_deletion,
 		.long_poll_ms = opts->long_poll_ms,
 		.max_requests_initial = opts->max_requests_initial,
@@ -876,6 +877,7 @@ void cu_stack_stop(cu_stack **ref)
 	cu_collector_free(&stack->collector);
 	cu_sealer_free(&stack->sealer);
 	cu_store_free(&stack->store);
+	cu_api_stop(atomic_load(&stack->api));
 	atomic_store(&stack->http, NULL);
 	cu_http_server_free(&http);
 	api = atomic_exchange(&stack->api, NULL);

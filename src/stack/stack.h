@@ -35,6 +35,7 @@ struct cu_stack_opts {
 	unsigned port;
 	unsigned http_loops;
 	const char *secret;
+	bool compression;
 	bool allow_shape_deletion;
 	unsigned max_requests_initial, max_requests_existing;
 	unsigned long_poll_ms, sse_timeout_ms, cache_max_age_s, cache_stale_age_s;
