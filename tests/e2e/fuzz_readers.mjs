@@ -315,10 +315,14 @@ export class Reader {
       { method: this.rng.likely(0.9) ? "GET" : "POST" })
     if (request.method === "POST") request.body = "{}"
     const other = twin ? new Wire(world.port) : null
+    // Who stands at the same place under another name gets what is new under that name.
+    const beside = this.lsn && twin && this.rng.likely(0.5) ? `${this.lsn}_0` : offset
+    const requests = [request, { ...request, query: request.query.map(([name, value]) => [name, name === "offset" ? beside : value]) }]
     const handle = this.handle
-    const replies = await Promise.all([this.exchange(request), other && this.exchange(request, { wire: other })])
+    const replies = await Promise.all([this.exchange(request), other && this.exchange(requests[1], { wire: other })])
     other?.destroy()
     for (const [i, reply] of replies.entries()) {
+      const request = requests[i]
       if (!reply || this.handle !== handle) continue
       const messages = world.check(request, reply)
       if (this.refused(request, reply, deadBefore)) continue
