@@ -121,6 +121,18 @@ bool cu_rewrites_has_column(const cu_rewrites *rewrites, uint32_t oid, const cha
 	return rewritten;
 }
 
+bool cu_rewrites_may_have_other_columns(const cu_rewrites *rewrites, uint32_t oid)
+{
+	const struct noted *before = find(&rewrites->before, oid), *now = find(&rewrites->now, oid);
+
+	return now && (!before || strcmp(before->columns, now->columns) != 0);
+}
+
+void cu_rewrites_cancel(cu_rewrites *rewrites)
+{
+	look_fini(&rewrites->now);
+}
+
 void cu_rewrites_end(cu_rewrites *rewrites)
 {
 	look_fini(&rewrites->before);

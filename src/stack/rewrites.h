@@ -27,6 +27,9 @@ bool cu_rewrites_has_table(const cu_rewrites *rewrites, uint32_t oid);
 /* … and was this column rewritten since? Not for who knows it with its new type already: that came after it. */
 bool cu_rewrites_has_column(const cu_rewrites *rewrites, uint32_t oid, const char *column, uint32_t type_oid,
 			    int32_t typmod);
+/* Have columns of the table come, gone or changed since the look before, or was it not noted there? */
+bool cu_rewrites_may_have_other_columns(const cu_rewrites *rewrites, uint32_t oid);
 void cu_rewrites_end(cu_rewrites *rewrites);
+void cu_rewrites_cancel(cu_rewrites *rewrites); /* instead: the next look is compared with the one before this */
 
 #endif

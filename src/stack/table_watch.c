@@ -1,9 +1,10 @@
 /* table_watch.c: the tables of all shapes, looked up by oid. Shapes whose table is not there under its name, or has not been published
- * all the time, are removed. */
+ * all the time, and those that its columns do not fit any more, are removed. */
 #include "stack/table_watch.h"
 
 #include "base/log.h"
 #include "base/ticker.h"
+#include "shape/table_check.h"
 #include "stack/rewrites.h"
 
 #include <pthread.h>
@@ -153,6 +154,7 @@ static void compare(struct cu_table_watch *watch, struct asked_list *asked, cons
 struct removal {
 	const struct cu_table_watch *watch;
 	const char *why;
+	const struct cu_table *table; /* of remove_unless_it_fits() */
 };
 
 static void remove_shape(void *ctx, cu_shape *shape)
@@ -184,19 +186,64 @@ static void remove_if_rewritten(void *ctx, cu_shape *shape)
 }
 
 /* The stream says nothing of it; rows that were not changed since would stay as they were. */
-static void remove_rewritten(struct cu_table_watch *watch, const struct asked_list *asked, const PGresult *found)
+static void remove_rewritten(struct cu_table_watch *watch, const struct asked_list *asked)
 {
-	for (int row = 0; row < PQntuples(found); row++)
-		cu_rewrites_note(watch->rewrites, (uint32_t)strtoul(PQgetvalue(found, row, 0), NULL, 10),
-				 PQgetvalue(found, row, 4), PQgetvalue(found, row, 5));
 	for (size_t i = 0; i < asked->len; i++) {
-		struct removal removal = { watch, "a column of its table was rewritten" };
+		struct removal removal = { .watch = watch, .why = "a column of its table was rewritten" };
 
 		/* Looking for the shapes is a walk over all that there are. */
 		if (!asked->list[i].why && cu_rewrites_has_table(watch->rewrites, asked->list[i].def->oid))
 			cu_shape_set_each_of(watch->opts.shapes, asked->list[i].def, remove_if_rewritten, &removal);
 	}
-	cu_rewrites_end(watch->rewrites);
+}
+
+static void remove_unless_it_fits(void *ctx, cu_shape *shape)
+{
+	const struct removal *removal = ctx;
+
+	if (!cu_table_fits(removal->table, shape->def, shape->route.where))
+		remove_shape(ctx, shape);
+}
+
+/* The stream says so with the table's next change, which may be long in coming. Definitions are older than what is read here:
+ * what does not fit did once. Negative: the database could not be asked. */
+static int remove_altered(struct cu_table_watch *watch, PGconn *conn, const struct asked_list *asked)
+{
+	struct removal removal = { .watch = watch, .why = "the columns of its table changed" };
+	struct cu_table *table = NULL;
+	struct cu_pg_error err;
+	int rc = 0;
+
+	for (size_t i = 0; i < asked->len && rc == 0; i++) {
+		const cu_definition *def = asked->list[i].def;
+
+		if (asked->list[i].why || !cu_rewrites_may_have_other_columns(watch->rewrites, def->oid))
+			continue;
+		if (!table || table->oid != def->oid) {
+			cu_table_unref(&table);
+			rc = cu_catalog_refresh(watch->opts.catalog, conn, def->oid, &table, &err);
+			if (rc == CU_ENOTFOUND)
+				rc = 0; /* dropped this moment: the next look says so */
+		}
+		removal.table = table;
+		if (table)
+			cu_shape_set_each_of(watch->opts.shapes, def, remove_unless_it_fits, &removal);
+	}
+	cu_table_unref(&table);
+	return rc;
+}
+
+static void look_at_columns(struct cu_table_watch *watch, PGconn *conn, const struct asked_list *asked,
+			    const PGresult *found)
+{
+	for (int row = 0; row < PQntuples(found); row++)
+		cu_rewrites_note(watch->rewrites, (uint32_t)strtoul(PQgetvalue(found, row, 0), NULL, 10),
+				 PQgetvalue(found, row, 4), PQgetvalue(found, row, 5));
+	remove_rewritten(watch, asked);
+	if (remove_altered(watch, conn, asked) == 0)
+		cu_rewrites_end(watch->rewrites);
+	else
+		cu_rewrites_cancel(watch->rewrites);
 }
 
 /* All are forgotten first: several definitions may be of one table, and one made anew meanwhile has to join it again. */
@@ -213,7 +260,7 @@ static void remove_shapes(struct cu_table_watch *watch, const struct asked_list 
 		cu_publication_forget(watch->opts.publication, asked->list[i].def->oid);
 	}
 	for (size_t i = 0; i < asked->len; i++) {
-		struct removal removal = { watch, asked->list[i].why };
+		struct removal removal = { .watch = watch, .why = asked->list[i].why };
 
 		if (asked->list[i].why)
 			cu_shape_set_each_of(watch->opts.shapes, asked->list[i].def, remove_shape, &removal);
@@ -232,7 +279,7 @@ static void run_check(PGconn *conn, const struct cu_pg_error *err, void *arg)
 		if (asked.len && query(watch, conn, &asked, &found) == 0) {
 			compare(watch, &asked, found);
 			remove_shapes(watch, &asked);
-			remove_rewritten(watch, &asked, found);
+			look_at_columns(watch, conn, &asked, found);
 		}
 		PQclear(found);
 		asked_fini(&asked);

@@ -1,9 +1,9 @@
-/* table_watch.h: ends the shapes of tables that the stream can no longer tell about: dropped, renamed (which the stream says only
- * with the table's next change), or out of the publication, for good or for a moment. The stream is silent about all of
+/* table_watch.h: ends the shapes of tables that the stream can no longer tell about: dropped, renamed or altered (which the stream says
+ * only with the table's next change), or out of the publication, for good or for a moment. The stream is silent about all of
  * them, so the database is asked, every period_ms.
  *
  * Threads: its own, which only waits; the question is a job of the pool. Cost: one query for all tables that have
- * shapes. Errors: a question that fails is asked again the next time.
+ * shapes, and two for each whose columns are new or have changed. Errors: a question that fails is asked again the next time.
  */
 #ifndef CU_STACK_TABLE_WATCH_H
 #define CU_STACK_TABLE_WATCH_H

@@ -50,11 +50,33 @@ static void who_has_the_new_type_came_after_it(void **state)
 	assert_false(rewritten("101", ",\"a\":501/20/-1,", "a", BIGINT));
 }
 
+static void columns_that_came_or_were_never_noted_may_be_others(void **state)
+{
+	cu_rewrites *rewrites = cu_rewrites_new();
+
+	(void)state;
+	cu_rewrites_note(rewrites, 7, "100", ",\"a\":500/23/-1,");
+	assert_true(cu_rewrites_may_have_other_columns(rewrites, 7));
+	assert_false(cu_rewrites_may_have_other_columns(rewrites, 8));
+	cu_rewrites_end(rewrites);
+	cu_rewrites_note(rewrites, 7, "101", ",\"a\":500/23/-1,");
+	assert_false(cu_rewrites_may_have_other_columns(rewrites, 7));
+	cu_rewrites_end(rewrites);
+	/* A look that was given up is as if it had not been. */
+	for (int i = 0; i < 2; i++) {
+		cu_rewrites_note(rewrites, 7, "101", ",\"a\":500/23/-1,\"b\":500/23/-1,");
+		assert_true(cu_rewrites_may_have_other_columns(rewrites, 7));
+		cu_rewrites_cancel(rewrites);
+	}
+	cu_rewrites_free(&rewrites);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_new_file_and_a_new_row_of_the_column_make_a_rewrite),
 		cmocka_unit_test(who_has_the_new_type_came_after_it),
+		cmocka_unit_test(columns_that_came_or_were_never_noted_may_be_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,6 +91,32 @@ test("values rewritten by ALTER … TYPE with the same type: the shapes that hav
   for (const { view } of Object.values(shapes)) view.close()
 })
 
+test("a column that comes, goes or changes is noticed without a write to the table", async () => {
+  const shapes = await shapesOf("still")
+  const changes = {
+    "ALTER TABLE still ADD COLUMN d int DEFAULT 7": ["all"],
+    "ALTER TABLE still DROP COLUMN c": ["all"],
+    "ALTER TABLE still ALTER b TYPE bigint": ["filtered", "all"],
+    "ALTER TABLE still ALTER a SET DEFAULT 'y'": [],
+  }
+  for (const [change, rotated] of Object.entries(changes)) {
+    await sql(change)
+    for (const [name, shape] of Object.entries(shapes)) {
+      if (rotated.includes(name)) await waitFor(() => shape.view.rotations > shape.rotations, { what: `${name} starts anew after ${change}` })
+      await rowsBecome(shape.view, cluster, shape.query)
+      assert.equal(shape.view.rotations, shape.rotations + (rotated.includes(name) ? 1 : 0), `${name} after ${change}`)
+      shape.rotations = shape.view.rotations
+    }
+  }
+  // Also what was altered while nobody looked.
+  await copper.stop()
+  await sql("ALTER TABLE still ADD COLUMN e int DEFAULT 8")
+  await copper.start()
+  await waitFor(() => shapes.all.view.rotations > shapes.all.rotations)
+  for (const { view, query } of Object.values(shapes)) await rowsBecome(view, cluster, query)
+  for (const { view } of Object.values(shapes)) view.close()
+})
+
 test("without a primary key every column is part of the key: a new one ends the shapes that list theirs, too", async () => {
   await sql("CREATE TABLE keyless (a text, b int); INSERT INTO keyless VALUES ('x', 1)")
   const view = follow(copper, { table: "keyless", columns: ["a"] })
