@@ -35,6 +35,7 @@ enum cu_mutant {
 	CU_MUTANT_LOADED_IS_NOT_SYNCED,     /* metadata_sql.c: what the page cache had at the start counts as durable */
 	CU_MUTANT_PARENT_SYNCED_ONCE,       /* store.c: the directory's name is durable because it is there */
 	CU_MUTANT_SWEEP_FORGETS_REMOVING,   /* sealer.c: drops what a shape needs whose removal is not durable */
+	CU_MUTANT_DROP_DESPITE_UNREMOVED,   /* sealer.c: drops what a shape needs whose removal the disk refused */
 	CU_MUTANT_SEAL_BEYOND_CHECKPOINT,   /* sealer.c: seals what a crash may cut from the change log */
 	CU_MUTANT_STRAYS_STAY,              /* sealer.c: log chunks without a row are left at the start */
 	CU_MUTANT_REPLAY_SHOWS_SEALED,      /* replay.c: also what stands in a sealed chunk */

@@ -409,7 +409,7 @@ static void drain(struct cu_sealer *sealer, uint64_t log_pos)
 	if (seal_list(sealer, &old, true) == 0) {
 		oldest = CU_MUTANT(DROP_TO_CHECKPOINT) ? UINT64_MAX : sweep(sealer, 0, NULL);
 		/* After the look at the tails: one that was passed over because its shape is gone may have to come back. */
-		if (cu_shape_set_unremoved(sealer->opts.shapes) == 0)
+		if (cu_shape_set_unremoved(sealer->opts.shapes) == 0 || CU_MUTANT(DROP_DESPITE_UNREMOVED))
 			cu_changelog_drop_before(changelog, CU_MIN(oldest, log_pos));
 	}
 	now = cu_changelog_start(changelog);

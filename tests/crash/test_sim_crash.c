@@ -262,6 +262,13 @@ static void a_shape_whose_removal_is_not_durable_keeps_its_segments(void **state
 			   20000);
 }
 
+static void a_shape_whose_removal_the_disk_refused_keeps_its_segments(void **state)
+{
+	(void)state;
+	assert_found_again(CU_MUTANT_DROP_DESPITE_UNREMOVED, "segments dropped of a shape whose removal was refused",
+			   20000);
+}
+
 static void no_checkpoint_covers_what_a_shape_missed_that_is_being_removed(void **state)
 {
 	(void)state;
@@ -304,6 +311,7 @@ int main(void)
 		cmocka_unit_test(an_aborted_transaction_whose_segment_is_gone_does_not_stop_the_start),
 		cmocka_unit_test(a_log_dropped_up_to_its_checkpoint_opens),
 		cmocka_unit_test(a_shape_whose_removal_is_not_durable_keeps_its_segments),
+		cmocka_unit_test(a_shape_whose_removal_the_disk_refused_keeps_its_segments),
 		cmocka_unit_test(no_checkpoint_covers_what_a_shape_missed_that_is_being_removed),
 		cmocka_unit_test(a_shape_is_not_promised_when_its_definition_could_not_be_stored),
 		cmocka_unit_test(a_commit_that_a_killed_process_left_is_synced_before_it_counts),

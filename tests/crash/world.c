@@ -381,7 +381,7 @@ static void remove_broken(struct world *world)
 	}
 }
 
-static int open_store(struct world *world)
+static int load_store(struct world *world)
 {
 	struct cu_store_loader loader = {
 		.metadata = { .ctx = world,
@@ -403,7 +403,6 @@ static int open_store(struct world *world)
 	if (rc < 0) {
 		cu_replay_fini(&replay);
 		cu_sim_note("the store does not open: %s", cu_strerror(rc));
-		CU_SIM_CHECK(disk_crashed(world->disk) || disk_failed(world->disk));
 		return rc;
 	}
 	cu_shape_set_end_restore(world->set, world->store, world->checkpoint.lsn);
@@ -415,9 +414,9 @@ static int open_store(struct world *world)
 	return 0;
 }
 
-bool world_start(struct world *world)
+static cu_shape_set *new_shapes(struct world *world)
 {
-	struct cu_shape_set_opts shapes = {
+	struct cu_shape_set_opts opts = {
 		.chunk_bytes = CHUNK_BYTES,
 		.create = shape_created,
 		.forget = shape_forgotten,
@@ -425,9 +424,40 @@ bool world_start(struct world *world)
 		.ctx = world,
 	};
 
+	return cu_shape_set_new(&opts);
+}
+
+/* Metadata whose first transaction met a disk that lost it, before anything was promised: as damage at any time, put
+ * aside. */
+static bool may_be_damaged(const struct world *world)
+{
+	for (const struct known *known = world->known; known; known = known->next) {
+		if (known->live)
+			return false;
+	}
+	return world->had_trouble && !world->pg->was_confirmed;
+}
+
+static int open_store(struct world *world)
+{
+	int rc = load_store(world);
+
+	if (rc == CU_ECORRUPT && may_be_damaged(world)) {
+		rc = cu_store_set_aside(world->dir, disk_ops(world->disk));
+		cu_shape_set_free(&world->set);
+		world->set = new_shapes(world);
+		if (rc == 0)
+			rc = load_store(world);
+	}
+	CU_SIM_CHECK(rc == 0 || disk_crashed(world->disk) || disk_failed(world->disk));
+	return rc;
+}
+
+bool world_start(struct world *world)
+{
 	for (struct known *known = world->known; known; known = known->next)
 		cu_shape_unref(&known->shape); /* of the process before: kept for what it had told */
-	world->set = cu_shape_set_new(&shapes);
+	world->set = new_shapes(world);
 	world->router = cu_router_new_with(1);
 	world->recent = cu_recent_xids_new();
 	CU_ASSERT(cu_catalog_new(0, &world->catalog) == 0);
