@@ -139,5 +139,5 @@ test("one that is not what was stored goes: 409, and the next request has a new 
   assert.equal(anew.status, 200)
   assert.notEqual(anew.headers["electric-handle"], handle)
   assert.deepEqual(rowsOf(anew), rowsOf(before))
-  assert.match(copper.log, /a small snapshot is not what was stored/)
+  assert.match(copper.log, /a small chunk is not what was stored/)
 })
