@@ -240,6 +240,7 @@ static int on_batch(struct cu_collector *c, const struct cu_replication_batch *b
 		}
 		/* Here too: under a steady load of large transactions no batch may ever end between two of them. */
 		if (rc == 0 && !*lost && checkpoint_is_due(c) && !checkpoint_is_running(c)) {
+			cu_collector_unlock_router(c); /* what follows may wait for the disk */
 			rc = cu_collector_show(c);
 			if (rc == 0)
 				checkpoint_tick(c);

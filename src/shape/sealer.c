@@ -218,7 +218,7 @@ static int write_piece(struct cu_sealer *sealer, cu_shape *shape, const struct p
 	struct cu_log_file file;
 	cu_log_reader reader;
 	cu_buf out = CU_BUF_INIT;
-	int rc;
+	int rc, put;
 
 	cu_log_reader_init(&reader, shape, sealer->opts.store, piece->from, piece->end);
 	reader.index = &index;
@@ -226,8 +226,11 @@ static int write_piece(struct cu_sealer *sealer, cu_shape *shape, const struct p
 		cu_buf_clear(&out);
 		rc = cu_log_reader_next(&reader, &out, &file);
 		CU_ASSERT(rc < 0 || file.len == 0); /* nobody else seals */
-		if (rc >= 0 && cu_log_chunk_writer_append(writer, out.data, out.len) < 0)
-			rc = CU_EIO;
+		put = rc >= 0 ? cu_log_chunk_writer_append(writer, out.data, out.len) : 0;
+		if (put < 0)
+			rc = put;
+		else if (rc == CU_EIO)
+			rc = CU_ECORRUPT; /* what cannot be read would hold the change log for ever */
 	} while (rc > 0);
 	if (rc == 0)
 		rc = cu_log_chunk_writer_finish(&writer, &index, ret_chunk);

@@ -295,14 +295,15 @@ static int open_store(struct cu_stack *stack)
 	cu_error("the storage is damaged: it is put aside, every shape is made anew and its readers refetch",
 		 CU_KV("directory", stack->opts.storage_dir), CU_KV("kept", "metadata.damaged.sqlite3"),
 		 CU_KV("next", "check the disk and the file system"));
-	rc = cu_store_set_aside(stack->opts.storage_dir, NULL);
-	if (rc < 0)
-		return rc;
+	/* First: another instance may take the directory now, and this one loads it again when that is gone. */
 	forget_restored(stack);
 	cu_shape_set_free(&stack->shapes);
 	stack->shapes = new_shapes(stack);
 	stack->checkpoint = (struct cu_checkpoint){ 0 };
 	stack->broken_len = 0;
+	rc = cu_store_set_aside(stack->opts.storage_dir, NULL);
+	if (rc < 0)
+		return rc;
 	return load_store(stack);
 }
 

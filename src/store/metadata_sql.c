@@ -247,7 +247,7 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	}
 	if (version == 0 && tables > 0) {
 		cu_error("the metadata file is not Copper's; use another storage directory", CU_KV("path", path));
-		return CU_ECORRUPT;
+		return CU_EUNSUPPORTED; /* and not damage: it is somebody's */
 	}
 	/* Pragmas that write come after the check: a file that is refused is not touched. The cache is small because
 	 * nothing here is read twice. */
