@@ -442,6 +442,7 @@ static struct cu_checkpoint checkpoint(struct world *w)
 	struct durable durable = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
 	struct cu_checkpoint cp = { .lsn = w->tx + 1, .log_pos = cu_changelog_end(w->log), .last_tx = w->tx };
 
+	cp.removals_failed = cu_metadata_removals_failed(cu_store_metadata(w->store));
 	assert_int_equal(cu_changelog_flush(w->log), 0);
 	assert_int_equal(cu_store_checkpoint(w->store, &cp, is_durable, &durable), 0);
 	pthread_mutex_lock(&durable.lock);
