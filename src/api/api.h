@@ -14,6 +14,7 @@
 #include "collector/collector.h"
 #include "http/http.h"
 #include "pg/pool.h"
+#include "shape/chunk_check.h"
 #include "shape/shape_set.h"
 #include "shape/snapshot.h"
 
@@ -35,6 +36,7 @@ struct cu_api_opts {
 	cu_pool *pool;
 	cu_collector *collector;
 	cu_snapshots *snapshots;
+	cu_chunk_checks *checks;
 	const char *storage_dir; /* for answers that are too large for memory */
 	enum cu_api_health (*health)(void *ctx);
 	bool (*generated_in_stream)(void *ctx); /* Postgres 18 and newer */

@@ -84,7 +84,7 @@ static void wait_on_timeout(cu_http_request *req, void *app)
 		return;
 	default:
 		reader->known_error = true;
-		cu_answer_error(reader, req, 503, "The shape's snapshot is still being made, please retry", 5);
+		cu_answer_error(reader, req, 503, "The shape is still being made or read, please retry", 5);
 		return;
 	}
 }
@@ -142,6 +142,10 @@ static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset 
 		end = cu_shape_log_answer_end(cu_shape_log_of(reader->shape), from);
 		latest = cu_shape_log_latest(cu_shape_log_of(reader->shape));
 		cu_shape_unlock(reader->shape);
+		if (!cu_chunk_check_log(reader->api->opts.checks, reader->shape, from, end)) {
+			park(reader, req, CU_WAIT_SNAPSHOT);
+			return;
+		}
 		cu_answer_log(reader, req, from, end, cu_offset_cmp(end, latest) == 0);
 		return;
 	}
@@ -213,7 +217,10 @@ void cu_reader_serve(struct cu_reader *reader, cu_http_request *req)
 		return;
 	}
 	if (in_snapshot && n < status.chunks_len) {
-		cu_answer_chunk(reader, req, n, status.snapshot_small);
+		if (status.snapshot_small || cu_chunk_check_snapshot(reader->api->opts.checks, shape, n))
+			cu_answer_chunk(reader, req, n, status.snapshot_small);
+		else
+			park(reader, req, CU_WAIT_SNAPSHOT);
 		return;
 	}
 	if (!status.snapshot_complete) {

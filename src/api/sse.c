@@ -124,6 +124,22 @@ static int stretch_next(struct stream *stream, cu_buf *text)
 	return rc;
 }
 
+/* ---- waiting ---- */
+
+static int wait_or_speak(struct stream *stream, uint64_t now_ms, struct cu_http_piece *ret_piece)
+{
+	switch (cu_sse_turn(now_ms, stream->spoke_ms, stream->end_ms, &stream->source.wait_ms)) {
+	case CU_SSE_END: return 0;
+	case CU_SSE_KEEP_ALIVE:
+		stream->spoke_ms = now_ms;
+		*ret_piece = (struct cu_http_piece){ .data = CU_SSE_KEEP_ALIVE_TEXT,
+						     .len = sizeof CU_SSE_KEEP_ALIVE_TEXT - 1 };
+		return 1;
+	case CU_SSE_WAIT: break;
+	}
+	return CU_HTTP_SOURCE_WAIT;
+}
+
 /* ---- the log, shared ---- */
 
 static bool give_shared(struct stream *stream, cu_offset end, bool up_to_date, struct cu_http_piece *ret_piece)
@@ -173,6 +189,8 @@ static int give_log(struct stream *stream, struct cu_http_piece *ret_piece)
 	cu_shape_unlock(shape);
 	if (give_shared(stream, end, up_to_date, ret_piece))
 		return 1;
+	if (!cu_chunk_check_log(reader->api->opts.checks, shape, from, end))
+		return wait_or_speak(stream, cu_now_ms(), ret_piece);
 	stream->stretch = cu_xzalloc(sizeof *stream->stretch);
 	stream->stretch->fd = -1;
 	stream->stretch->end = end;
@@ -243,20 +261,6 @@ static int give_up_to_date(struct stream *stream, struct cu_http_piece *ret_piec
 
 /* ---- the source ---- */
 
-static int wait_or_speak(struct stream *stream, uint64_t now_ms, struct cu_http_piece *ret_piece)
-{
-	switch (cu_sse_turn(now_ms, stream->spoke_ms, stream->end_ms, &stream->source.wait_ms)) {
-	case CU_SSE_END: return 0;
-	case CU_SSE_KEEP_ALIVE:
-		stream->spoke_ms = now_ms;
-		*ret_piece = (struct cu_http_piece){ .data = CU_SSE_KEEP_ALIVE_TEXT,
-						     .len = sizeof CU_SSE_KEEP_ALIVE_TEXT - 1 };
-		return 1;
-	case CU_SSE_WAIT: break;
-	}
-	return CU_HTTP_SOURCE_WAIT;
-}
-
 static int look(struct stream *stream, uint64_t now_ms, struct cu_http_piece *ret_piece)
 {
 	cu_shape *shape = stream->reader->shape;
@@ -271,6 +275,9 @@ static int look(struct stream *stream, uint64_t now_ms, struct cu_http_piece *re
 	if (status.state != CU_SHAPE_CREATING && status.state != CU_SHAPE_LIVE)
 		return CU_ECLOSED;
 	if (cu_snapshot_chunk_after(stream->at, &n)) {
+		if (n < status.chunks_len && !status.snapshot_small &&
+		    !cu_chunk_check_snapshot(stream->reader->api->opts.checks, shape, n))
+			return wait_or_speak(stream, now_ms, ret_piece);
 		if (n < status.chunks_len)
 			return give_chunk(stream, n, status.snapshot_small, ret_piece);
 		if (status.snapshot_complete)

@@ -312,7 +312,7 @@ static int replace_all(struct work *work, uint64_t *ret_bytes)
 {
 	const struct cu_sealed *last = &work->inputs[work->plan.len - 1].chunk;
 	struct cu_log_chunk written = { 0 };
-	struct cu_sealed chunk = { .tx = last->tx, .op = last->op, .ends = true, .compacted = true };
+	struct cu_sealed chunk = { .tx = last->tx, .op = last->op, .ends = true, .compacted = true, .good = true };
 	int rc;
 
 	cu_shape_lock(work->shape);

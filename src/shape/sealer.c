@@ -270,6 +270,7 @@ static int record_piece(struct cu_sealer *sealer, cu_shape *shape, const struct 
 		.crc = chunk->info.crc,
 		.small = row.is_small,
 		.ends = row.ends,
+		.good = true,
 	};
 	pthread_mutex_lock(&sealer->lock);
 	sealer->in_flight++;

@@ -61,10 +61,12 @@ typedef struct cu_shape {
 	cu_shape_log *log;            /* behind the snapshot; NULL while there is nothing in it */
 	struct cu_shape_birth *birth; /* NULL for most of its life */
 	uint32_t chunks_len;          /* of the snapshot: complete ones, ready to be read */
-	uint8_t state;                /* enum cu_shape_state */
-	bool durable;                 /* its record is committed: the handle may be given out */
-	bool snapshot_complete;       /* no further chunk will come */
-	bool snapshot_small;          /* its one chunk is not a file: cu_shape_put_small(), else in metadata */
+	uint32_t chunks_good;   /* … of these, the first ones that are known to be what was written (chunk_check.h) */
+	uint8_t state;          /* enum cu_shape_state */
+	bool durable;           /* its record is committed: the handle may be given out */
+	bool snapshot_complete; /* no further chunk will come */
+	bool snapshot_small;    /* its one chunk is not a file: cu_shape_put_small(), else in metadata */
+	bool checking;          /* its chunks are being checked */
 
 	/* collector thread only */
 	bool touched;   /* has items in the open transaction */

@@ -24,6 +24,7 @@ struct cu_sealed {
 	bool ends;       /* answers end here */
 	bool compacted;  /* superseded updates were merged in it */
 	bool kept;       /* compaction has looked at it and left it as it is */
+	bool good; /* its file is known to be what was written: this process wrote it, or has checked it (chunk_check.h) */
 };
 
 typedef struct cu_shape_log {

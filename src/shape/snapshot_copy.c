@@ -79,6 +79,7 @@ static int chunk_end(struct cu_snapshot_copy *copy, bool last)
 	cu_shape_lock(shape);
 	wanted = shape->state == CU_SHAPE_CREATING;
 	shape->chunks_len = copy->chunks_len;
+	shape->chunks_good = copy->chunks_len;
 	shape->snapshot_complete = last;
 	cu_shape_unlock(shape);
 	cu_shape_set_wake(copy->env->shapes, shape);

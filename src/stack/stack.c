@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/ticker.h"
+#include "shape/chunk_check.h"
 #include "shape/consumer.h"
 #include "shape/replay.h"
 #include "shape/retention.h"
@@ -46,6 +47,7 @@ struct cu_stack {
 	cu_pool *pooled; /* NULL: snapshots run in the other */
 	cu_snapshots *snapshots;
 	cu_sealer *sealer;
+	cu_chunk_checks *checks;
 	cu_replication *replication;
 	cu_collector *collector;
 	cu_table_watch *table_watch;
@@ -77,10 +79,13 @@ static void shape_created(void *ctx, cu_shape *shape)
 static void shape_forgotten(void *ctx, cu_shape *shape)
 {
 	struct cu_stack *stack = ctx;
-	cu_actor_id consumer = cu_consumer_registry_whereis(stack->registry, shape->handle);
 	struct cu_exit_reason reason;
+	cu_actor_id consumer;
 
 	cu_router_remove(stack->router, shape->def->oid, shape->def, &shape->route);
+	if (!stack->registry)
+		return; /* what was stored of it is damaged: nobody runs yet */
+	consumer = cu_consumer_registry_whereis(stack->registry, shape->handle);
 	cu_consumer_registry_remove(stack->registry, shape->handle);
 	if (consumer != CU_ACTOR_NONE) {
 		cu_exit_reason_set(&reason, CU_EXIT_CLEANUP, 0, "its shape is removed");
@@ -700,6 +705,7 @@ static void make_api(struct cu_stack *stack)
 		.pool = stack->pool,
 		.collector = stack->collector,
 		.snapshots = stack->snapshots,
+		.checks = stack->checks,
 		.storage_dir = opts->storage_dir,
 		.health = health,
 		.generated_in_stream = generated_in_stream,
@@ -753,6 +759,8 @@ static int run_all(struct cu_stack *stack)
 		rc = start_postgres(stack);
 	if (rc == 0)
 		rc = start_table_watch(stack);
+	if (rc == 0)
+		rc = cu_chunk_checks_start(stack->shapes, stack->store, &stack->checks);
 	if (rc == 0)
 		rc = start_retention(stack);
 	if (rc == 0)
@@ -872,6 +880,7 @@ void cu_stack_stop(cu_stack **ref)
 		cu_replication_stop(stack->replication);
 	if (stack->actors)
 		cu_actor_system_stop(stack->actors);
+	cu_chunk_checks_free(&stack->checks);
 	if (stack->store)
 		cu_metadata_sync(cu_store_metadata(stack->store));
 	/* The last checkpoint's callback and the metadata's `done` calls are over: nobody wakes any more. */

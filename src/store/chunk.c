@@ -265,8 +265,8 @@ int cu_chunk_open(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind,
 	return rc;
 }
 
-int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n,
-		    const struct cu_chunk_info *info)
+int cu_chunk_crc(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n, uint64_t *ret_bytes,
+		 uint32_t *ret_crc)
 {
 	char *buffer = NULL;
 	uint64_t bytes, at = 0;
@@ -288,13 +288,25 @@ int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kin
 			at += got;
 		}
 	}
-	if (rc == 0 && (at != info->bytes || crc != info->crc)) {
-		cu_error("a chunk is not what was written; its shape must go", CU_KV_U64("shape_id", shape_id),
-			 CU_KV_U64("chunk", n), CU_KV_U64("bytes", at), CU_KV_U64("bytes_expected", info->bytes));
-		rc = CU_ECORRUPT;
-	}
+	*ret_bytes = at;
+	*ret_crc = crc;
 	cu_file_close(chunks->ops, &fd);
 	free(buffer);
+	return rc;
+}
+
+int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n,
+		    const struct cu_chunk_info *info)
+{
+	uint64_t bytes = 0;
+	uint32_t crc = 0;
+	int rc = cu_chunk_crc(chunks, shape_id, kind, n, &bytes, &crc);
+
+	if (rc == 0 && (bytes != info->bytes || crc != info->crc)) {
+		cu_error("a chunk is not what was written; its shape must go", CU_KV_U64("shape_id", shape_id),
+			 CU_KV_U64("chunk", n), CU_KV_U64("bytes", bytes), CU_KV_U64("bytes_expected", info->bytes));
+		rc = CU_ECORRUPT;
+	}
 	return rc;
 }
 

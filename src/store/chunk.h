@@ -53,7 +53,10 @@ int cu_chunks_sync_shape(cu_chunks *chunks, uint64_t shape_id);
  * closes it with close(2). */
 int cu_chunk_open(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n, int *ret_fd,
 		  uint64_t *ret_bytes);
-/* Reads the file through and compares size and crc: 0, CU_ECORRUPT, CU_ENOTFOUND, CU_EIO. */
+/* Reads the file through. CU_ENOTFOUND, CU_EIO. */
+int cu_chunk_crc(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n, uint64_t *ret_bytes,
+		 uint32_t *ret_crc);
+/* … and compares size and crc: 0, CU_ECORRUPT, CU_ENOTFOUND, CU_EIO. */
 int cu_chunk_verify(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n,
 		    const struct cu_chunk_info *info);
 

@@ -471,6 +471,17 @@ int cu_metadata_get_log_chunk(cu_metadata *md, uint64_t shape_id, uint32_t n, cu
 	return rc;
 }
 
+int cu_metadata_get_chunk(cu_metadata *md, uint64_t shape_id, uint32_t n, struct cu_chunk_info *ret_info)
+{
+	int rc;
+
+	CU_ASSERT(md->magic == METADATA_MAGIC);
+	pthread_mutex_lock(&md->reader_mtx);
+	rc = cu_metadata_db_get_chunk(md->reader, shape_id, n, ret_info);
+	pthread_mutex_unlock(&md->reader_mtx);
+	return rc;
+}
+
 int cu_metadata_get(cu_metadata *md, const char *key, cu_buf *value)
 {
 	struct cu_metadata_op *op = op_new(CU_METADATA_GET);

@@ -120,6 +120,8 @@ int cu_metadata_set(cu_metadata *md, const char *key, const void *value, size_t 
 int cu_metadata_get_small(cu_metadata *md, uint64_t shape_id, cu_buf *bytes);
 /* The same for a small log chunk, all of its bytes. */
 int cu_metadata_get_log_chunk(cu_metadata *md, uint64_t shape_id, uint32_t n, cu_buf *bytes);
+/* What was recorded of chunk n of a snapshot that is in files. Does not wait for the writer. */
+int cu_metadata_get_chunk(cu_metadata *md, uint64_t shape_id, uint32_t n, struct cu_chunk_info *ret_info);
 /* Waits. Appends the value. CU_ENOTFOUND. Sees every set queued before. */
 int cu_metadata_get(cu_metadata *md, const char *key, cu_buf *value);
 /* Waits until everything queued before is durable; the first error since the last call of this, or 0. */

@@ -62,6 +62,7 @@ int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db);
 int cu_metadata_db_open_reader(const char *path, struct cu_metadata_db **ret_db);
 int cu_metadata_db_get_small(struct cu_metadata_db *db, uint64_t shape_id, cu_buf *bytes);
 int cu_metadata_db_get_log_chunk(struct cu_metadata_db *db, uint64_t shape_id, uint32_t n, cu_buf *bytes);
+int cu_metadata_db_get_chunk(struct cu_metadata_db *db, uint64_t shape_id, uint32_t n, struct cu_chunk_info *ret_info);
 void cu_metadata_db_close(struct cu_metadata_db **db);
 /* metadata_load.c */
 int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, uint64_t *ret_shape_id_max);

@@ -19,6 +19,7 @@ enum stmt {
 	STMT_SET_SNAPSHOT,
 	STMT_CLEAR_CHUNKS,
 	STMT_PUT_CHUNK,
+	STMT_GET_CHUNK,
 	STMT_CLEAR_SMALL,
 	STMT_PUT_SMALL,
 	STMT_GET_SMALL,
@@ -55,6 +56,8 @@ static const char *const stmt_sql[STMT_LEN] = {
 	[STMT_CLEAR_CHUNKS] = "DELETE FROM chunk WHERE shape_id = ?1",
 	[STMT_PUT_CHUNK] = "INSERT INTO chunk (" CU_CHUNK_COLUMNS ", row_crc) "
 			   "VALUES (?1, ?2, ?3, ?4, ?5, crc_of(?1, ?2, ?3, ?4, ?5))",
+	[STMT_GET_CHUNK] = "SELECT row_crc = crc_of(" CU_CHUNK_COLUMNS "), bytes, items, crc FROM chunk "
+			   "WHERE shape_id = ?1 AND n = ?2",
 	[STMT_CLEAR_SMALL] = "DELETE FROM snapshot WHERE shape_id = ?1",
 	[STMT_PUT_SMALL] = "INSERT INTO snapshot (shape_id, bytes, row_crc) VALUES (?1, ?2, crc_of(?1, ?2))",
 	[STMT_GET_SMALL] = "SELECT row_crc = crc_of(?1, bytes), bytes FROM snapshot WHERE shape_id = ?1",
@@ -475,6 +478,29 @@ int cu_metadata_db_get_log_chunk(struct cu_metadata_db *db, uint64_t shape_id, u
 	bind_num(stmt, 1, shape_id);
 	bind_num(stmt, 2, n);
 	return get_bytes(db, stmt, shape_id, bytes);
+}
+
+int cu_metadata_db_get_chunk(struct cu_metadata_db *db, uint64_t shape_id, uint32_t n, struct cu_chunk_info *ret_info)
+{
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, STMT_GET_CHUNK, &stmt);
+	int step;
+
+	if (rc < 0)
+		return rc;
+	bind_num(stmt, 1, shape_id);
+	bind_num(stmt, 2, n);
+	step = sqlite3_step(stmt);
+	if (step == SQLITE_ROW && sqlite3_column_int64(stmt, 0) == 1)
+		*ret_info = (struct cu_chunk_info){ (uint64_t)sqlite3_column_int64(stmt, 1),
+						    (uint64_t)sqlite3_column_int64(stmt, 2),
+						    (uint32_t)sqlite3_column_int64(stmt, 3) };
+	else if (step == SQLITE_ROW)
+		rc = CU_ECORRUPT;
+	else
+		rc = step == SQLITE_DONE ? CU_ENOTFOUND : cu_metadata_db_failed(db, "get a chunk");
+	sqlite3_reset(stmt);
+	return rc;
 }
 
 /* bytes: which of their bytes go first. */

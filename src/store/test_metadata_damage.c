@@ -167,7 +167,11 @@ static void fill(const char *path)
 		for (uint32_t n = 0; n < id % 7; n++)
 			put_log_chunk(md, id, n);
 	}
-	assert_int_equal(cu_metadata_put_checkpoint(md, &(struct cu_checkpoint){ 9900, 4242, 9007, 3, 1 }, NULL, NULL),
+	assert_int_equal(cu_metadata_put_checkpoint(
+				 md,
+				 &(struct cu_checkpoint){
+					 .lsn = 9900, .log_pos = 4242, .last_tx = 9007, .system_id = 3, .timeline = 1 },
+				 NULL, NULL),
 			 0);
 	assert_int_equal(cu_metadata_sync(md), 0);
 	cu_metadata_free(&md);
