@@ -558,6 +558,7 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 	struct offset_texts texts;
 	struct cu_answer answer;
 	struct log_source *log;
+	struct cu_http_source *packed;
 	struct wave *wave = reader->parked && !reader->post && reader->wait == CU_WAIT_LIVE && up_to_date
 				    ? wave_of(reader, req, end)
 				    : NULL;
@@ -592,6 +593,10 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 		log_close(&log->source);
 	} else if (rc == 0) {
 		respond_sealed_log(reader, req, &answer, log);
+	} else if ((packed = cu_packed_log_new(reader, from, end, &log->suffix))) {
+		log_close(&log->source);
+		answer.encoding = reader->encoding;
+		respond(reader, req, &answer, NULL, packed);
 	} else {
 		log->source = (struct cu_http_source){
 			.next = log_next,

@@ -6,7 +6,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#define GZIP_LEVEL 6
+#define GZIP_LEVEL 6      /* of copies */
+#define GZIP_LEVEL_ONCE 1 /* of a body that is made for one reader or one wave */
 #define ZSTD_LEVEL 3
 /* Stands in the frame's head, so it is the same for all copies. Decoders of browsers take up to 8 MiB. */
 #define ZSTD_WINDOW_LOG 20
@@ -313,7 +314,7 @@ static int compress_gzip(const void *data, size_t len, cu_buf *out)
 
 	if (len > UINT32_MAX / 2)
 		return CU_ETOOBIG;
-	if (deflateInit2(&stream, GZIP_LEVEL, Z_DEFLATED, MAX_WBITS + 16, MAX_MEM_LEVEL - 1, Z_DEFAULT_STRATEGY) !=
+	if (deflateInit2(&stream, GZIP_LEVEL_ONCE, Z_DEFLATED, MAX_WBITS + 16, MAX_MEM_LEVEL - 1, Z_DEFAULT_STRATEGY) !=
 	    Z_OK)
 		return CU_ENOMEM;
 	room = deflateBound(&stream, (uLong)len);

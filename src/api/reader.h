@@ -23,8 +23,9 @@ struct cu_api {
 	struct cu_api_opts opts;
 	cu_headers *headers;
 	cu_held *held;
-	cu_encoded *encoded;      /* NULL: answers from files are sent as they are */
-	_Atomic unsigned initial; /* requests under way, by kind */
+	cu_encoded *encoded;          /* NULL: answers from files are sent as they are */
+	_Atomic unsigned packed_logs; /* under way */
+	_Atomic unsigned initial;     /* requests under way, by kind */
 	_Atomic unsigned existing;
 	struct cu_sse_shared sse_shared[CU_HTTP_LOOPS_MAX]; /* each its loop's */
 };
@@ -90,6 +91,11 @@ void cu_splice_fini(struct cu_splice *parts);
 /* Ends the request, frees the reader and takes the parts. The file's compressed copy is sent where the client takes it. */
 void cu_answer_splice(struct cu_reader *reader, cu_http_request *req, const struct cu_answer *answer,
 		      struct cu_splice *parts);
+
+/* ---- packed_log.c ---- */
+/* The range with its brackets, compressed as it is sent. NULL: the client does not take that, or too many are under way. */
+struct cu_http_source *cu_packed_log_new(const struct cu_reader *reader, cu_offset from, cu_offset end,
+					 const cu_buf *suffix);
 
 /* ---- answer.c: each ends the request and frees the reader ---- */
 void cu_answer_error(struct cu_reader *reader, cu_http_request *req, int status, const char *message,

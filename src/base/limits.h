@@ -107,7 +107,8 @@
 /* Compressed answers. */
 #define CU_ENCODE_MIN 1024u /* bytes of a body: shorter ones are sent as they are */
 #define CU_ENCODE_INLINE_MAX \
-	(64u * 1024) /* bytes that a loop compresses by itself: longer bodies are sent as they are */
+	(64u * 1024)              /* bytes that a loop compresses by itself: longer bodies are sent as they are */
+#define CU_ENCODE_STREAMS_MAX 64u /* long answers compressed as they are sent, some 2 MiB each: others as they are */
 #define CU_ENCODED_BYTES_MAX (1024ull * 1024 * 1024) /* compressed copies of files: those not used lately go */
 #define CU_ENCODED_COPIES_MAX 16384u                 /* the same */
 #define CU_ENCODED_QUEUE_MAX 64u                     /* files that wait to be compressed: others are sent as they are */

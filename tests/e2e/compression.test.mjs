@@ -110,6 +110,22 @@ test("sealed pieces of the log come compressed, with and without an up-to-date b
   })
 })
 
+test("a long piece of the unsealed log is compressed as it is sent, to several readers at once", async () => {
+  const { headers } = await get({ table: "small", offset: "now" })
+  await sql("INSERT INTO small SELECT n, repeat('more', 20) || n FROM generate_series(1000, 1800) n")
+  const params = { table: "small", handle: headers["electric-handle"], offset: headers["electric-offset"] }
+  await waitFor(async () => (await get(params)).size > 80_000)
+  const plain = await get(params)
+  for (const encoding of ["gzip", "zstd"]) {
+    const packed = await Promise.all(Array.from({ length: 100 }, () => get(params, encoding)))
+    assert.ok(packed.some(({ encoding: used, size }) => used === encoding && size < plain.size / 5))
+    for (const { encoding: used, text } of packed) {
+      assert.ok(used === encoding || used === undefined)
+      assert.equal(text, plain.text)
+    }
+  }
+})
+
 test("small answers are compressed from 1 KiB on, shorter ones and errors are not", async () => {
   await sameInEveryWay("small", 1)
   assert.equal((await get({ table: "one", offset: "-1" }, "gzip")).encoding, undefined)
