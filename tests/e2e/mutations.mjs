@@ -1,12 +1,18 @@
 // mutations.mjs: requests that are nearly right. A request is { method, path, query (pairs), headers, body } (wire.mjs).
 import { requestBytes } from "./wire.mjs"
 
+// Fine by themselves, but maybe not for each row; or not ours.
+const clauses = ["n * 2000000000 > 1", "n::smallint + 32767 > 0", "t LIKE 'a\\'", "t ILIKE $1", "a[1] = 'x'", "a && ARRAY['a', NULL]",
+  "j ->> 'a' = 'b'", "x / 0 > 1", "t::int > 3", "t ~ '('", "lower(t) = 'a' AND NOT (n = ANY ('{1,2}'))", "b IS DISTINCT FROM '\\x00'", "region <> 1",
+  "repeat(t, 100000) = 'x'", "id IN (SELECT 1)", "pg_sleep(9) IS NULL", "now() > '2020-01-01'", "true", "n = 1; SELECT 1", "n /* */ = 1 --", "\"N\" = 1"]
+
 const oddValues = (rng, known) => rng.pick([
   () => "", () => "-1", () => "now", () => "0_inf", () => "0_0", () => `${rng.below(2 ** 31)}_${rng.below(9)}`,
   () => "18446744073709551615_18446744073709551615", () => "18446744073709551616_0", () => "9223372036854775808_0", () => "1_-1", () => "inf",
   () => "true", () => "false", () => "full", () => "changes_only", () => "TRUE", () => "0", () => "x".repeat(rng.below(3000)),
   () => "ü🙂\u0000\u0001", () => "'; DROP TABLE odd; --", () => '"', () => '"odd', () => "odd.odd.odd", () => "id = 1", () => "id = ",
-  () => "(".repeat(rng.below(2000)), () => `id IN (${Array.from({ length: rng.below(500) }, (_, i) => i)})`, () => "n / (n - 3) > 1",
+  () => "(".repeat(rng.below(2000)), () => `id IN (${Array.from({ length: rng.below(500) }, (_, i) => i)})`, () => "n / (n - 3) > 1", () => rng.pick(clauses),
+  () => rng.pick(clauses),
   () => '{"1":"2"}', () => '{"1":', () => "[]", () => "id desc, n", () => "1e9", () => "99999999999999999999",
   () => rng.pick(known), () => rng.pick(known),
 ])()
@@ -27,6 +33,7 @@ const onQuery = {
     b[1] = value
   },
   change: (rng, query, known) => void (query.length && (rng.pick(query)[1] = oddValues(rng, known))),
+  clause: (rng, query) => void query.push([rng.pick(["where", "where", "subset__where"]), rng.pick(clauses)]),
   add: (rng, query, known) => void query.push([rng.pick(names), oddValues(rng, known)]),
   shuffle: (rng, query) => void query.sort(() => rng.below(3) - 1),
 }
