@@ -1,13 +1,14 @@
 /* copy_shapes.c: fills a storage directory with shapes like the one that it holds, as a day of clients would.
  *
- * Usage: copy_shapes DIR COUNT CONSTANT. DIR is the storage of a server that has been stopped; one of its shapes has
+ * Usage: copy_shapes DIR COUNT CONSTANT [sealed]. DIR is the storage of a server that has been stopped; one of its shapes has
  * CONSTANT (decimal) in its where clause. COUNT shapes are added whose constants are the following numbers, each with a
  * handle, a row of metadata, the key by which changes find it and a snapshot of its own. The constants must stay of one length, so that the stored
- * form of a clause, whatever it is, stays right.
+ * form of a clause, whatever it is, stays right. sealed: each has a small sealed piece of a log as well.
  */
 #include "base/clock.h"
 #include "router/router.h"
 #include "shape/definition.h"
+#include "store/log_chunk.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -139,7 +140,27 @@ static void set_route_key(struct original *original)
 	free(where);
 }
 
-static void add_shapes(cu_store *store, struct original *original, unsigned long count)
+/* One item, from before any transaction that the log holds. */
+static void write_log_chunk(cu_store *store, uint64_t id)
+{
+	static const char item[] = "{\"headers\":{\"operation\":\"insert\"},\"key\":\"k\",\"value\":{\"id\":\"1\"}}";
+	cu_log_chunk_writer *writer = cu_log_chunk_writer_new(cu_store_chunks(store), id, 0);
+	cu_log_index index = CU_LOG_INDEX_INIT;
+	struct cu_log_chunk chunk;
+	struct cu_log_chunk_row row = { .shape_id = id, .last_tx = 1, .is_small = true };
+
+	cu_log_index_add(&index, row.last_tx, row.last_op, sizeof item - 1);
+	check(cu_log_chunk_writer_append(writer, item, sizeof item - 1), "a sealed piece");
+	check(cu_log_chunk_writer_finish(&writer, &index, &chunk), "a sealed piece");
+	row.wire_bytes = chunk.wire_bytes;
+	row.info = chunk.info;
+	row.small = chunk.small;
+	check(cu_metadata_put_log_chunk(cu_store_metadata(store), &row, 0, 0, NULL, NULL), "a sealed piece's row");
+	free(chunk.small);
+	cu_buf_fini(&index.bytes);
+}
+
+static void add_shapes(cu_store *store, struct original *original, unsigned long count, bool sealed)
 {
 	cu_metadata *metadata = cu_store_metadata(store);
 	size_t digits = strlen(original->constant);
@@ -167,6 +188,8 @@ static void add_shapes(cu_store *store, struct original *original, unsigned long
 		write_chunk(store, row.id, original);
 		check(cu_metadata_put_shape(metadata, &row, NULL, NULL), "a shape's row");
 		check(cu_metadata_set_snapshot(metadata, row.id, &original->snapshot, NULL, NULL), "a shape's row");
+		if (sealed)
+			write_log_chunk(store, row.id);
 	}
 	check(cu_metadata_sync(metadata), "the metadata");
 }
@@ -180,15 +203,15 @@ int main(int argc, char **argv)
 	};
 	cu_store *store = NULL;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: copy_shapes DIR COUNT CONSTANT\n");
+	if (argc < 4 || argc > 5 || (argc == 5 && strcmp(argv[4], "sealed") != 0)) {
+		fprintf(stderr, "usage: copy_shapes DIR COUNT CONSTANT [sealed]\n");
 		return 2;
 	}
 	original->constant = argv[3];
 	check(cu_store_open(argv[1], NULL, &loader, &store), argv[1]);
 	if (!original->id)
 		check(CU_ENOTFOUND, "a shape with this constant and a snapshot of one chunk");
-	add_shapes(store, original, strtoul(argv[2], NULL, 10));
+	add_shapes(store, original, strtoul(argv[2], NULL, 10), argc == 5);
 	cu_store_free(&store);
 	free(original->where);
 	free(original->data);

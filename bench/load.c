@@ -30,6 +30,7 @@ static const char usage_text[] =
 	"  --each                  get: each path once, one after the other, by whichever reader is free\n"
 	"  --save DIR              fetch: keep the bodies of the first walk as DIR/000000.body …\n"
 	"  --query TEXT            further parameters of every shape request, encoded\n"
+	"  --spread N              {} in --query is each reader's number, from 1, times N: readers of different shapes (1)\n"
 	"  --handle H --offset O   drain: start there instead of walking from -1\n"
 	"  --items N               drain: until N items were readable\n"
 	"  --marker TEXT           drain: until TEXT was readable\n"
@@ -62,6 +63,17 @@ static void put_encoded(cu_buf *buf, const char *text)
 	}
 }
 
+static void put_query(cu_buf *buf, const struct cu_load_opts *opts, unsigned number)
+{
+	const char *braces = strstr(opts->query, "{}");
+
+	if (braces)
+		cu_buf_printf(buf, "&%.*s%u%s", (int)(braces - opts->query), opts->query, number * opts->spread,
+			      braces + 2);
+	else
+		cu_buf_printf(buf, "&%s", opts->query);
+}
+
 void cu_reader_ask(cu_reader *reader, const struct cu_load_opts *opts, bool live)
 {
 	cu_buf target = CU_BUF_INIT;
@@ -69,7 +81,7 @@ void cu_reader_ask(cu_reader *reader, const struct cu_load_opts *opts, bool live
 	cu_buf_puts(&target, "/v1/shape?table=");
 	put_encoded(&target, reader->table);
 	if (opts->query)
-		cu_buf_printf(&target, "&%s", opts->query);
+		put_query(&target, opts, reader->index + 1);
 	if (reader->handle[0])
 		cu_buf_printf(&target, "&handle=%s", reader->handle);
 	cu_buf_printf(&target, "&offset=%s", reader->offset);
@@ -192,6 +204,7 @@ static void options_parse(struct cu_load_opts *opts, int argc, char **argv)
 		{ "settle", required_argument, NULL, 's' },
 		{ "limit", required_argument, NULL, 'l' },
 		{ "query", required_argument, NULL, 'q' },
+		{ "spread", required_argument, NULL, 'P' },
 		{ "handle", required_argument, NULL, 'h' },
 		{ "offset", required_argument, NULL, 'o' },
 		{ "save", required_argument, NULL, 'S' },
@@ -218,6 +231,7 @@ static void options_parse(struct cu_load_opts *opts, int argc, char **argv)
 		case 's': opts->settle_ms = (unsigned)number(optarg); break;
 		case 'l': opts->limit_s = (unsigned)number(optarg); break;
 		case 'q': opts->query = optarg; break;
+		case 'P': opts->spread = (unsigned)number(optarg); break;
 		case 'h': opts->handle = optarg; break;
 		case 'o': opts->offset = optarg; break;
 		case 'S': opts->save = optarg; break;
@@ -242,7 +256,7 @@ static void options_parse(struct cu_load_opts *opts, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct cu_load_opts opts = {
-		.readers = 1, .rounds = 20, .warmup = 3, .rate = 100, .settle_ms = 100, .limit_s = 60
+		.readers = 1, .rounds = 20, .warmup = 3, .rate = 100, .spread = 1, .settle_ms = 100, .limit_s = 60
 	};
 	struct rlimit files;
 	const char *command;

@@ -16,8 +16,10 @@ struct cu_load_opts {
 	unsigned warmup;   /* wait, bare: writes before them that are not counted */
 	unsigned rate;     /* sse: writes per second */
 	unsigned settle_ms;
-	unsigned limit_s;  /* give up after so many seconds without progress */
-	const char *query; /* further parameters, already encoded: columns=…&secret=… */
+	unsigned limit_s; /* give up after so many seconds without progress */
+	const char *
+		query; /* further parameters, already encoded: columns=…&secret=…; {} is each reader's number, from 1, times spread */
+	unsigned spread;
 	const char *handle;
 	const char *offset;
 	const char *save;   /* fetch: folder for the bodies of the first walk */

@@ -210,21 +210,25 @@ static int live_walk(struct live *l, cu_reader *leader)
 	return rc;
 }
 
-/* Walks with the first reader of each shape, gives its position to the others, and parks all. */
+/* Walks with the first reader of each shape, gives its position to the others of that shape, and parks all. */
 static int live_park_all(struct live *l)
 {
 	unsigned leaders[2] = { 0, l->opts->readers };
 	int rc = 0;
 
-	for (unsigned i = 0; rc == 0 && i < 2 && leaders[i] < l->readers_len; i++)
+	bool each = l->opts->query && strstr(l->opts->query, "{}"); /* has a shape of its own */
+
+	for (unsigned i = 0; rc == 0 && !each && i < 2 && leaders[i] < l->readers_len; i++)
 		rc = live_walk(l, &l->readers[leaders[i]]);
+	for (unsigned i = 0; rc == 0 && each && i < l->readers_len; i++)
+		rc = live_walk(l, &l->readers[i]);
 	if (rc < 0)
 		return rc;
 	l->phase = LIVE_PARK;
 	for (unsigned i = 0; i < l->readers_len; i++) {
 		const cu_reader *leader = &l->readers[l->readers[i].parked_only ? leaders[1] : 0];
 
-		if (leader != &l->readers[i]) {
+		if (!each && leader != &l->readers[i]) {
 			strcpy(l->readers[i].handle, leader->handle);
 			strcpy(l->readers[i].offset, leader->offset);
 		}

@@ -148,12 +148,12 @@ async function until(what, seconds, check) {
 
 /** Anonymous memory of a process, in bytes. */
 function rssAnon(pid) {
-	return Number(/^RssAnon:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024;
+	return Number(/^RssAnon:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
 }
 
 /** Looks at a process' memory every few milliseconds; stop() gives the largest seen. */
 function rssWatch(pid) {
-	let max = rssAnon(pid);
+	let max = 0;
 	const timer = setInterval(() => { if (alive(pid)) max = Math.max(max, rssAnon(pid)); }, 5);
 	return { stop: () => { clearInterval(timer); return max; } };
 }
@@ -204,16 +204,17 @@ async function postgresStart(dir) {
 const slot = 'electric_slot_default';
 const publication = 'electric_publication_default';
 
-async function copperStart(dir, pg, name = 'copper', env = {}) {
+async function copperStart(dir, pg, name = 'copper', env = {}, args = []) {
 	const port = await freePort();
 	const logFile = path.join(dir, `${name}.log`);
 	const log = fs.openSync(logFile, 'a');
-	const child = spawn(binary, ['--port', String(port), '--storage-dir', path.join(dir, name), '--insecure'], {
+	const child = spawn(binary, ['--port', String(port), '--storage-dir', path.join(dir, name), '--insecure', ...args], {
 		cwd: dir, stdio: ['ignore', log, log],
 		env: { ...process.env, DATABASE_URL: pg.url, ELECTRIC_ENABLE_INTEGRATION_TESTING: 'true',
 			ELECTRIC_MAX_CONCURRENT_REQUESTS: '{"initial":100000,"existing":100000}', ...env },
 	});
 	fs.closeSync(log);
+	const memory = rssWatch(child.pid);
 	const stop = () => {
 		if (child.exitCode !== null || child.signalCode !== null) return;
 		child.kill('SIGTERM');
@@ -226,22 +227,22 @@ async function copperStart(dir, pg, name = 'copper', env = {}) {
 	};
 	endings.push(stop);
 	const url = `http://127.0.0.1:${port}`;
-	await until('copper to become active', 30, async () => {
+	await until('copper to become active', 60, async () => {
 		if (child.exitCode !== null) throw new Error(`copper ended:\n${fs.readFileSync(logFile, 'utf8')}`);
 		return get(`${url}/v1/health`).then((r) => r.status === 200, () => false);
 	});
-	return { url, pid: child.pid, logFile, stop,
+	return { url, pid: child.pid, logFile, stop, peak: memory.stop(),
 		walsender: () => Number(pg.psql(`select active_pid from pg_replication_slots where slot_name = '${slot}'`)) };
 }
 
-async function nginxStart(dir, files) {
+async function nginxStart(dir, files, workers = 'auto') {
 	const port = await freePort();
 	const home = path.join(dir, 'nginx');
 	fs.mkdirSync(home);
 	fs.writeFileSync(path.join(home, 'nginx.conf'), `
 daemon off;
 ${isRoot ? 'user root;' : ''}
-worker_processes auto;
+worker_processes ${workers};
 worker_rlimit_nofile 20000;
 pid ${home}/pid;
 error_log ${home}/error.log;
@@ -266,7 +267,7 @@ http {
 	endings.push(() => child.kill('SIGTERM'));
 	const url = `http://127.0.0.1:${port}`;
 	await until('nginx to answer', 10, () => get(url).then(() => true, () => false));
-	return { url };
+	return { url, stop: () => child.kill('SIGTERM') };
 }
 
 /** The yardstick of waiting readers: kill(pid, 'SIGUSR1') answers all that wait. */

@@ -403,11 +403,13 @@ struct log_source {
 	bool finished;                              /* out, file and suffix are the last */
 };
 
-/* The next items and, behind the last of them, the suffix. 1 more, 0 that was all. */
+/* The next items and, behind the last of them, the suffix. 1 more, 0 that was all. Nothing but `out` is kept while the socket
+ * takes no more. */
 static int log_fill(struct log_source *log)
 {
 	int rc = cu_log_reader_next(&log->reader, &log->out, &log->file);
 
+	cu_log_reader_rest(&log->reader);
 	log->stage = LOG_OUT;
 	log->finished = rc == 0;
 	if (rc == 0 && !log->file.len)
@@ -441,8 +443,11 @@ static int log_next(struct cu_http_source *source, struct cu_http_piece *ret_pie
 			}
 			break;
 		case LOG_MORE:
+			if (log->out.cap > (size_t)2 * CU_LOG_PIECE)
+				cu_buf_fini(&log->out); /* the first, or a large item's */
 			cu_buf_clear(&log->out);
 			if (!log->finished) {
+				log->reader.piece = CU_LOG_PIECE;
 				rc = log_fill(log);
 				if (rc < 0)
 					return rc;
@@ -584,7 +589,6 @@ void cu_answer_log(struct cu_reader *reader, cu_http_request *req, cu_offset fro
 	cu_buf_putc(&log->suffix, ']');
 	cu_buf_putc(&log->out, '[');
 	rc = log_fill(log);
-	cu_log_reader_rest(&log->reader);
 	if (rc < 0) {
 		log_close(&log->source);
 		log_unreadable(reader, req, rc);

@@ -24,6 +24,8 @@
 #define CU_HTTP_WAKE_KEYS_MAX 65536u /* different keys queued per loop for waking: wake everybody */
 #define CU_HTTP_ACCEPT_PAUSE_MS 200u /* out of file descriptors: accept nothing for so long */
 
+#define CU_LOG_PIECE \
+	(12u * 1024) /* bytes aimed at of a long log answer's pieces behind the first, held while the peer takes none */
 #define CU_SSE_PIECE \
 	(16u * 1024) /* bytes aimed at of what a stream sends at a time, and holds while its peer takes none */
 #define CU_SSE_KEEP_ALIVE_MS 21000u /* a live_sse stream without news: a comment, so that nobody in between hangs up */
