@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "cli/options.h"
+#include "inspect/inspect.h"
 #include "stack/stack.h"
 
 #include <signal.h>
@@ -119,12 +120,28 @@ static int serve(const struct cu_options *options)
 	return status;
 }
 
+/* copper check DIR, copper inspect [--json] DIR. */
+static int look(int argc, char **argv)
+{
+	bool json = argc == 4 && strcmp(argv[1], "inspect") == 0 && strcmp(argv[2], "--json") == 0;
+
+	if (argc != 3 && !json) {
+		fputs("Usage: copper check DIR\n       copper inspect [--json] DIR\n", stderr);
+		return CU_INSPECT_CANNOT;
+	}
+	cu_log_set_level("error");
+	return strcmp(argv[1], "check") == 0 ? cu_inspect_check(argv[2], stdout)
+					     : cu_inspect_print(argv[argc - 1], json, stdout);
+}
+
 int main(int argc, char **argv)
 {
 	struct cu_options options;
 	cu_buf text = CU_BUF_INIT;
 	int rc, status = EXIT_SUCCESS;
 
+	if (argc > 1 && (strcmp(argv[1], "check") == 0 || strcmp(argv[1], "inspect") == 0))
+		return look(argc, argv);
 	rc = cu_options_parse(argc, argv, environ, &options, &text);
 	switch (rc) {
 	case CU_OPTIONS_HELP:

@@ -820,7 +820,9 @@ static void put_help(cu_buf *out, const struct option *option)
 void cu_options_help(cu_buf *ret_text)
 {
 	cu_buf_puts(ret_text, "copper " COPPER_VERSION ": a sync engine for Postgres\n\n"
-			      "usage: DATABASE_URL=postgresql://user:password@host/db COPPER_SECRET=... copper\n\n"
+			      "usage: DATABASE_URL=postgresql://user:password@host/db COPPER_SECRET=... copper\n"
+			      "       copper check DIR               is a stopped server's storage whole?\n"
+			      "       copper inspect [--json] DIR    what is in it\n\n"
 			      "Each option is a flag (--name value or --name=value) or a variable. A flag\n"
 			      "comes before a COPPER_ variable, that before Electric's. A flag can be seen by\n"
 			      "everyone who may list processes: give secrets as variables.\n");
