@@ -7,6 +7,7 @@
 #include "shape/compactor.h"
 #include "shape/log_reader.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -442,6 +443,7 @@ static void compact(struct cu_sealer *sealer, cu_shape *shape)
 		sealer->stats.compacted_from += bytes.before;
 		sealer->stats.compacted_to += bytes.after;
 		pthread_mutex_unlock(&sealer->lock);
+		malloc_trim(0); /* what it held was large, and the next may be long in coming */
 	} else if (rc == CU_ECORRUPT) {
 		cu_shape_set_remove(sealer->opts.shapes, shape, "its log is damaged", NULL);
 	} else if (rc < 0) {
