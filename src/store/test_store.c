@@ -536,8 +536,9 @@ static void a_damaged_small_snapshot_is_refused(void **state)
 	assert_int_equal(cu_metadata_get_small(md, 1, &got), CU_ECORRUPT);
 	metadata_exec(*state, "UPDATE snapshot SET bytes = x'' WHERE shape_id = 1");
 	assert_int_equal(cu_metadata_get_small(md, 1, &got), CU_ECORRUPT);
-	metadata_exec(*state, "UPDATE snapshot SET bytes = CAST('{\"value\":1}' AS BLOB), row_crc = row_crc + 4294967296 "
-			      "WHERE shape_id = 1");
+	metadata_exec(*state,
+		      "UPDATE snapshot SET bytes = CAST('{\"value\":1}' AS BLOB), row_crc = row_crc + 4294967296 "
+		      "WHERE shape_id = 1");
 	assert_int_equal(cu_metadata_get_small(md, 1, &got), CU_ECORRUPT);
 	metadata_exec(*state, "DELETE FROM snapshot WHERE shape_id = 1");
 	assert_int_equal(cu_metadata_get_small(md, 1, &got), CU_ENOTFOUND);
