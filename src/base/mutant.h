@@ -43,6 +43,9 @@ enum cu_mutant {
 	CU_MUTANT_FILES_GO_FIRST,             /* store.c: a shape's files go before its row */
 	CU_MUTANT_ORPHANS_STAY,               /* store.c: files without a row are left at the start */
 	CU_MUTANT_COPY_LEAVES_FILES, /* snapshot_copy.c: of a shape that was removed before its first file came */
+	CU_MUTANT_COMPACTED_FILES_GO_FIRST, /* compactor.c: the old chunks go before the new one's row is durable */
+	CU_MUTANT_SEALED_LEAVES_FILES,      /* sealer.c: of a shape that was removed before its chunk came */
+	CU_MUTANT_MERGE_TAKES_THE_LAST,     /* compact.c: a merged update has the columns of the last one only */
 	CU_MUTANT_COUNT
 };
 extern enum cu_mutant cu_mutant;

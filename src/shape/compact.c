@@ -8,6 +8,7 @@
 #include "shape/compact.h"
 
 #include "base/buf.h"
+#include "base/mutant.h"
 #include "shape/item_scan.h"
 
 #include <stdlib.h>
@@ -347,7 +348,7 @@ static int chain_merge(cu_compaction *compaction, const struct item *last)
 		if (rc < 0)
 			return rc;
 		old_value |= item->old_value.at != 0;
-		if (item->before == NONE)
+		if (item->before == NONE || CU_MUTANT(MERGE_TAKES_THE_LAST))
 			break;
 	}
 	if (compaction->columns_len > 1)

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "shape/compact.h"
 #include "store/crc32c.h"
 #include "store/log_chunk.h"
@@ -307,6 +308,14 @@ static void remove_file(struct work *work, uint32_t n)
 	cu_chunk_remove(cu_store_chunks(work->store), work->shape->id, CU_CHUNK_LOG, n);
 }
 
+static void remove_inputs(struct work *work)
+{
+	for (uint32_t i = 0; i < work->plan.len; i++) {
+		if (!work->inputs[i].chunk.small)
+			remove_file(work, work->inputs[i].chunk.n);
+	}
+}
+
 /* All chunks become one. */
 static int replace_all(struct work *work, uint64_t *ret_bytes)
 {
@@ -323,12 +332,12 @@ static int replace_all(struct work *work, uint64_t *ret_bytes)
 		chunk.bytes = (uint32_t)written.wire_bytes;
 		chunk.crc = written.info.crc;
 		chunk.small = written.small != NULL;
+		if (CU_MUTANT(COMPACTED_FILES_GO_FIRST))
+			remove_inputs(work);
 		rc = hand_over(work, &work->plan, work->from, &chunk, &written.info, written.small);
 	}
-	for (uint32_t i = 0; rc == 0 && i < work->plan.len; i++) {
-		if (!work->inputs[i].chunk.small)
-			remove_file(work, work->inputs[i].chunk.n);
-	}
+	if (rc == 0)
+		remove_inputs(work);
 	if (rc < 0)
 		remove_file(work, chunk.n);
 	*ret_bytes = chunk.bytes;

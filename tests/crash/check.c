@@ -1,6 +1,7 @@
 /* check.c: the model's side of every shape, and its comparison with the store's. */
 #include "crash/check.h"
 
+#include "crash/client.h"
 #include "shape/log_reader.h"
 #include "sim/sim.h"
 
@@ -11,63 +12,71 @@
 
 /* ---- what a log must say ---- */
 
-struct items {
-	cu_buf *out;
-	bool open; /* the end of the last one is not written yet */
-};
-
-static void item_begin(struct items *items)
+static void item_end(struct known *known, const char *closing)
 {
-	if (items->open)
-		cu_buf_puts(items->out, CU_ITEM_END);
-	if (items->out->len)
-		cu_buf_putc(items->out, ',');
-	items->open = true;
+	cu_buf_puts(&known->log, closing);
+	known->items[known->items_len - 1].end = known->log.len;
 }
 
-static void expect_update(struct items *items, const cu_definition *def, struct cu_item_op op,
+/* open: the transaction has one whose end is not written yet. */
+static void item_begin(struct known *known, bool *open, const struct cu_item_op *op)
+{
+	if (*open)
+		item_end(known, CU_ITEM_END);
+	if (known->log.len)
+		cu_buf_putc(&known->log, ',');
+	if (known->items_len == known->items_cap) {
+		known->items_cap = known->items_cap ? known->items_cap * 2 : 64;
+		known->items = cu_xrealloc(known->items, known->items_cap * sizeof *known->items);
+	}
+	known->items[known->items_len++].at = cu_offset_of(op->lsn, op->op_position);
+	*open = true;
+}
+
+static void expect_update(struct known *known, bool *open, const cu_definition *def, struct cu_item_op op,
 			  const struct cu_pg_value *old_row, const struct cu_pg_value *new_row)
 {
 	if (cu_item_key_changed(def->layout, old_row, new_row)) {
-		item_begin(items);
-		cu_item_put_delete_key_change(items->out, def->layout, &op, old_row, new_row);
+		item_begin(known, open, &op);
+		cu_item_put_delete_key_change(&known->log, def->layout, &op, old_row, new_row);
 		op.op_position++;
-		item_begin(items);
-		cu_item_put_insert_key_change(items->out, def->layout, &op, old_row, new_row);
+		item_begin(known, open, &op);
+		cu_item_put_insert_key_change(&known->log, def->layout, &op, old_row, new_row);
 	} else if (cu_item_row_changed(def->layout, old_row, new_row)) {
-		item_begin(items);
-		cu_item_put_update(items->out, def->layout, &op, old_row, new_row);
+		item_begin(known, open, &op);
+		cu_item_put_update(&known->log, def->layout, &op, old_row, new_row);
 	}
 }
 
-static void expect_tx(const cu_definition *def, unsigned table, const struct pg_tx *tx, struct items *items)
+static void expect_tx(struct known *known, const cu_definition *def, const struct pg_tx *tx)
 {
 	struct cu_pg_value old_row[POSTGRES_COLUMNS], new_row[POSTGRES_COLUMNS];
 	struct cu_item_op op = { .lsn = tx->final_lsn, .txid = tx->xid, .replica_full = def->replica_full };
+	bool open = false;
 
 	for (size_t i = 0; i < tx->len; i++) {
 		const struct pg_change *change = &tx->changes[i];
 
 		op.op_position = 2 * i;
-		if (change->table != table)
+		if (change->table != known_table(known))
 			continue;
 		pg_row_values(&change->old_row, old_row);
 		pg_row_values(&change->new_row, new_row);
 		switch (change->kind) {
 		case PG_INSERT:
-			item_begin(items);
-			cu_item_put_insert(items->out, def->layout, &op, new_row);
+			item_begin(known, &open, &op);
+			cu_item_put_insert(&known->log, def->layout, &op, new_row);
 			break;
 		case PG_DELETE:
-			item_begin(items);
-			cu_item_put_delete(items->out, def->layout, &op, old_row);
+			item_begin(known, &open, &op);
+			cu_item_put_delete(&known->log, def->layout, &op, old_row);
 			break;
-		case PG_UPDATE: expect_update(items, def, op, old_row, new_row); break;
+		case PG_UPDATE: expect_update(known, &open, def, op, old_row, new_row); break;
 		case PG_TRUNCATE: break;
 		}
 	}
-	if (items->open)
-		cu_buf_puts(items->out, CU_ITEM_END_LAST);
+	if (open)
+		item_end(known, CU_ITEM_END_LAST);
 }
 
 static void end_add(struct known *known)
@@ -95,11 +104,10 @@ static void expect(struct world *world, struct known *known)
 
 	for (; known->txs < world->pg->txs_len; known->txs++) {
 		const struct pg_tx *tx = &world->pg->txs[known->txs];
-		struct items items = { &known->log, false };
 
 		if (truncates(tx, known_table(known)))
 			known->may_go = true;
-		expect_tx(def, known_table(known), tx, &items);
+		expect_tx(known, def, tx);
 		end_add(known);
 	}
 }
@@ -118,14 +126,14 @@ static size_t told_before(const struct world *world, const struct known *known, 
 
 /* ---- what it says ---- */
 
-/* What comes after `from`. CU_ECLOSED: the shape was removed meanwhile. */
-static int read_log(struct world *world, cu_shape *shape, cu_offset from, cu_buf *out)
+/* What comes after `from`, up to `to`. CU_ECLOSED: the shape was removed meanwhile. */
+static int read_log(struct world *world, cu_shape *shape, cu_offset from, cu_offset to, cu_buf *out)
 {
 	cu_buf piece = CU_BUF_INIT;
 	cu_log_reader reader;
 	int rc;
 
-	cu_log_reader_init(&reader, shape, world->store, from, cu_shape_status(shape).latest);
+	cu_log_reader_init(&reader, shape, world->store, from, to);
 	do {
 		cu_buf_clear(&piece);
 		rc = cu_log_reader_next_bytes(&reader, &piece);
@@ -208,14 +216,25 @@ static void check_snapshot(struct world *world, struct known *known)
 	CU_SIM_CHECK(rc == 0 || !is_served(known->shape) || disk_crashed(world->disk));
 }
 
-/* Answers end where they ended before: caches keep them. */
+/* Under the shape's lock: up to here parts of its log may be compacted. */
+static cu_offset compacted_end(const cu_shape_log *log)
+{
+	uint32_t i = log->sealed_len;
+
+	while (i > 0 && !log->sealed[i - 1].compacted)
+		i--;
+	return i ? cu_sealed_last(&log->sealed[i - 1]) : CU_OFFSET_SNAPSHOT_END;
+}
+
+/* Answers end where they ended before: caches keep them. In what was compacted they end at its end. */
 static void check_cuts(struct known *known)
 {
-	cu_offset cuts[CUTS_MAX], at = CU_OFFSET_SNAPSHOT_END;
+	cu_offset cuts[CUTS_MAX], compacted, at;
 	cu_shape *shape = known->shape;
-	size_t len = 0;
+	size_t len = 0, first = 0;
 
 	cu_shape_lock(shape);
+	at = compacted = compacted_end(cu_shape_log_of(shape));
 	while (len < CUTS_MAX) {
 		const cu_shape_log *log = cu_shape_log_of(shape);
 
@@ -225,53 +244,133 @@ static void check_cuts(struct known *known)
 		cuts[len++] = at;
 	}
 	cu_shape_unlock(shape);
-	for (size_t i = 0; i < CU_MIN(len, known->cuts_len); i++)
-		CU_SIM_CHECK(cu_offset_cmp(cuts[i], known->cuts[i]) == 0);
-	if (len > known->cuts_len) {
+	while (first < known->cuts_len && cu_offset_cmp(known->cuts[first], compacted) <= 0)
+		first++;
+	for (size_t i = 0; i < CU_MIN(len, known->cuts_len - first); i++)
+		CU_SIM_CHECK(cu_offset_cmp(cuts[i], known->cuts[first + i]) == 0);
+	if (len > known->cuts_len - first) {
 		memcpy(known->cuts, cuts, len * sizeof *cuts);
 		known->cuts_len = len;
 	}
 }
 
-/* Where a client may stand: behind some transaction. *ret_len: so much of the log is before that. */
-static cu_offset random_place(const struct world *world, const struct known *known, size_t *ret_len)
+/* Where a client may stand: behind some item, or some transaction, up to `to`. *ret_len: so much of the log is before that. */
+static cu_offset random_place(const struct world *world, const struct known *known, cu_offset to, size_t *ret_len)
 {
-	size_t i;
+	cu_offset place = CU_OFFSET_SNAPSHOT_END;
 
 	*ret_len = 0;
-	if (!known->ends_len || cu_sim_random(3) == 0)
-		return CU_OFFSET_SNAPSHOT_END;
-	i = cu_sim_random((uint32_t)known->ends_len);
-	*ret_len = known->ends[i];
-	return cu_offset_of(world->pg->txs[known->snapshot_txs + i].final_lsn, CU_OP_INF);
+	if (!known->items_len || cu_sim_random(3) == 0)
+		return place;
+	if (cu_sim_random(2)) {
+		const struct known_item *item = &known->items[cu_sim_random((uint32_t)known->items_len)];
+
+		place = item->at;
+		*ret_len = item->end;
+	} else {
+		size_t i = cu_sim_random((uint32_t)known->ends_len);
+
+		place = cu_offset_of(world->pg->txs[known->snapshot_txs + i].final_lsn, CU_OP_INF);
+		*ret_len = known->ends[i];
+	}
+	if (cu_offset_cmp(place, to) > 0) {
+		place = CU_OFFSET_SNAPSHOT_END;
+		*ret_len = 0;
+	}
+	return place;
+}
+
+/* The bytes of the log up to the item at this offset. */
+static size_t log_until(const struct known *known, cu_offset at)
+{
+	size_t low = 0, high = known->items_len;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (cu_offset_cmp(known->items[mid].at, at) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	CU_SIM_CHECK(low < known->items_len && cu_offset_cmp(known->items[low].at, at) == 0);
+	return known->items[low].end;
+}
+
+/* A client that has `before` bytes of the plain log gets `items`, of which those up to `until` may be compacted: it must
+ * have the same rows then. Returns how many bytes of `items` that were. */
+static size_t check_client(const struct known *known, size_t before, const cu_buf *items, cu_offset until)
+{
+	json_t *rows = json_object(), *wanted;
+	size_t len;
+
+	client_apply(rows, known->snapshot.data, known->snapshot.len, NULL);
+	client_apply(rows, known->log.data, before, NULL);
+	wanted = json_deep_copy(rows);
+	client_apply(wanted, known->log.data + before, log_until(known, until) - before, NULL);
+	len = client_apply(rows, items->data, items->len, &until);
+	CU_SIM_CHECK(json_equal(rows, wanted));
+	json_decref(rows);
+	json_decref(wanted);
+	return len;
+}
+
+/* What a client has that reads on from some place: in *bytes, as if nothing of it was compacted. */
+static int read_from_somewhere(struct world *world, struct known *known, cu_buf *bytes)
+{
+	cu_buf rest = CU_BUF_INIT;
+	cu_offset from, to, compacted;
+	size_t before;
+	int rc;
+
+	do {
+		cu_buf_clear(&rest);
+		to = cu_shape_status(known->shape).latest;
+		from = random_place(world, known, to, &before);
+		rc = read_log(world, known->shape, from, to, &rest);
+	} while (rc == CU_EAGAIN); /* it was compacted meanwhile beyond `to` */
+	expect(world, known);
+	if (rc < 0) {
+		cu_sim_note("the log of %s behind %llu cannot be read: %s", known->handle, (unsigned long long)from.tx,
+			    cu_strerror(rc));
+		goto out;
+	}
+	cu_shape_lock(known->shape);
+	compacted = compacted_end(cu_shape_log_of(known->shape));
+	cu_shape_unlock(known->shape);
+	if (cu_offset_cmp(to, compacted) < 0)
+		compacted = to;
+	if (cu_offset_cmp(from, compacted) < 0) {
+		size_t len = check_client(known, before, &rest, compacted);
+
+		cu_buf_append(bytes, known->log.data, log_until(known, compacted));
+		cu_buf_append(bytes, rest.data + len, rest.len - len);
+	} else {
+		cu_buf_append(bytes, known->log.data, before);
+		if (before && rest.len)
+			cu_buf_putc(bytes, ',');
+		cu_buf_append(bytes, rest.data, rest.len);
+	}
+out:
+	cu_buf_fini(&rest);
+	return rc;
 }
 
 static void check_log(struct world *world, struct known *known)
 {
 	uint64_t confirmed = world->pg->confirmed;
-	cu_buf bytes = CU_BUF_INIT, rest = CU_BUF_INIT;
+	cu_buf bytes = CU_BUF_INIT;
 	bool ends = false;
-	cu_offset from;
-	size_t before;
 	int rc;
 
 	expect(world, known);
-	from = random_place(world, known, &before);
-	cu_buf_append(&bytes, known->log.data, before);
-	rc = read_log(world, known->shape, from, &rest);
-	if (before && rest.len)
-		cu_buf_putc(&bytes, ',');
-	cu_buf_append(&bytes, rest.data, rest.len);
-	expect(world, known);
+	rc = read_from_somewhere(world, known, &bytes);
 	if (rc == CU_ECLOSED) {
 		CU_SIM_CHECK(!is_served(known->shape));
 		goto out;
 	}
 	if (rc < 0 && disk_crashed(world->disk))
 		goto out; /* files cannot be opened any more */
-	if (rc < 0)
-		cu_sim_note("the log of %s behind %llu cannot be read: %s", known->handle, (unsigned long long)from.tx,
-			    cu_strerror(rc));
 	CU_SIM_CHECK(rc == 0);
 	for (size_t i = 0; i < known->ends_len; i++)
 		ends |= known->ends[i] == bytes.len;
@@ -285,7 +384,6 @@ static void check_log(struct world *world, struct known *known)
 		CU_SIM_CHECK(!"something confirmed to Postgres is missing");
 	}
 out:
-	cu_buf_fini(&rest);
 	cu_buf_fini(&bytes);
 }
 

@@ -404,6 +404,7 @@ bool disk_step_sync(struct disk *disk, struct disk_file *file, const char *what)
 	if (disk->crashed || !troubled(disk, DISK_SYNC_FAILS))
 		return true;
 	cu_sim_note("disk: the sync fails, step %llu, %s", (unsigned long long)disk->steps, what);
+	disk->lost_metadata |= strcmp(what, "xSync") == 0;
 	/* The kernel says so once, and calls the pages clean. */
 	if (file)
 		disk_settle(file);
@@ -417,6 +418,11 @@ void disk_make_trouble(struct disk *disk, enum disk_trouble trouble, uint64_t st
 	disk->trouble_at = disk->steps + step;
 	disk->trouble_left = times;
 	disk->failed = false;
+}
+
+bool disk_lost_metadata(const struct disk *disk)
+{
+	return disk->lost_metadata;
 }
 
 bool disk_failed(const struct disk *disk)

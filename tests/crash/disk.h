@@ -62,6 +62,8 @@ void disk_arm(struct disk *disk, uint64_t step);
 /* From the step-th step from now on, so many times; forgets what failed before. */
 void disk_make_trouble(struct disk *disk, enum disk_trouble trouble, uint64_t step, unsigned times);
 bool disk_failed(const struct disk *disk); /* it has made trouble since */
+/* A sync of SQLite's has failed at some time: what it was to keep may be lost, under what a later process found there. */
+bool disk_lost_metadata(const struct disk *disk);
 bool disk_crashed(const struct disk *disk);
 uint64_t disk_steps(const struct disk *disk);
 /* Nobody has a file open. The disk can be used again; not armed. */

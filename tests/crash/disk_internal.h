@@ -68,6 +68,7 @@ struct disk {
 	uint64_t trouble_at;
 	unsigned trouble_left;
 	bool failed;
+	bool lost_metadata;
 };
 
 void disk_entry_put(struct entries *entries, const char *name, struct disk_file *file);

@@ -13,6 +13,7 @@ struct postgres *postgres_new(void)
 	pg->next_xid = 700 + cu_sim_random(100);
 	pg->lsn = pg->confirmed = 1000;
 	pg->never = true;
+	pg->hot = cu_sim_random(2);
 	pthread_mutex_init(&pg->mtx, NULL);
 	pthread_cond_init(&pg->news, NULL);
 	return pg;
@@ -106,6 +107,8 @@ static struct pg_change random_change(struct postgres *pg)
 	struct pg_row *rows = pg->rows[change.table];
 	unsigned slot = cu_sim_random(POSTGRES_ROWS), other = cu_sim_random(POSTGRES_ROWS);
 
+	if (pg->hot && cu_sim_random(8))
+		slot = cu_sim_random(3);
 	if (!rows[slot].values[0]) {
 		change.kind = PG_INSERT;
 		rows[slot] = random_row(slot);
@@ -114,7 +117,7 @@ static struct pg_change random_change(struct postgres *pg)
 	}
 	change.old_row = rows[slot];
 	rows[slot] = (struct pg_row){ { NULL } };
-	if (cu_sim_random(3) == 0) {
+	if (cu_sim_random(pg->hot ? 12 : 3) == 0) {
 		change.kind = PG_DELETE;
 		return change;
 	}

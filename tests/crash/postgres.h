@@ -44,6 +44,7 @@ struct postgres {
 	size_t txs_len, txs_cap;
 	uint32_t open[4]; /* transactions under way; 0: none */
 	uint32_t next_xid;
+	bool hot;     /* a few rows are updated again and again: what compaction is for */
 	uint64_t lsn; /* end of the WAL */
 	uint64_t confirmed;
 	bool was_confirmed;          /* something was: there is a checkpoint */

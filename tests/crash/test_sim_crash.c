@@ -53,6 +53,7 @@ enum action {
 	ACTION_BREAK,
 	ACTION_CATCH_UP,
 	ACTION_CHECK,
+	ACTION_RETAIN,
 	ACTION_PAUSE,
 	ACTIONS
 };
@@ -99,6 +100,7 @@ static void act(struct world *world, const uint32_t weights[ACTIONS])
 		if (known)
 			check_shape(world, known);
 		break;
+	case ACTION_RETAIN: world_retain(world); break;
 	case ACTION_PAUSE:
 	case ACTIONS: world_pause(world); break;
 	}
@@ -222,6 +224,8 @@ static void slips_of_the_store_are_found(void **state)
 		{ CU_MUTANT_REPLAY_SHOWS_HELD, "replay shows what the snapshot holds", 5000 },
 		{ CU_MUTANT_SEAL_BEYOND_CHECKPOINT, "sealed beyond the checkpoint", 5000 },
 		{ CU_MUTANT_STRAYS_STAY, "sealed chunks without a row stay", 5000 },
+		{ CU_MUTANT_COMPACTED_FILES_GO_FIRST, "compacted chunks' files removed before the new row", 400 },
+		{ CU_MUTANT_MERGE_TAKES_THE_LAST, "a merged update without the columns of the others", 5000 },
 		{ CU_MUTANT_REPLAY_SHOWS_SEALED, "replay shows what is sealed", 400 },
 		{ CU_MUTANT_FILES_GO_FIRST, "a shape's files removed before its row", 400 },
 		{ CU_MUTANT_ORPHANS_STAY, "files without a row stay", 400 },
@@ -301,6 +305,13 @@ static void a_shape_removed_before_its_first_file_leaves_none(void **state)
 	assert_found_again(CU_MUTANT_COPY_LEAVES_FILES, "files of a shape that was removed before they came", 5000);
 }
 
+static void a_shape_removed_before_its_sealed_chunk_leaves_none(void **state)
+{
+	(void)state;
+	assert_found_again(CU_MUTANT_SEALED_LEAVES_FILES, "a sealed chunk of a shape that was removed before it came",
+			   5000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +328,7 @@ int main(void)
 		cmocka_unit_test(a_commit_that_a_killed_process_left_is_synced_before_it_counts),
 		cmocka_unit_test(a_directory_that_a_killed_process_left_is_synced_before_it_counts),
 		cmocka_unit_test(a_shape_removed_before_its_first_file_leaves_none),
+		cmocka_unit_test(a_shape_removed_before_its_sealed_chunk_leaves_none),
 	};
 
 	cu_log_level_max = getenv("COPPER_SIM_SEED") ? CU_LOG_INFO : CU_LOG_ERROR;

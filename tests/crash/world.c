@@ -104,6 +104,7 @@ struct world *world_new(void)
 	world->pg->ctx = world;
 	world->checkpoint_ms = 1 + cu_sim_random(cu_sim_random(2) ? 40 : 1000);
 	world->log_bytes_max = 4096u << cu_sim_random(5);
+	world->shapes_max = cu_sim_random(DEFINITIONS);
 	page_size = 512u << cu_sim_random(4);
 	pages_max = 2 + cu_sim_random(60);
 	for (unsigned i = 0; i < DEFINITIONS; i++)
@@ -120,6 +121,7 @@ static void known_free(struct known *known)
 {
 	free(known->handle);
 	free(known->ends);
+	free(known->items);
 	cu_buf_fini(&known->snapshot);
 	cu_buf_fini(&known->log);
 	cu_shape_unref(&known->shape);
@@ -427,22 +429,14 @@ static cu_shape_set *new_shapes(struct world *world)
 	return cu_shape_set_new(&opts);
 }
 
-/* Metadata whose first transaction met a disk that lost it, before anything was promised: as damage at any time, put
- * aside. */
-static bool may_be_damaged(const struct world *world)
-{
-	for (const struct known *known = world->known; known; known = known->next) {
-		if (known->live)
-			return false;
-	}
-	return world->had_trouble && !world->pg->was_confirmed;
-}
-
 static int open_store(struct world *world)
 {
 	int rc = load_store(world);
 
-	if (rc == CU_ECORRUPT && may_be_damaged(world)) {
+	/* As the server does: every shape is made anew. */
+	if (rc == CU_ECORRUPT && disk_lost_metadata(world->disk)) {
+		cu_sim_note("damaged metadata are put aside");
+		world->pg->was_confirmed = false;
 		rc = cu_store_set_aside(world->dir, disk_ops(world->disk));
 		cu_shape_set_free(&world->set);
 		world->set = new_shapes(world);
@@ -491,6 +485,7 @@ void world_follow(struct world *world)
 		.store = world->store,
 		.log_bytes_max = world->log_bytes_max,
 	};
+	struct cu_retention_opts retention;
 
 	/* Only whole segments can be dropped. */
 	cu_changelog_limit_segments(cu_store_changelog(world->store),
@@ -501,6 +496,12 @@ void world_follow(struct world *world)
 	/* As the replication thread does: what was found in the store is told to Postgres again. */
 	if (world->checkpoint.system_id)
 		cu_replication_confirm(opts.replication, world->checkpoint.lsn);
+	retention = (struct cu_retention_opts){
+		.shapes = world->set,
+		.store = world->store,
+		.shapes_max = world->shapes_max,
+	};
+	world->retention = cu_retention_new(&retention);
 	world->stopping = world->lost = false;
 	CU_ASSERT(cu_collector_start(&opts, &world->collector) == 0);
 	CU_ASSERT(pthread_create(&world->snapshots, NULL, snapshots_main, world) == 0);
@@ -514,6 +515,8 @@ void world_stop(struct world *world)
 		pthread_cond_signal(&world->work);
 		pthread_mutex_unlock(&world->mtx);
 		pthread_join(world->snapshots, NULL);
+		cu_retention_save(world->retention);
+		cu_retention_free(&world->retention);
 		cu_collector_stop(world->collector);
 		cu_metadata_sync(cu_store_metadata(world->store));
 	}
@@ -547,6 +550,14 @@ bool world_catch_up(struct world *world)
 bool world_is_over(const struct world *world)
 {
 	return disk_crashed(world->disk) || world->lost;
+}
+
+void world_retain(struct world *world)
+{
+	if (cu_retention_run(world->retention, 0) == 0)
+		return;
+	for (struct known *known = world->known; known; known = known->next)
+		known->asked_to_go |= known->shape && cu_shape_status(known->shape).state > CU_SHAPE_LIVE;
 }
 
 void world_create(struct world *world, unsigned definition)

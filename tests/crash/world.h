@@ -12,8 +12,15 @@
 #include "collector/collector.h"
 #include "crash/disk.h"
 #include "crash/postgres.h"
+#include "shape/retention.h"
 
 enum { DEFINITIONS = POSTGRES_TABLES * 4, CUTS_MAX = 64, WAITING_MAX = 16 };
+
+/* One of its log, as Postgres' transactions make it. */
+struct known_item {
+	cu_offset at;
+	size_t end; /* in the log's bytes */
+};
 
 /* A shape that was ever made, as its clients know it. */
 struct known {
@@ -36,7 +43,9 @@ struct known {
 	size_t txs;
 	size_t *ends; /* of log: where a transaction of it ended */
 	size_t ends_len, ends_cap;
-	cu_offset cuts[CUTS_MAX]; /* chunk ends that were seen, from the start */
+	struct known_item *items; /* of log */
+	size_t items_len, items_cap;
+	cu_offset cuts[CUTS_MAX]; /* chunk ends that were seen, from the start, or from what was compacted */
 	size_t cuts_len;
 };
 
@@ -48,7 +57,8 @@ struct world {
 	struct known *known;
 	unsigned checkpoint_ms;
 	uint64_t log_bytes_max;
-	bool had_trouble; /* the disk has refused something, in some life */
+	unsigned shapes_max; /* retention; 0: no limit */
+	bool had_trouble;    /* the disk has refused something, in some life */
 
 	/* this process */
 	cu_store *store;
@@ -59,6 +69,7 @@ struct world {
 	cu_publication *publication;
 	cu_collector *collector;
 	cu_sealer *sealer;
+	cu_retention *retention;
 	struct cu_checkpoint checkpoint; /* as loaded */
 	uint64_t *broken;                /* loaded, and not complete */
 	size_t broken_len;
@@ -90,6 +101,8 @@ bool world_catch_up(struct world *world);
 /* Lets the others go on for a while. */
 void world_pause(struct world *world);
 
+/* Retention has its turn. */
+void world_retain(struct world *world);
 void world_create(struct world *world, unsigned definition);
 /* NULL: there is none. */
 struct known *world_find(struct world *world, const char *handle);
