@@ -58,8 +58,9 @@
 	(256u * 1024 * 1024)        /* default of --change-log-max: tails are sealed, segments dropped */
 #define CU_SEALER_BATCH 512u        /* sealed chunks on their way into the metadata: waits for them */
 #define CU_SEALER_TAILS_SLACK 1024u /* removed shapes that the sealer may hold on to: looks for them */
-#define CU_CHUNK_CHECK_RETRY_MS 200u /* a chunk file that cannot be read (not: is damaged) is tried again after so long */
-#define CU_STORE_TRASH_SLICE 64u    /* trashed files unlinked before a checkpoint may go first: continue */
+#define CU_CHUNK_CHECK_RETRY_MS \
+	200u                     /* a chunk file that cannot be read (not: is damaged) is tried again after so long */
+#define CU_STORE_TRASH_SLICE 64u /* trashed files unlinked before a checkpoint may go first: continue */
 #define CU_CHECKPOINT_BYTES (64u * 1024 * 1024)
 #define CU_COMPACTION_BYTES (64u * 1024 * 1024) /* items compacted together, held in memory: the next ones apart */
 #define CU_COMPACTION_WINDOW 2u                 /* newest sealed chunks of a shape: left as they are */
