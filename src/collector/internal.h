@@ -7,14 +7,7 @@
 #include "collector/collector.h"
 #include "collector/fragment.h"
 #include "collector/relations.h"
-
-/* A list of shapes with a reference each. */
-struct cu_shape_list {
-	cu_shape **list;
-	size_t len, cap;
-};
-void cu_shape_list_add(struct cu_shape_list *list, cu_shape *shape); /* takes a reference of its own */
-void cu_shape_list_fini(struct cu_shape_list *list);
+#include "shape/shape_list.h"
 
 /* A shape that cannot go on; removed before the commit that it would miss becomes visible. */
 struct cu_doomed {

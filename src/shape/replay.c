@@ -3,33 +3,15 @@
 
 #include "base/mutant.h"
 
-#include <stdlib.h>
-
 void cu_replay_init(cu_replay *replay, cu_shape_set *shapes)
 {
 	*replay = (cu_replay){ .shapes = shapes };
 }
 
-static void list_add(struct cu_replay_list *list, cu_shape *shape)
-{
-	if (list->len == list->cap) {
-		list->cap = list->cap ? list->cap * 2 : 64;
-		list->shapes = cu_xrealloc(list->shapes, list->cap * sizeof(*list->shapes));
-	}
-	list->shapes[list->len++] = cu_shape_ref(shape);
-}
-
-static void list_clear(struct cu_replay_list *list)
-{
-	for (size_t i = 0; i < list->len; i++)
-		cu_shape_unref(&list->shapes[i]);
-	list->len = 0;
-}
-
 static void end_transaction(cu_replay *replay, bool commit)
 {
 	for (size_t i = 0; i < replay->touched.len; i++) {
-		cu_shape *shape = replay->touched.shapes[i];
+		cu_shape *shape = replay->touched.list[i];
 
 		if (!shape->log) {
 			/* Nothing of it was its own. */
@@ -41,27 +23,25 @@ static void end_transaction(cu_replay *replay, bool commit)
 		}
 		shape->touched = false;
 	}
-	list_clear(&replay->touched);
+	cu_shape_list_clear(&replay->touched);
 	/* Of an aborted transaction nobody needs anything: its segments may have been dropped. */
 	for (size_t i = 0; i < replay->lacking.len && (commit || CU_MUTANT(REPLAY_WANTS_ABORTED)); i++)
-		list_add(&replay->lacking_for_good, replay->lacking.shapes[i]);
-	list_clear(&replay->lacking);
+		cu_shape_list_add(&replay->lacking_for_good, replay->lacking.list[i]);
+	cu_shape_list_clear(&replay->lacking);
 }
 
 void cu_replay_fini(cu_replay *replay)
 {
 	end_transaction(replay, false);
-	list_clear(&replay->lacking_for_good);
-	free(replay->touched.shapes);
-	free(replay->lacking.shapes);
-	free(replay->lacking_for_good.shapes);
+	cu_shape_list_fini(&replay->touched);
+	cu_shape_list_fini(&replay->lacking);
+	cu_shape_list_fini(&replay->lacking_for_good);
 }
 
 void cu_replay_remove_lacking(cu_replay *replay)
 {
 	for (size_t i = 0; i < replay->lacking_for_good.len; i++)
-		cu_shape_set_remove(replay->shapes, replay->lacking_for_good.shapes[i], "its log has lost an item",
-				    NULL);
+		cu_shape_set_remove(replay->shapes, replay->lacking_for_good.list[i], "its log has lost an item", NULL);
 }
 
 static void touch(cu_replay *replay, cu_shape *shape)
@@ -69,7 +49,7 @@ static void touch(cu_replay *replay, cu_shape *shape)
 	if (shape->touched)
 		return;
 	shape->touched = true;
-	list_add(&replay->touched, shape);
+	cu_shape_list_add(&replay->touched, shape);
 }
 
 static int append_runs(cu_replay *replay, cu_shape *shape, const struct cu_fanout *fanout,
@@ -88,7 +68,7 @@ static int append_runs(cu_replay *replay, cu_shape *shape, const struct cu_fanou
 			    !CU_MUTANT(REPLAY_SHOWS_SEALED))
 				continue; /* it stands in a sealed chunk */
 			if (items[i].pos == 0) {
-				list_add(&replay->lacking, shape);
+				cu_shape_list_add(&replay->lacking, shape);
 				return 0;
 			}
 			if (cu_tail_run_extend(&run, items[i].pos, items[i].len, items[i].op, bytes_max))

@@ -8,19 +8,14 @@
 #ifndef CU_SHAPE_REPLAY_H
 #define CU_SHAPE_REPLAY_H
 
+#include "shape/shape_list.h"
 #include "shape/shape_set.h"
-
-/* Shapes, with a reference each. */
-struct cu_replay_list {
-	cu_shape **shapes;
-	size_t len, cap;
-};
 
 typedef struct cu_replay {
 	cu_shape_set *shapes;
-	struct cu_replay_list touched; /* of the open transaction */
-	struct cu_replay_list lacking; /* an item of theirs in it is damaged, or in a segment that was dropped */
-	struct cu_replay_list lacking_for_good; /* … and the transaction was committed: these have to go */
+	struct cu_shape_list touched; /* of the open transaction */
+	struct cu_shape_list lacking; /* an item of theirs in it is damaged, or in a segment that was dropped */
+	struct cu_shape_list lacking_for_good; /* … and the transaction was committed: these have to go */
 } cu_replay;
 
 void cu_replay_init(cu_replay *replay, cu_shape_set *shapes);

@@ -6,16 +6,11 @@
 #include "base/mutant.h"
 #include "shape/compactor.h"
 #include "shape/log_reader.h"
+#include "shape/shape_list.h"
 
 #include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
-
-/* Shapes with a reference each. */
-struct list {
-	cu_shape **shapes;
-	size_t len, cap;
-};
 
 struct cu_sealer {
 	/* set once */
@@ -28,13 +23,13 @@ struct cu_sealer {
 	pthread_cond_t work;    /* a checkpoint, or stopping */
 	pthread_cond_t settled; /* in_flight has become 0, or the thread rests */
 	bool stopping;
-	bool checkpoint;         /* one has come since the last round */
-	bool resting;            /* the thread waits for the next one */
-	uint64_t log_pos;        /* of the last one */
-	struct list full;        /* each has log->full set */
-	struct list tails;       /* each has log->listed set: with whatever in its tail */
-	size_t tails_kept;       /* … after the last sweep */
-	struct list compactable; /* each has log->waits set */
+	bool checkpoint;                  /* one has come since the last round */
+	bool resting;                     /* the thread waits for the next one */
+	uint64_t log_pos;                 /* of the last one */
+	struct cu_shape_list full;        /* each has log->full set */
+	struct cu_shape_list tails;       /* each has log->listed set: with whatever in its tail */
+	size_t tails_kept;                /* … after the last sweep */
+	struct cu_shape_list compactable; /* each has log->waits set */
 	unsigned in_flight;
 	unsigned failed; /* of those on their way since seal_list() began */
 	struct cu_sealer_stats stats;
@@ -43,36 +38,20 @@ struct cu_sealer {
 	/* Up to this position of the change log, in the round that is running. A transaction would not do: of another history
 	 * it may be newer and have a smaller LSN. */
 	uint64_t sealable_pos;
-	struct list compacting; /* what was in `compactable`: those from compacting_at on have not had their turn */
+	struct cu_shape_list
+		compacting; /* what was in `compactable`: those from compacting_at on have not had their turn */
 	size_t compacting_at;
 };
 
 /* ---- lists ---- */
 
-static void list_add(struct list *list, cu_shape *shape)
+static struct cu_shape_list take(struct cu_sealer *sealer, struct cu_shape_list *list)
 {
-	if (list->len == list->cap) {
-		list->cap = list->cap ? list->cap * 2 : 64;
-		list->shapes = cu_xrealloc(list->shapes, list->cap * sizeof(*list->shapes));
-	}
-	list->shapes[list->len++] = cu_shape_ref(shape);
-}
-
-static void list_fini(struct list *list)
-{
-	for (size_t i = 0; i < list->len; i++)
-		cu_shape_unref(&list->shapes[i]);
-	free(list->shapes);
-	*list = (struct list){ NULL, 0, 0 };
-}
-
-static struct list list_take(struct cu_sealer *sealer, struct list *list)
-{
-	struct list taken;
+	struct cu_shape_list taken;
 
 	pthread_mutex_lock(&sealer->lock);
 	taken = *list;
-	*list = (struct list){ NULL, 0, 0 };
+	*list = (struct cu_shape_list){ NULL, 0, 0 };
 	pthread_mutex_unlock(&sealer->lock);
 	return taken;
 }
@@ -90,9 +69,9 @@ void cu_sealer_note(cu_sealer *sealer, cu_shape *shape)
 		return;
 	pthread_mutex_lock(&sealer->lock);
 	if (first)
-		list_add(&sealer->tails, shape);
+		cu_shape_list_add(&sealer->tails, shape);
 	if (full)
-		list_add(&sealer->full, shape);
+		cu_shape_list_add(&sealer->full, shape);
 	pthread_mutex_unlock(&sealer->lock);
 	log->listed |= first;
 	log->full |= full;
@@ -107,7 +86,7 @@ static void note_compactable(cu_sealer *sealer, cu_shape *shape)
 		return;
 	log->waits = true;
 	pthread_mutex_lock(&sealer->lock);
-	list_add(&sealer->compactable, shape);
+	cu_shape_list_add(&sealer->compactable, shape);
 	pthread_mutex_unlock(&sealer->lock);
 }
 
@@ -318,7 +297,7 @@ static int seal(struct cu_sealer *sealer, cu_shape *shape, bool whole)
 
 /* Seals what the listed shapes have, a piece of each at a time, and waits until all of it is durable. Stops at what the
  * disk refuses. */
-static int seal_list(struct cu_sealer *sealer, const struct list *list, bool whole)
+static int seal_list(struct cu_sealer *sealer, const struct cu_shape_list *list, bool whole)
 {
 	bool more = true;
 	int rc = 0;
@@ -332,7 +311,7 @@ static int seal_list(struct cu_sealer *sealer, const struct list *list, bool who
 			if (is_stopping(sealer))
 				rc = CU_ECLOSED;
 			else
-				rc = seal(sealer, list->shapes[i], whole);
+				rc = seal(sealer, list->list[i], whole);
 			more |= rc > 0;
 			if (is_going(rc) || rc == CU_ECORRUPT)
 				rc = is_stopping(sealer) ? CU_ECLOSED : 0;
@@ -349,11 +328,11 @@ static int seal_list(struct cu_sealer *sealer, const struct list *list, bool who
 
 static void seal_full(struct cu_sealer *sealer)
 {
-	struct list full = list_take(sealer, &sealer->full);
+	struct cu_shape_list full = take(sealer, &sealer->full);
 
 	seal_list(sealer, &full, false);
 	for (size_t i = 0; i < full.len; i++) {
-		cu_shape *shape = full.shapes[i];
+		cu_shape *shape = full.list[i];
 
 		/* What no checkpoint covers yet, and what failed, is noted again. */
 		cu_shape_lock(shape);
@@ -362,19 +341,19 @@ static void seal_full(struct cu_sealer *sealer)
 			cu_sealer_note(sealer, shape);
 		cu_shape_unlock(shape);
 	}
-	list_fini(&full);
+	cu_shape_list_fini(&full);
 }
 
 /* Forgets the tails that hold nothing. Those that begin before `pos` are added to *ret_old (may be NULL). Returns the oldest position that
  * one needs, UINT64_MAX: none does. */
-static uint64_t sweep(struct cu_sealer *sealer, uint64_t pos, struct list *ret_old)
+static uint64_t sweep(struct cu_sealer *sealer, uint64_t pos, struct cu_shape_list *ret_old)
 {
-	struct list tails = list_take(sealer, &sealer->tails);
+	struct cu_shape_list tails = take(sealer, &sealer->tails);
 	uint64_t oldest = UINT64_MAX;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < tails.len; i++) {
-		cu_shape *shape = tails.shapes[i];
+		cu_shape *shape = tails.list[i];
 		bool keep;
 
 		cu_shape_lock(shape);
@@ -387,19 +366,22 @@ static uint64_t sweep(struct cu_sealer *sealer, uint64_t pos, struct list *ret_o
 
 			oldest = CU_MIN(oldest, first);
 			if (ret_old && first < pos)
-				list_add(ret_old, shape);
+				cu_shape_list_add(ret_old, shape);
 		}
 		cu_shape_unlock(shape);
-		if (keep) {
-			pthread_mutex_lock(&sealer->lock);
-			list_add(&sealer->tails, shape);
-			kept = sealer->tails.len;
-			pthread_mutex_unlock(&sealer->lock);
-		}
+		if (keep)
+			tails.list[kept++] = shape;
+		else
+			cu_shape_unref(&shape);
 	}
-	list_fini(&tails);
+	tails.len = kept;
+	/* Before those that were noted meanwhile. */
 	pthread_mutex_lock(&sealer->lock);
-	sealer->tails_kept = kept;
+	for (size_t i = 0; i < sealer->tails.len; i++)
+		cu_shape_list_add(&tails, sealer->tails.list[i]);
+	cu_shape_list_fini(&sealer->tails);
+	sealer->tails = tails;
+	sealer->tails_kept = tails.len;
 	pthread_mutex_unlock(&sealer->lock);
 	return oldest;
 }
@@ -409,7 +391,7 @@ static void drain(struct cu_sealer *sealer, uint64_t log_pos)
 {
 	cu_changelog *changelog = cu_store_changelog(sealer->opts.store);
 	uint64_t start = cu_changelog_start(changelog), oldest, now;
-	struct list old = { NULL, 0, 0 };
+	struct cu_shape_list old = { NULL, 0, 0 };
 
 	sweep(sealer, log_pos - sealer->opts.log_bytes_max / 2, &old);
 	if (seal_list(sealer, &old, true) == 0) {
@@ -421,7 +403,7 @@ static void drain(struct cu_sealer *sealer, uint64_t log_pos)
 	now = cu_changelog_start(changelog);
 	cu_debug("the change log was drained", CU_KV("stack", sealer->opts.stack_id), CU_KV_U64("tails", old.len),
 		 CU_KV_U64("dropped_bytes", now - start), CU_KV_U64("left_bytes", log_pos - now));
-	list_fini(&old);
+	cu_shape_list_fini(&old);
 	pthread_mutex_lock(&sealer->lock);
 	sealer->stats.drains++;
 	sealer->stats.dropped += now - start;
@@ -465,12 +447,12 @@ static void compact_next(struct cu_sealer *sealer)
 	cu_shape *shape;
 
 	if (sealer->compacting_at == sealer->compacting.len) {
-		list_fini(&sealer->compacting);
+		cu_shape_list_fini(&sealer->compacting);
 		sealer->compacting = sealer->compactable;
-		sealer->compactable = (struct list){ NULL, 0, 0 };
+		sealer->compactable = (struct cu_shape_list){ NULL, 0, 0 };
 		sealer->compacting_at = 0;
 	}
-	shape = sealer->compacting.shapes[sealer->compacting_at++];
+	shape = sealer->compacting.list[sealer->compacting_at++];
 	pthread_mutex_unlock(&sealer->lock);
 	compact(sealer, shape);
 	pthread_mutex_lock(&sealer->lock);
@@ -605,16 +587,16 @@ int cu_sealer_start(const struct cu_sealer_opts *opts, cu_sealer **ret_sealer)
 }
 
 /* Another sealer of the same shapes would be told again. */
-static void forget_noted(struct list *list)
+static void forget_noted(struct cu_shape_list *list)
 {
 	for (size_t i = 0; i < list->len; i++) {
-		cu_shape_log *log = list->shapes[i]->log;
+		cu_shape_log *log = list->list[i]->log;
 
-		cu_shape_lock(list->shapes[i]);
+		cu_shape_lock(list->list[i]);
 		log->listed = log->full = log->waits = false;
-		cu_shape_unlock(list->shapes[i]);
+		cu_shape_unlock(list->list[i]);
 	}
-	list_fini(list);
+	cu_shape_list_fini(list);
 }
 
 void cu_sealer_free(cu_sealer **ref)
