@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FORMAT_TEXT "copper-storage 1\n"
-
 struct shape {
 	uint64_t id;
 	char *handle;
@@ -273,7 +271,7 @@ static int enter(struct inspection *in)
 		status = cannot(in, "a copper runs there; stop it first");
 	else if (!file || !fgets(text, sizeof text, file))
 		WRONG(in, "format is missing or empty");
-	else if (strcmp(text, FORMAT_TEXT) != 0)
+	else if (strcmp(text, CU_STORE_FORMAT) != 0)
 		status = cannot(in, "has another format, or its format file is damaged");
 	if (file)
 		fclose(file);

@@ -419,6 +419,19 @@ static int load_log_chunk(void *ctx, const struct cu_log_chunk_row *row)
 	return cu_shape_set_restore_log_chunk(ctx, row);
 }
 
+/* Fills a set with what a store holds. Borrows both. */
+static struct cu_store_loader loader_into(cu_shape_set *set, cu_replay *replay)
+{
+	return (struct cu_store_loader){
+		.metadata = { .ctx = set,
+			      .definition = load_definition,
+			      .shape = load_shape,
+			      .log_chunk = load_log_chunk },
+		.replay = cu_replay_fanout,
+		.replay_ctx = replay,
+	};
+}
+
 struct durable {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
@@ -457,14 +470,7 @@ __attribute__((unused)) static cu_shape_set *replayed(struct world *w, cu_shape 
 {
 	cu_shape_set *set = set_new();
 	cu_replay replay;
-	struct cu_store_loader loader = {
-		.metadata = { .ctx = set,
-			      .definition = load_definition,
-			      .shape = load_shape,
-			      .log_chunk = load_log_chunk },
-		.replay = cu_replay_fanout,
-		.replay_ctx = &replay,
-	};
+	struct cu_store_loader loader = loader_into(set, &replay);
 
 	checkpoint(w);
 	cu_store_free(&w->store);

@@ -242,14 +242,7 @@ static void a_damaged_item_behind_the_sealed_part_of_its_transaction_costs_the_s
 	struct world *w = world_new(0);
 	cu_shape_set *set = set_new();
 	cu_replay replay;
-	struct cu_store_loader loader = {
-		.metadata = { .ctx = set,
-			      .definition = load_definition,
-			      .shape = load_shape,
-			      .log_chunk = load_log_chunk },
-		.replay = cu_replay_fanout,
-		.replay_ctx = &replay,
-	};
+	struct cu_store_loader loader = loader_into(set, &replay);
 	char *path = cu_file_path("%s/log/%016x.seg", w->dir, 0u);
 	cu_shape *shape;
 	uint64_t pos;

@@ -187,18 +187,26 @@ static int range_of(cu_cursor index, const struct footer *footer, cu_offset from
 	return 0;
 }
 
-int cu_log_chunk_range(const void *bytes, size_t len, cu_offset from, cu_offset to, uint64_t *ret_at, uint64_t *ret_len)
+/* A whole chunk that is in memory. */
+static int take_apart(const void *bytes, size_t len, struct footer *ret_footer, cu_cursor *ret_index)
 {
-	struct footer footer;
 	int rc;
 
 	if (len < FOOTER_BYTES)
 		return CU_ECORRUPT;
-	rc = footer_parse((const char *)bytes + len - FOOTER_BYTES, len, &footer);
-	if (rc < 0)
-		return rc;
-	return range_of(cu_cursor_over((const char *)bytes + footer.wire_bytes, footer.index_bytes), &footer, from, to,
-			ret_at, ret_len);
+	rc = footer_parse((const char *)bytes + len - FOOTER_BYTES, len, ret_footer);
+	if (rc == 0)
+		*ret_index = cu_cursor_over((const char *)bytes + ret_footer->wire_bytes, ret_footer->index_bytes);
+	return rc;
+}
+
+int cu_log_chunk_range(const void *bytes, size_t len, cu_offset from, cu_offset to, uint64_t *ret_at, uint64_t *ret_len)
+{
+	struct footer footer;
+	cu_cursor index;
+	int rc = take_apart(bytes, len, &footer, &index);
+
+	return rc < 0 ? rc : range_of(index, &footer, from, to, ret_at, ret_len);
 }
 
 int cu_log_chunk_range_in_file(int fd, uint64_t len, cu_offset from, cu_offset to, uint64_t *ret_at, uint64_t *ret_len)
@@ -231,19 +239,16 @@ int cu_log_chunk_range_in_file(int fd, uint64_t len, cu_offset from, cu_offset t
 int cu_log_chunk_walk(const void *bytes, size_t len, struct cu_log_chunk_cursor *ret_cursor)
 {
 	struct footer footer;
-	int rc;
+	cu_cursor index;
+	int rc = take_apart(bytes, len, &footer, &index);
 
-	if (len < FOOTER_BYTES)
-		return CU_ECORRUPT;
-	rc = footer_parse((const char *)bytes + len - FOOTER_BYTES, len, &footer);
-	if (rc < 0)
-		return rc;
-	*ret_cursor = (struct cu_log_chunk_cursor){
-		.wire = bytes,
-		.wire_left = footer.wire_bytes,
-		.index = cu_cursor_over((const char *)bytes + footer.wire_bytes, footer.index_bytes),
-	};
-	return 0;
+	if (rc == 0)
+		*ret_cursor = (struct cu_log_chunk_cursor){
+			.wire = bytes,
+			.wire_left = footer.wire_bytes,
+			.index = index,
+		};
+	return rc;
 }
 
 int cu_log_chunk_next(struct cu_log_chunk_cursor *cursor, struct cu_log_chunk_item *ret_item)

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #define STORE_MAGIC 0x5709A6E5u
-#define FORMAT_TEXT "copper-storage 1\n"
 #define WORKER_STACK_BYTES (256u * 1024)
 
 struct cu_store {
@@ -341,7 +340,7 @@ static int format_write(struct cu_store *store, const char *path)
 
 	rc = cu_file_open(store->ops, tmp, O_RDWR | O_CREAT | O_TRUNC, &fd);
 	if (rc == 0)
-		rc = cu_file_write_at(store->ops, fd, FORMAT_TEXT, strlen(FORMAT_TEXT), 0);
+		rc = cu_file_write_at(store->ops, fd, CU_STORE_FORMAT, strlen(CU_STORE_FORMAT), 0);
 	if (rc == 0)
 		rc = cu_file_sync(store->ops, fd);
 	if (rc == 0)
@@ -358,17 +357,17 @@ static bool format_is_damaged(const char *text, size_t len)
 {
 	unsigned bits = 0;
 
-	if (len > strlen(FORMAT_TEXT))
+	if (len > strlen(CU_STORE_FORMAT))
 		return false;
 	for (size_t i = 0; i < len; i++)
-		bits += (unsigned)__builtin_popcount((unsigned)(uint8_t)(text[i] ^ FORMAT_TEXT[i]));
-	return len < strlen(FORMAT_TEXT) ? bits == 0 : bits == 1;
+		bits += (unsigned)__builtin_popcount((unsigned)(uint8_t)(text[i] ^ CU_STORE_FORMAT[i]));
+	return len < strlen(CU_STORE_FORMAT) ? bits == 0 : bits == 1;
 }
 
 static int format_check(struct cu_store *store)
 {
 	char *path = cu_file_path("%s/format", store->dir);
-	char text[sizeof FORMAT_TEXT + 1];
+	char text[sizeof CU_STORE_FORMAT + 1];
 	size_t len = 0;
 	int fd = -1;
 	int rc;
@@ -384,10 +383,10 @@ static int format_check(struct cu_store *store)
 		cu_warn("the storage directory's format file is damaged; it is written anew", CU_KV("dir", store->dir),
 			CU_KV_N("format", text, len));
 		rc = format_write(store, path);
-	} else if (rc == 0 && (len != strlen(FORMAT_TEXT) || memcmp(text, FORMAT_TEXT, len) != 0)) {
+	} else if (rc == 0 && (len != strlen(CU_STORE_FORMAT) || memcmp(text, CU_STORE_FORMAT, len) != 0)) {
 		cu_error(
 			"the storage directory has another format; use the version that wrote it, or another directory",
-			CU_KV("dir", store->dir), CU_KV_N("format", text, len), CU_KV("supported", FORMAT_TEXT));
+			CU_KV("dir", store->dir), CU_KV_N("format", text, len), CU_KV("supported", CU_STORE_FORMAT));
 		rc = CU_EUNSUPPORTED;
 	}
 out:

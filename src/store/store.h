@@ -15,6 +15,8 @@
 
 typedef struct cu_store cu_store;
 
+#define CU_STORE_FORMAT "copper-storage 1\n" /* what the file `format` of a directory says */
+
 /* What open finds, in this order: checkpoint, definitions, shapes, their log chunks, then the fan-out records of the change log up to
  * the checkpoint (they may name shapes that were removed: skip those). */
 struct cu_store_loader {
