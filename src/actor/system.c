@@ -2,12 +2,12 @@
 #include "actor/internal.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 
 #include <stdlib.h>
 
 static void locks_init(cu_actor_system *sys)
 {
-	pthread_condattr_t monotonic;
 	unsigned i;
 
 	for (i = 0; i < LOTS; i++) {
@@ -19,10 +19,7 @@ static void locks_init(cu_actor_system *sys)
 	pthread_mutex_init(&sys->run_mtx, NULL);
 	pthread_cond_init(&sys->run_cond, NULL);
 	pthread_mutex_init(&sys->wheel_mtx, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&sys->wheel_cond, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	cu_cond_init(&sys->wheel_cond);
 }
 
 static void locks_fini(cu_actor_system *sys)

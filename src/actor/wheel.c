@@ -8,6 +8,7 @@
 #include "actor/internal.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 
 #include <errno.h>
 #include <time.h>
@@ -248,16 +249,13 @@ void *cu_wheel_thread(void *arg)
 
 	pthread_mutex_lock(&sys->wheel_mtx);
 	while (!sys->wheel_stop) {
-		uint64_t until_ns;
 		struct timespec until;
 
 		if (sys->wheel_count == 0) {
 			pthread_cond_wait(&sys->wheel_cond, &sys->wheel_mtx);
 			continue;
 		}
-		until_ns = cu_now_ns() + CU_ACTOR_TICK_MS * 1000000ull;
-		until.tv_sec = (time_t)(until_ns / 1000000000ull);
-		until.tv_nsec = (long)(until_ns % 1000000000ull);
+		until = cu_until_ns(cu_now_ns() + CU_ACTOR_TICK_MS * 1000000ull);
 		while (!sys->wheel_stop &&
 		       pthread_cond_timedwait(&sys->wheel_cond, &sys->wheel_mtx, &until) != ETIMEDOUT)
 			;

@@ -1,6 +1,7 @@
 #include "base/ticker.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static void *run(void *arg)
 
 	pthread_mutex_lock(&ticker->lock);
 	while (!ticker->stopping) {
-		struct timespec due = { .tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000 };
+		struct timespec due = cu_until_ms(due_ms);
 
 		pthread_cond_timedwait(&ticker->cond, &ticker->lock, &due);
 		if (ticker->stopping || cu_now_ms() < due_ms)
@@ -49,16 +50,12 @@ static void ticker_free(cu_ticker *ticker)
 int cu_ticker_start(const char *name, uint64_t interval_ms, void (*fn)(void *ctx), void *ctx, cu_ticker **ret_ticker)
 {
 	cu_ticker *ticker = cu_xzalloc(sizeof *ticker);
-	pthread_condattr_t monotonic;
 	pthread_attr_t attr;
 	int err;
 
 	*ticker = (cu_ticker){ .interval_ms = interval_ms, .fn = fn, .ctx = ctx };
 	CU_ASSERT(pthread_mutex_init(&ticker->lock, NULL) == 0);
-	CU_ASSERT(pthread_condattr_init(&monotonic) == 0);
-	CU_ASSERT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-	CU_ASSERT(pthread_cond_init(&ticker->cond, &monotonic) == 0);
-	pthread_condattr_destroy(&monotonic);
+	cu_cond_init(&ticker->cond);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	err = pthread_create(&ticker->thread, &attr, run, ticker);

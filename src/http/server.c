@@ -2,6 +2,7 @@
 #include "http/internal.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -51,7 +52,6 @@ static void opts_fill(struct cu_http_opts *opts)
 int cu_http_server_start(const struct cu_http_opts *opts, cu_http_server **ret_server)
 {
 	cu_http_server *server = cu_xzalloc(sizeof *server);
-	pthread_condattr_t attr;
 	int rc = 0;
 
 	CU_ASSERT(opts->handlers.on_request);
@@ -60,10 +60,7 @@ int cu_http_server_start(const struct cu_http_opts *opts, cu_http_server **ret_s
 	server->limits =
 		(struct cu_http_parse_limits){ server->opts.url_max, server->opts.headers_max, server->opts.body_max };
 	pthread_mutex_init(&server->mtx, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&server->cond, &attr);
-	pthread_condattr_destroy(&attr);
+	cu_cond_init(&server->cond);
 
 	server->loops_len = server->opts.loops;
 	server->loops = cu_xzalloc(server->loops_len * sizeof *server->loops);
@@ -105,8 +102,7 @@ static bool drained(const cu_http_server *server)
 
 void cu_http_server_drain(cu_http_server *server, uint32_t grace_ms)
 {
-	uint64_t end_ms = cu_now_ms() + grace_ms;
-	struct timespec until = { (time_t)(end_ms / 1000), (long)(end_ms % 1000) * 1000000 };
+	struct timespec until = cu_until_ms(cu_now_ms() + grace_ms);
 	int rc = 0;
 
 	for (unsigned i = 0; i < server->loops_len; i++)

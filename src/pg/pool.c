@@ -2,6 +2,7 @@
 #include "pg/pool.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -57,7 +58,6 @@ struct cu_pool {
 int cu_pool_new(const struct cu_pool_opts *opts, cu_pool **ret_pool)
 {
 	cu_pool *pool = cu_xzalloc(sizeof *pool);
-	pthread_condattr_t attr;
 
 	pool->magic = POOL_MAGIC;
 	pool->config = opts->config;
@@ -70,14 +70,11 @@ int cu_pool_new(const struct cu_pool_opts *opts, cu_pool **ret_pool)
 	pool->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&pool->mtx, NULL);
 	pool->workers = cu_xzalloc(pool->workers_max * sizeof *pool->workers);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	for (unsigned i = 0; i < pool->workers_max; i++) {
 		pool->workers[i].pool = pool;
 		pool->workers[i].running_class = -1;
-		pthread_cond_init(&pool->workers[i].work, &attr);
+		cu_cond_init(&pool->workers[i].work);
 	}
-	pthread_condattr_destroy(&attr);
 	if (pool->stop_fd < 0) {
 		cu_error("no event descriptor for the pool", CU_KV("error", strerror(errno)));
 		cu_pool_free(&pool);
@@ -177,7 +174,6 @@ static void *worker_main(void *arg)
 	pthread_mutex_lock(&pool->mtx);
 	for (;;) {
 		bool stopping = pool->stopping;
-		uint64_t until_ns;
 		struct timespec until;
 
 		job = job_take(pool, &worker->running_class);
@@ -193,8 +189,7 @@ static void *worker_main(void *arg)
 		}
 		if (stopping)
 			break;
-		until_ns = cu_now_ns() + (uint64_t)pool->idle_ms * 1000000u;
-		until = (struct timespec){ (time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u) };
+		until = cu_until_ns(cu_now_ns() + (uint64_t)pool->idle_ms * 1000000u);
 		worker->idle = true;
 		/* idle is cleared by the submitter that chose us, so that two jobs wake two workers. */
 		while (worker->idle && !pool->stopping)

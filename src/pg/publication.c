@@ -11,6 +11,7 @@
 #include "pg/publication.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "pg/slot.h"
@@ -65,17 +66,13 @@ struct join {
 int cu_publication_new(const char *publication, bool manual, unsigned wait_ms, cu_publication **ret_pub)
 {
 	cu_publication *pub = cu_xzalloc(sizeof *pub);
-	pthread_condattr_t attr;
 
 	pub->magic = PUBLICATION_MAGIC;
 	pub->name = cu_xstrdup(publication);
 	pub->manual = manual;
 	pub->wait_ms = wait_ms ? wait_ms : CU_TABLE_WRITERS_WAIT_MS;
 	pthread_mutex_init(&pub->mtx, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&pub->joined_some, &attr);
-	pthread_condattr_destroy(&attr);
+	cu_cond_init(&pub->joined_some);
 	*ret_pub = pub;
 	return 0;
 }
@@ -566,8 +563,7 @@ static int writers_wait(struct join *join)
 /* 1: joined already; 0: ours to do; CU_EAGAIN: somebody else is still at it when the time is over. */
 static int turn_take(cu_publication *pub, uint32_t oid, uint64_t *ret_generation)
 {
-	uint64_t until_ms = cu_now_ms() + pub->wait_ms;
-	struct timespec until = { (time_t)(until_ms / 1000), (long)(until_ms % 1000) * 1000000 };
+	struct timespec until = cu_until_ms(cu_now_ms() + pub->wait_ms);
 	int rc = 0;
 
 	pthread_mutex_lock(&pub->mtx);

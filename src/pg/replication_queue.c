@@ -2,6 +2,7 @@
 #include "pg/replication_queue.h"
 
 #include "base/clock.h"
+#include "base/cond.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,16 +22,11 @@ static size_t frame_size(uint32_t len)
 
 void cu_replication_queue_init(struct cu_replication_queue *queue, size_t bytes_max, int wake_fd)
 {
-	pthread_condattr_t attr;
-
 	memset(queue, 0, sizeof *queue);
 	queue->bytes_max = bytes_max;
 	queue->wake_fd = wake_fd;
 	pthread_mutex_init(&queue->mtx, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&queue->filled, &attr);
-	pthread_condattr_destroy(&attr);
+	cu_cond_init(&queue->filled);
 }
 
 void cu_replication_queue_fini(struct cu_replication_queue *queue)
@@ -160,8 +156,7 @@ void cu_replication_queue_close(struct cu_replication_queue *queue)
 int cu_replication_queue_take(struct cu_replication_queue *queue, int timeout_ms,
 			      struct cu_replication_batch *ret_batch)
 {
-	uint64_t deadline = cu_now_ns() + (timeout_ms < 0 ? 0 : (uint64_t)timeout_ms * 1000000u);
-	struct timespec until = { (time_t)(deadline / 1000000000u), (long)(deadline % 1000000000u) };
+	struct timespec until = cu_until_ns(cu_now_ns() + (timeout_ms < 0 ? 0 : (uint64_t)timeout_ms * 1000000u));
 	struct cu_replication_block *block;
 	int rc = 0;
 

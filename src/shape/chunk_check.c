@@ -1,5 +1,6 @@
 #include "shape/chunk_check.h"
 
+#include "base/cond.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -163,12 +164,8 @@ static int check_log(cu_chunk_checks *checks, const struct job *job)
 
 static void pause(cu_chunk_checks *checks)
 {
-	struct timespec until;
+	struct timespec until = cu_until_ms(cu_now_ms() + CU_CHUNK_CHECK_RETRY_MS);
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += CU_CHUNK_CHECK_RETRY_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
 	pthread_mutex_lock(&checks->lock);
 	while (!checks->stopping && pthread_cond_timedwait(&checks->work, &checks->lock, &until) == 0)
 		;
@@ -227,7 +224,7 @@ int cu_chunk_checks_start(cu_shape_set *shapes, cu_store *store, cu_chunk_checks
 	checks->shapes = shapes;
 	checks->store = store;
 	pthread_mutex_init(&checks->lock, NULL);
-	pthread_cond_init(&checks->work, NULL);
+	cu_cond_init(&checks->work);
 	if (pthread_create(&checks->thread, NULL, run, checks) != 0) {
 		cu_chunk_checks_free(&checks);
 		return CU_EAGAIN;
