@@ -32,8 +32,9 @@ test("offset=now: nothing of before, everything from now on", async () => {
     await waitFor(() => (view.failIfGivenUp(), view.changes().length >= 3))
     assert.deepEqual(view.changes().slice(0, 3).map(({ headers: { operation } }) => operation), ["update", "delete", "insert"])
     assert.deepEqual(values(view)[2], { id: 9, title: "again", n: 9 })
+    await sql("UPDATE items SET n = n + 1") // not what a later `now` begins with
+    await waitFor(() => view.changes().length >= 103, { what: "the log has it: now is behind it" })
     view.close()
-    await sql("UPDATE items SET n = n") // not what a later `now` begins with
   }
   const later = await copper.get({ table: "items", offset: "now", handle: "ignored" })
   assert.equal(later.status, 200)
@@ -63,6 +64,7 @@ test("log=changes_only: its own shape, without rows, with every change; the clie
     await waitFor(() => view.changes().at(-1).headers.operation === "delete")
     assert.equal(view.changes().at(-1).value.title, "item 4", "whole, under replica=full")
     await sql("INSERT INTO items VALUES (4, 'item 4', 4); UPDATE items SET n = 3 WHERE id = 3")
+    await waitFor(() => view.changes().length === 4, { what: "the log has it: the next one's now is behind it" })
     view.close()
   }
 })
