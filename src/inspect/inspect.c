@@ -440,6 +440,11 @@ static void check_log(struct inspection *in, const struct cu_file_ops *ops)
 
 	if (in->cp.log_pos && cu_changelog_open(&opts, &log) < 0)
 		WRONG(in, "the change log cannot be read up to the checkpoint");
+	if (log && cu_changelog_start(log) > cu_metadata_log_start(in->metadata))
+		WRONG(in,
+		      "the change log begins at %" PRIu64 ", the metadata know of %" PRIu64
+		      ": they are older, and sealed items between may be lost",
+		      cu_changelog_start(log), cu_metadata_log_start(in->metadata));
 	for (size_t i = 0; i < in->shapes_len; i++) {
 		if (in->shapes[i]->lacks)
 			WRONG(in, "shape %" PRIu64 " (%s) lacks an item of its log", in->shapes[i]->id,

@@ -398,7 +398,7 @@ static void drain(struct cu_sealer *sealer, uint64_t log_pos)
 		oldest = CU_MUTANT(DROP_TO_CHECKPOINT) ? UINT64_MAX : sweep(sealer, 0, NULL);
 		/* After the look at the tails: one that was passed over because its shape is gone may have to come back. */
 		if (cu_shape_set_unremoved(sealer->opts.shapes) == 0 || CU_MUTANT(DROP_DESPITE_UNREMOVED))
-			cu_changelog_drop_before(changelog, CU_MIN(oldest, log_pos));
+			cu_store_drop_log(sealer->opts.store, CU_MIN(oldest, log_pos)); /* else at the next drain */
 	}
 	now = cu_changelog_start(changelog);
 	cu_debug("the change log was drained", CU_KV("stack", sealer->opts.stack_id), CU_KV_U64("tails", old.len),

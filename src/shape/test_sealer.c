@@ -236,6 +236,65 @@ static void log_chunks_that_a_crash_left_are_removed(void **state)
 	world_free(w);
 }
 
+/* The store as a kill leaves it, with the write-ahead file of its metadata damaged at a place (SIZE_MAX: lost). */
+static void assert_reads_with_damaged_wal(struct world *w, size_t at)
+{
+	struct world was = *w;
+	cu_shape_set *set = set_new();
+	cu_shape *shapes[SHAPES];
+	cu_replay replay;
+	struct cu_store_loader loader = loader_into(set, &replay);
+	char *copy, *wal;
+
+	w->dir = help_dir_new();
+	copy = cu_file_path("cp -r %s/. %s", was.dir, w->dir);
+	wal = cu_file_path("%s/metadata.sqlite3-wal", w->dir);
+	assert_int_equal(system(copy), 0);
+	if (at == SIZE_MAX)
+		unlink(wal);
+	else
+		help_flip(wal, (off_t)at);
+	cu_replay_init(&replay, set);
+	store_open(w, &loader);
+	cu_shape_set_end_restore(set, w->store, 0);
+	cu_replay_fini(&replay);
+	for (uint32_t s = 0; s < SHAPES; s++)
+		shapes[s] = cu_shape_set_by_id(set, s + 1);
+	assert_every_range(w, shapes, 83);
+	for (uint32_t s = 0; s < SHAPES; s++)
+		cu_shape_unref(&shapes[s]);
+	cu_store_free(&w->store);
+	cu_shape_set_free(&set);
+	help_dir_free(&w->dir);
+	free(copy);
+	free(wal);
+	*w = was;
+}
+
+/* What SQLite finds damaged there it leaves out, with all behind it, and says nothing. */
+static void a_damaged_write_ahead_file_takes_nothing_that_the_change_log_has_not(void **state)
+{
+	struct world *w = world_new(4096);
+	char *wal = cu_file_path("%s/metadata.sqlite3-wal", w->dir);
+	size_t size;
+
+	(void)state;
+	random_state = 57;
+	for (unsigned round = 0; round < 3; round++) {
+		write_random_from(w, 1 + 20 * round, 20, 300);
+		seal(w, 16384);
+		checkpoint(w);
+		assert_true(cu_changelog_start(w->log) > 0);
+		size = (size_t)help_size(wal);
+		assert_true(size > 0);
+		assert_reads_with_damaged_wal(w, SIZE_MAX);
+		for (size_t at = 0; at < size; at += 1 + size / 12)
+			assert_reads_with_damaged_wal(w, at);
+	}
+	free(wal);
+	world_free(w);
+}
+
 /* Of a transaction that is sealed in part: whether a damaged item is in that part cannot be told. */
 static void a_damaged_item_behind_the_sealed_part_of_its_transaction_costs_the_shape(void **state)
 {
@@ -285,6 +344,7 @@ int main(void)
 		cmocka_unit_test(what_no_checkpoint_covers_is_not_sealed),
 		cmocka_unit_test(a_shape_that_is_gone_gets_no_chunk_and_no_directory),
 		cmocka_unit_test(log_chunks_that_a_crash_left_are_removed),
+		cmocka_unit_test(a_damaged_write_ahead_file_takes_nothing_that_the_change_log_has_not),
 		cmocka_unit_test(a_damaged_item_behind_the_sealed_part_of_its_transaction_costs_the_shape),
 		cmocka_unit_test(a_shape_whose_snapshot_could_not_be_recorded_is_sealed_like_others),
 		cmocka_unit_test(the_log_of_a_shape_whose_removal_is_not_durable_is_kept),

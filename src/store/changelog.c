@@ -432,6 +432,11 @@ static struct cu_segment *segment_droppable(struct cu_changelog *cl, uint64_t po
 	return segment;
 }
 
+bool cu_changelog_can_drop_before(cu_changelog *cl, uint64_t pos)
+{
+	return segment_droppable(cl, pos) != NULL;
+}
+
 int cu_changelog_drop_before(cu_changelog *cl, uint64_t pos)
 {
 	struct cu_segment *segment;

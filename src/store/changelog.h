@@ -106,6 +106,8 @@ int cu_changelog_sync(cu_changelog *cl, uint64_t upto_pos);
 /* A sync failed: nothing can be written any more; only opening the log again, which cuts it at the last checkpoint,
  * helps. Any thread. */
 bool cu_changelog_is_broken(const cu_changelog *cl);
+/* Would drop_before() drop anything? The same thread. */
+bool cu_changelog_can_drop_before(cu_changelog *cl, uint64_t pos);
 /* Unlinks the segments that end below pos; the last one, and one that ends right at pos, stay. Reads under way finish. */
 int cu_changelog_drop_before(cu_changelog *cl, uint64_t pos);
 

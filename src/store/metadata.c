@@ -44,6 +44,7 @@ struct cu_metadata {
 	/* set once */
 	void (*on_damage)(void *ctx); /* NULL: nobody asks */
 	void *on_damage_ctx;
+	uint64_t log_start; /* when it was opened */
 	char *damaged_path; /* a file that says to the next open what the writer found */
 	pthread_t thread;
 	bool thread_runs;
@@ -73,6 +74,24 @@ static void note_damage(struct cu_metadata *md)
 		md->on_damage(md->on_damage_ctx);
 }
 
+/* After a COMMIT: what must be folded for somebody, and what should be because it is long. */
+static void fold(struct cu_metadata *md, struct cu_metadata_op *ops)
+{
+	bool wanted = false;
+	int rc;
+
+	for (struct cu_metadata_op *op = ops; op; op = op->next)
+		wanted |= op->kind == CU_METADATA_SET_LOG_START;
+	if (!wanted && !cu_metadata_db_is_long(md->db))
+		return;
+	rc = cu_metadata_db_fold(md->db);
+	if (rc == CU_ECORRUPT)
+		note_damage(md);
+	for (struct cu_metadata_op *op = ops; op; op = op->next)
+		if (op->kind == CU_METADATA_SET_LOG_START)
+			op->rc = rc;
+}
+
 /* Runs what was taken in one transaction; every rc is set afterwards. */
 static void group_run(struct cu_metadata *md, struct cu_metadata_op *ops)
 {
@@ -91,8 +110,10 @@ static void group_run(struct cu_metadata *md, struct cu_metadata_op *ops)
 	}
 	if (rc == 0)
 		rc = cu_metadata_db_commit(db);
-	if (rc == 0)
+	if (rc == 0) {
+		fold(md, ops);
 		return;
+	}
 	cu_metadata_db_rollback(db);
 	if (rc == CU_ECORRUPT)
 		note_damage(md);
@@ -182,6 +203,9 @@ int cu_metadata_open(const char *path, const struct cu_metadata_loader *loader, 
 	if (rc < 0)
 		goto out;
 	rc = cu_metadata_db_load(md->db, loader, &shape_id_max);
+	if (rc < 0)
+		goto out;
+	rc = cu_metadata_db_get_log_start(md->db, &md->log_start);
 	if (rc < 0)
 		goto out;
 	rc = cu_metadata_db_open_reader(path, &md->reader);
@@ -502,6 +526,19 @@ int cu_metadata_sync(cu_metadata *md)
 	md->first_error = 0;
 	pthread_mutex_unlock(&md->mtx);
 	return rc;
+}
+
+int cu_metadata_set_log_start(cu_metadata *md, uint64_t pos)
+{
+	struct cu_metadata_op *op = op_new(CU_METADATA_SET_LOG_START);
+
+	op->num[0] = pos;
+	return op_wait(md, op);
+}
+
+uint64_t cu_metadata_log_start(const cu_metadata *md)
+{
+	return md->log_start;
 }
 
 uint64_t cu_metadata_removals_failed(const cu_metadata *md)

@@ -126,6 +126,12 @@ int cu_metadata_get_chunk(cu_metadata *md, uint64_t shape_id, uint32_t n, struct
 int cu_metadata_get(cu_metadata *md, const char *key, cu_buf *value);
 /* Waits until everything queued before is durable; the first error since the last call of this, or 0. */
 int cu_metadata_sync(cu_metadata *md);
+/* Waits. The change log may begin at `pos` from now on: everything queued before is where damage in the write-ahead file, which
+ * SQLite leaves out without a word, does not take it back. CU_EAGAIN: somebody reads the file; later. CU_EIO, CU_ECORRUPT. */
+int cu_metadata_set_log_start(cu_metadata *md, uint64_t pos);
+/* … the last one when it was opened, 0: none. A change log that begins behind it has lost items: what says where they stand now is
+ * not in the metadata. */
+uint64_t cu_metadata_log_start(const cu_metadata *md);
 /* How often a removal of a shape has failed, whose `done` is over. Any thread. */
 uint64_t cu_metadata_removals_failed(const cu_metadata *md);
 /* A new shape id: larger than every id ever stored. Any thread, does not wait. */

@@ -29,6 +29,7 @@ enum cu_metadata_kind {
 	CU_METADATA_PUT_CHECKPOINT,
 	CU_METADATA_SET,
 	CU_METADATA_GET,
+	CU_METADATA_SET_LOG_START,
 	CU_METADATA_SYNC,
 };
 
@@ -74,6 +75,12 @@ int cu_metadata_db_begin(struct cu_metadata_db *db);
 /* CU_EEXIST and CU_ENOTFOUND have changed nothing; after anything else the transaction must be rolled back. */
 int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op);
 int cu_metadata_db_commit(struct cu_metadata_db *db);
+/* Folds the write-ahead file into the other one, which syncs both, and begins a new one. CU_EAGAIN: somebody reads the file. */
+int cu_metadata_db_fold(struct cu_metadata_db *db);
+/* Is the write-ahead file so long that it should be folded? */
+bool cu_metadata_db_is_long(struct cu_metadata_db *db);
+/* 0: none. */
+int cu_metadata_db_get_log_start(struct cu_metadata_db *db, uint64_t *ret_pos);
 void cu_metadata_db_rollback(struct cu_metadata_db *db);
 
 #endif

@@ -11,6 +11,9 @@
 #define SCHEMA_VERSION 3
 #define SCHEMA_VERSION_TEXT "3"
 #define BUSY_TIMEOUT_MS 5000 /* somebody looks inside with the sqlite3 shell and holds a lock */
+#define FOLD_TIMEOUT_MS 100  /* our own reader is through before; whoever else reads is not waited for */
+#define FOLD_PAGES 1000      /* 4 MiB */
+#define LOG_START_KEY "log_start"
 
 enum stmt {
 	STMT_BEGIN,
@@ -130,6 +133,8 @@ static const char schema_sql[] =
 
 struct cu_metadata_db {
 	sqlite3 *sqlite;
+	int wal_pages;                 /* in the write-ahead file */
+	int fold_at;                   /* it is long with so many */
 	sqlite3_stmt *stmts[STMT_LEN]; /* prepared at first use */
 };
 
@@ -254,10 +259,14 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	}
 	/* Pragmas that write come after the check: a file that is refused is not touched. The cache is small because
 	 * nothing here is read twice. */
-	rc = exec(db,
-		  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -256;"
-		  "PRAGMA journal_size_limit = 4194304; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY",
-		  "settings");
+	rc = exec(
+		db,
+		"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -256;"
+		"PRAGMA journal_size_limit = 4194304; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;"
+		/* We fold, at once and as a whole: where a write-ahead file stays behind whose pages are in the other one,
+		   * damage in it would bring older pages back beside newer ones. */
+		"PRAGMA wal_autocheckpoint = 0",
+		"settings");
 	if (rc == 0 && version > 0 && version < SCHEMA_VERSION) {
 		cu_warn("the storage was written by an older copper; every shape is made anew when asked for",
 			CU_KV("path", path), CU_KV_U64("version", version));
@@ -273,13 +282,43 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 		rc = exec(db, schema_sql, "create tables");
 	/* What is about to be loaded counts as durable, but its COMMIT may have been overtaken by a kill: folding it into the file
 	 * syncs it. */
-	if (rc == 0 && !CU_MUTANT(LOADED_IS_NOT_SYNCED))
-		rc = exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", "make durable what was found");
-	/* … and the write-ahead file's new beginning is synced with this: after an fsync that failed the disk may still have an
-	 * older one, whose part would go over what was folded in. */
+	if (rc == 0)
+		rc = cu_metadata_db_fold(db);
+	return rc == CU_EAGAIN ? 0 : rc; /* somebody looks inside */
+}
+
+static int wal_written(void *ctx, sqlite3 *sqlite, const char *name, int pages)
+{
+	(void)sqlite;
+	(void)name;
+	((struct cu_metadata_db *)ctx)->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+int cu_metadata_db_fold(struct cu_metadata_db *db)
+{
+	int step = SQLITE_OK, rc = 0;
+
+	sqlite3_busy_timeout(db->sqlite, FOLD_TIMEOUT_MS);
+	if (!CU_MUTANT(LOADED_IS_NOT_SYNCED))
+		step = sqlite3_wal_checkpoint_v2(db->sqlite, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (step == SQLITE_BUSY)
+		rc = CU_EAGAIN;
+	else if (step != SQLITE_OK)
+		rc = cu_metadata_db_failed(db, "fold the write-ahead file");
+	sqlite3_busy_timeout(db->sqlite, BUSY_TIMEOUT_MS);
+	/* The write-ahead file's new beginning is synced with this: after an fsync that failed the disk may still have an older
+	 * one, whose part would go over what was folded in. */
 	if (rc == 0)
 		rc = exec(db, "PRAGMA user_version = " SCHEMA_VERSION_TEXT, "begin a write-ahead file");
+	/* What could not be folded is not tried again with every commit. */
+	db->fold_at = (rc < 0 ? db->wal_pages : 0) + FOLD_PAGES;
 	return rc;
+}
+
+bool cu_metadata_db_is_long(struct cu_metadata_db *db)
+{
+	return db->wal_pages >= db->fold_at;
 }
 
 static int connect(const char *path, int flags, struct cu_metadata_db **ret_db)
@@ -311,6 +350,8 @@ int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db)
 	if (fd >= 0)
 		close(fd); /* what is wrong otherwise SQLite says better */
 	rc = connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, ret_db);
+	if (rc == 0)
+		sqlite3_wal_hook((*ret_db)->sqlite, wal_written, *ret_db);
 	if (rc == 0)
 		rc = schema_check(*ret_db, path);
 	if (rc < 0)
@@ -628,6 +669,44 @@ static int run_get(struct cu_metadata_db *db, const struct cu_metadata_op *op)
 	return rc;
 }
 
+/* The position, then the checksum of those eight bytes. */
+struct log_start {
+	uint64_t pos_le;
+	uint32_t crc_le;
+} __attribute__((packed));
+
+static int run_set_log_start(struct cu_metadata_db *db, uint64_t pos)
+{
+	struct log_start value = { .pos_le = htole64(pos) };
+	sqlite3_stmt *stmt;
+	int rc = stmt_get(db, STMT_SET, &stmt);
+
+	if (rc < 0)
+		return rc;
+	value.crc_le = htole32(cu_crc32c(0, &value.pos_le, sizeof value.pos_le));
+	sqlite3_bind_text(stmt, 1, LOG_START_KEY, -1, SQLITE_STATIC);
+	bind_blob(stmt, 2, &value, sizeof value);
+	return stmt_run(db, stmt);
+}
+
+int cu_metadata_db_get_log_start(struct cu_metadata_db *db, uint64_t *ret_pos)
+{
+	struct cu_metadata_op op = { .text = (char[]){ LOG_START_KEY }, .ret_value = &(cu_buf)CU_BUF_INIT };
+	struct log_start value = { 0 };
+	int rc = run_get(db, &op);
+
+	if (rc == 0 && op.ret_value->len == sizeof value)
+		memcpy(&value, op.ret_value->data, sizeof value);
+	if (rc == 0 && (op.ret_value->len != sizeof value ||
+			cu_crc32c(0, &value.pos_le, sizeof value.pos_le) != le32toh(value.crc_le))) {
+		cu_error("metadata: the change log's beginning is damaged");
+		rc = CU_ECORRUPT;
+	}
+	*ret_pos = le64toh(value.pos_le);
+	cu_buf_fini(op.ret_value);
+	return rc == CU_ENOTFOUND ? 0 : rc;
+}
+
 int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op)
 {
 	int rc = 0;
@@ -648,6 +727,7 @@ int cu_metadata_db_run(struct cu_metadata_db *db, struct cu_metadata_op *op)
 	case CU_METADATA_REMOVE_DEFINITION: return run_simple(db, STMT_REMOVE_DEFINITION, op->num, 1);
 	case CU_METADATA_PUT_CHECKPOINT: return run_simple(db, STMT_PUT_CHECKPOINT, op->num, 5);
 	case CU_METADATA_GET: return run_get(db, op);
+	case CU_METADATA_SET_LOG_START: return run_set_log_start(db, op->num[0]);
 	case CU_METADATA_SYNC: return 0;
 	}
 	return CU_EINVAL;

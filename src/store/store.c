@@ -124,6 +124,17 @@ int cu_store_checkpoint(cu_store *store, const struct cu_checkpoint *cp, cu_stor
 	return rc;
 }
 
+int cu_store_drop_log(cu_store *store, uint64_t pos)
+{
+	int rc;
+
+	CU_ASSERT(store->magic == STORE_MAGIC);
+	if (!cu_changelog_can_drop_before(store->changelog, pos))
+		return 0;
+	rc = cu_metadata_set_log_start(store->metadata, pos);
+	return rc < 0 ? rc : cu_changelog_drop_before(store->changelog, pos);
+}
+
 struct removal {
 	struct cu_store *store;
 	uint64_t shape_id;
@@ -427,6 +438,12 @@ static int parts_open(struct cu_store *store, struct load *load)
 	opts.replay = replay_fanout;
 	opts.replay_ctx = load;
 	rc = cu_changelog_open(&opts, &store->changelog);
+	if (rc == 0 && cu_changelog_start(store->changelog) > cu_metadata_log_start(store->metadata)) {
+		cu_error("the metadata are older than the change log", CU_KV("dir", store->dir),
+			 CU_KV_U64("log_start", cu_changelog_start(store->changelog)),
+			 CU_KV_U64("known", cu_metadata_log_start(store->metadata)));
+		rc = CU_ECORRUPT;
+	}
 	if (rc < 0)
 		goto out;
 	rc = cu_chunks_each_shape(store->chunks, remove_orphan, load);

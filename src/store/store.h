@@ -46,6 +46,10 @@ cu_metadata *cu_store_metadata(cu_store *store);
  * wait, may be called from the collector and from `done`. CU_EBUSY: one is under way, come back after its done. */
 int cu_store_checkpoint(cu_store *store, const struct cu_checkpoint *cp, cu_store_done *done, void *ctx);
 
+/* Drops the change log's segments that end before `pos`. Waits until the metadata that say where the items of them stand now cannot be
+ * lost any more. CU_EAGAIN: they could not be made so; later. CU_EIO, CU_ECORRUPT. */
+int cu_store_drop_log(cu_store *store, uint64_t pos);
+
 /* Removes the row; once that is durable the files, then done(ctx, rc). Idempotent. */
 int cu_store_remove_shape(cu_store *store, uint64_t shape_id, cu_store_done *done, void *ctx);
 

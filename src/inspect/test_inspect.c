@@ -1,0 +1,100 @@
+/* `copper check` says what is wrong with a directory.
+ * label: unit */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "inspect/inspect.h"
+#include "store/store.h"
+#include "store/test_help.h"
+
+#include <pthread.h>
+
+static void is_durable(void *ctx, int rc)
+{
+	assert_int_equal(rc, 0);
+	pthread_mutex_unlock(ctx);
+}
+
+/* So many transactions of one item, and a checkpoint of them. */
+static void write_checkpoint(cu_store *store, unsigned transactions)
+{
+	cu_changelog *log = cu_store_changelog(store);
+	pthread_mutex_t durable = PTHREAD_MUTEX_INITIALIZER;
+	struct cu_checkpoint cp = { .lsn = 1 };
+	char payload[400] = "";
+
+	cu_changelog_limit_segments(log, 2048);
+	for (unsigned tx = 1; tx <= transactions; tx++) {
+		assert_int_equal(cu_changelog_append_item(log, tx, 0, payload, sizeof payload, NULL), 0);
+		assert_int_equal(cu_changelog_append_fanout(log, &(struct cu_fanout){ .tx = tx,
+										      .end_lsn = tx + 1,
+										      .flags = CU_FANOUT_COMMIT }),
+				 0);
+	}
+	assert_int_equal(cu_changelog_flush(log), 0);
+	cp.log_pos = cu_changelog_end(log);
+	pthread_mutex_lock(&durable);
+	assert_int_equal(cu_store_checkpoint(store, &cp, is_durable, &durable), 0);
+	pthread_mutex_lock(&durable);
+	pthread_mutex_unlock(&durable);
+}
+
+static int check(const char *dir, cu_buf *ret_text)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	int status = cu_inspect_check(dir, out);
+
+	fclose(out);
+	cu_buf_clear(ret_text);
+	cu_buf_append(ret_text, text, len);
+	free(text);
+	return status;
+}
+
+static void copy(const char *dir, const char *from, const char *to)
+{
+	char *command = cu_file_path("cd %s && cp %s %s && cp %s-wal %s-wal", dir, from, to, from, to);
+
+	assert_int_equal(system(command), 0);
+	free(command);
+}
+
+/* What was sealed before the segments were dropped is not in metadata of an earlier moment. */
+static void metadata_that_are_older_than_the_change_log_are_reported_and_put_aside(void **state)
+{
+	char *dir = help_dir_new();
+	cu_store *store = NULL;
+	cu_buf text = CU_BUF_INIT;
+
+	(void)state;
+	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
+	write_checkpoint(store, 20);
+	copy(dir, "metadata.sqlite3", "older");
+	assert_int_equal(cu_store_drop_log(store, 4000), 0);
+	assert_in_range(cu_changelog_start(cu_store_changelog(store)), 1, 4000);
+	cu_store_free(&store);
+	assert_int_equal(check(dir, &text), CU_INSPECT_GOOD);
+	copy(dir, "older", "metadata.sqlite3");
+	assert_int_equal(check(dir, &text), CU_INSPECT_DAMAGED);
+	assert_non_null(strstr(cu_buf_str(&text), "the change log begins at"));
+	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), CU_ECORRUPT);
+	assert_int_equal(cu_store_set_aside(dir, NULL), 0);
+	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
+	cu_store_free(&store);
+	cu_buf_fini(&text);
+	help_dir_free(&dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(metadata_that_are_older_than_the_change_log_are_reported_and_put_aside),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
