@@ -65,6 +65,8 @@ int cu_metadata_db_get_small(struct cu_metadata_db *db, uint64_t shape_id, cu_bu
 int cu_metadata_db_get_log_chunk(struct cu_metadata_db *db, uint64_t shape_id, uint32_t n, cu_buf *bytes);
 int cu_metadata_db_get_chunk(struct cu_metadata_db *db, uint64_t shape_id, uint32_t n, struct cu_chunk_info *ret_info);
 void cu_metadata_db_close(struct cu_metadata_db **db);
+/* metadata_cut.c: CU_ECORRUPT: the file's end is missing. No file, or somebody else's, is fine. */
+int cu_metadata_check_length(const char *path);
 /* metadata_load.c */
 int cu_metadata_db_load(struct cu_metadata_db *db, const struct cu_metadata_loader *loader, uint64_t *ret_shape_id_max);
 /* The statement failed: says why in the log. CU_ECORRUPT: what it found in the file; CU_EIO: the disk, the rights. */

@@ -349,7 +349,9 @@ int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db)
 
 	if (fd >= 0)
 		close(fd); /* what is wrong otherwise SQLite says better */
-	rc = connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, ret_db);
+	rc = cu_metadata_check_length(path);
+	if (rc == 0)
+		rc = connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, ret_db);
 	if (rc == 0)
 		sqlite3_wal_hook((*ret_db)->sqlite, wal_written, *ret_db);
 	if (rc == 0)

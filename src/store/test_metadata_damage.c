@@ -215,18 +215,22 @@ static void put_back(const struct file *file)
 	fclose(out);
 }
 
+static void take(struct file *file)
+{
+	FILE *in = fopen(file->path, "r");
+
+	assert_non_null(in);
+	file->len = (size_t)help_size(file->path);
+	file->bytes = cu_xmalloc(file->len);
+	assert_int_equal(fread(file->bytes, 1, file->len, in), file->len);
+	fclose(in);
+}
+
 static void file_new(const char *dir, struct file *ret_file)
 {
-	FILE *in;
-
 	ret_file->path = cu_file_path("%s/metadata.sqlite3", dir);
 	fill(ret_file->path);
-	ret_file->len = (size_t)help_size(ret_file->path);
-	ret_file->bytes = cu_xmalloc(ret_file->len);
-	in = fopen(ret_file->path, "r");
-	assert_non_null(in);
-	assert_int_equal(fread(ret_file->bytes, 1, ret_file->len, in), ret_file->len);
-	fclose(in);
+	take(ret_file);
 }
 
 static void file_free(struct file *file)
@@ -373,6 +377,70 @@ static void a_flipped_bit_anywhere_is_noticed(void **state)
 	file_free(&file);
 }
 
+/* The files that a killed process leaves: a new shape is in the write-ahead file. */
+struct killed {
+	struct file main, wal, shm;
+};
+
+static void killed_new(const char *dir, struct killed *ret_killed)
+{
+	struct seen seen = { 0 };
+	cu_metadata *md = NULL;
+
+	file_new(dir, &ret_killed->main);
+	free(ret_killed->main.bytes);
+	assert_int_equal(open_metadata(ret_killed->main.path, &seen, &md), 0);
+	assert_int_equal(cu_metadata_remove_shape(md, SHAPES, NULL, NULL), 0);
+	put_shape(md, SHAPES);
+	assert_int_equal(cu_metadata_sync(md), 0);
+	ret_killed->wal.path = cu_file_path("%s/metadata.sqlite3-wal", dir);
+	ret_killed->shm.path = cu_file_path("%s/metadata.sqlite3-shm", dir);
+	take(&ret_killed->main);
+	take(&ret_killed->wal);
+	take(&ret_killed->shm);
+	cu_metadata_free(&md);
+	seen_fini(&seen);
+}
+
+static void killed_free(struct killed *killed)
+{
+	file_free(&killed->main);
+	file_free(&killed->wal);
+	file_free(&killed->shm);
+}
+
+/* What is beside it, also of an earlier life, changes nothing: at the start, not when something is read or written that is gone. */
+static void a_file_that_is_cut_off_is_refused(void **state)
+{
+	struct killed killed;
+	struct seen seen = { 0 };
+	cu_metadata *md = NULL;
+
+	killed_new(*state, &killed);
+	for (size_t i = 0; i < killed.main.len / 4096 * 3 * 3; i++) {
+		size_t cut = (i / 9 + 1) * 4096 + i % 3 - 1, beside = i / 3 % 3;
+		struct file main = { killed.main.path, killed.main.bytes, cut };
+		int rc;
+
+		if (cut >= killed.main.len)
+			continue;
+		put_back(&main);
+		unlink(killed.wal.path);
+		unlink(killed.shm.path);
+		if (beside > 0)
+			put_back(&killed.wal);
+		if (beside > 1)
+			put_back(&killed.shm);
+		rc = open_metadata(main.path, &seen, &md);
+		if (rc != CU_ECORRUPT)
+			fail_msg("cut to %zu of %zu bytes, with %zu files: %s", cut, killed.main.len, beside,
+				 cu_strerror(rc));
+		cu_metadata_free(&md);
+		seen_fini(&seen);
+	}
+	killed_free(&killed);
+}
+
 static void count_damage(void *ctx)
 {
 	atomic_fetch_add((atomic_uint *)ctx, 1);
@@ -449,6 +517,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_damaged_or_lost_checkpoint_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_snapshot_is_not_recorded_over_a_damaged_row, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flipped_bit_anywhere_is_noticed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_is_cut_off_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_the_writer_stumbles_over_is_known_at_the_next_open, setup,
 						teardown),
 	};
