@@ -12,7 +12,8 @@
 
 #define RETRY_OVERLOADED_S 5
 #define WAITING_MESSAGE "Another instance is active: this one waits for the lock"
-#define WAITING_RETRY_S 1
+#define LOADING_MESSAGE "Copper is starting: loading the storage directory"
+#define IDLE_RETRY_S 1
 
 static void resume(cu_http_request *req, void *arg);
 
@@ -310,16 +311,27 @@ static void find_table(struct cu_reader *reader, cu_http_request *req)
 			   lookup);
 }
 
+/* Why no shape is served at all. NULL: they are. */
+static const char *why_idle(enum cu_api_health health)
+{
+	switch (health) {
+	case CU_API_LOADING: return LOADING_MESSAGE;
+	/* The logs here stand still while another instance goes on: nothing of them is up to date. */
+	case CU_API_WAITING: return WAITING_MESSAGE;
+	default: return NULL;
+	}
+}
+
 static void find_awake(struct cu_reader *reader, cu_http_request *req)
 {
 	const struct cu_shape_params *params = reader->params;
 	enum cu_api_health health = reader->api->opts.health(reader->api->opts.ctx);
+	const char *idle = why_idle(health);
 	struct cu_definition_request request;
 	cu_shape *shape;
 
-	if (health == CU_API_WAITING) {
-		/* The logs here stand still while another instance goes on: nothing of them is up to date. */
-		cu_answer_error(reader, req, 503, WAITING_MESSAGE, WAITING_RETRY_S);
+	if (idle) {
+		cu_answer_error(reader, req, 503, idle, IDLE_RETRY_S);
 		return;
 	}
 	shape = params->handle ? cu_shape_set_by_handle(reader->api->opts.shapes, params->handle) : NULL;
@@ -448,17 +460,26 @@ static void on_shape(cu_api *api, cu_http_request *req, bool post)
 	cu_api_errors_fini(&errors);
 }
 
+static void answer_idle(cu_api *api, cu_http_request *req, const char *message)
+{
+	cu_buf body = CU_BUF_INIT;
+
+	cu_buf_printf(&body, "{\"message\":\"%s\"}", message);
+	cu_answer_plain(api, req, CU_ANSWER_SHAPE, cu_answer_method_of(req), 503, cu_buf_str(&body), IDLE_RETRY_S);
+	cu_buf_fini(&body);
+}
+
 static void on_delete(cu_api *api, cu_http_request *req)
 {
 	struct cu_http_slice query = cu_http_request_query(req);
+	const char *idle = why_idle(api->opts.health(api->opts.ctx));
 	struct cu_shape_params *params = NULL;
 	cu_api_errors errors = CU_API_ERRORS_INIT;
 	cu_buf body = CU_BUF_INIT;
 	cu_shape *shape = NULL;
 
-	if (api->opts.health(api->opts.ctx) == CU_API_WAITING) {
-		cu_answer_plain(api, req, CU_ANSWER_SHAPE, CU_ANSWER_DELETE, 503,
-				"{\"message\":\"" WAITING_MESSAGE "\"}", WAITING_RETRY_S);
+	if (idle) {
+		answer_idle(api, req, idle);
 		return;
 	}
 	if (!api->opts.allow_shape_deletion) {
@@ -501,6 +522,7 @@ static void on_health(cu_api *api, cu_http_request *req)
 	case CU_API_WAITING:
 		cu_answer_plain(api, req, CU_ANSWER_HEALTH, CU_ANSWER_GET, 202, "{\"status\":\"waiting\"}", 0);
 		return;
+	case CU_API_LOADING:
 	case CU_API_STARTING:
 	case CU_API_DISCONNECTED:
 		cu_answer_plain(api, req, CU_ANSWER_HEALTH, CU_ANSWER_GET, 202, "{\"status\":\"starting\"}", 0);

@@ -21,6 +21,7 @@
 typedef struct cu_api cu_api;
 
 enum cu_api_health {
+	CU_API_LOADING, /* nothing is here yet, not even the shapes: health says starting */
 	CU_API_STARTING,
 	CU_API_WAITING, /* another instance is active */
 	CU_API_ACTIVE,

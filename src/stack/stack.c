@@ -52,9 +52,10 @@ struct cu_stack {
 	cu_table_watch *table_watch;
 	cu_retention *retention; /* NULL: there is no limit */
 	cu_ticker *retention_ticker;
-	cu_api *waiting_api;            /* answers while another instance has the directory; NULL: it never had */
-	_Atomic(cu_api *) api;          /* NULL until everything that it needs runs */
-	_Atomic(cu_http_server *) http; /* NULL until it listens: nobody waits before */
+	_Atomic(cu_http_server *) http;
+	cu_api *idle_api;      /* answers as long as there is no other */
+	_Atomic(cu_api *) api; /* NULL until everything that it needs runs */
+	_Atomic bool waits;    /* another instance has the directory */
 
 	/* while the store is opened */
 	struct restored {
@@ -254,6 +255,13 @@ static cu_shape_set *new_shapes(struct cu_stack *stack)
 	return cu_shape_set_new(&opts);
 }
 
+static void directory_locked(void *ctx)
+{
+	struct cu_stack *stack = ctx;
+
+	atomic_store(&stack->waits, false);
+}
+
 static int load_store(struct cu_stack *stack)
 {
 	struct cu_store_loader loader = {
@@ -264,6 +272,7 @@ static int load_store(struct cu_stack *stack)
 			      .shape = load_shape,
 			      .log_chunk = load_log_chunk,
 			      .damaged = load_damaged },
+		.locked = directory_locked,
 		.replay = cu_replay_fanout,
 	};
 	cu_replay replay;
@@ -566,10 +575,11 @@ static void wake_everywhere(void *ctx, cu_shape *shape)
 	shape_woken(ctx, shape->id, CU_HTTP_ALL_LOOPS);
 }
 
-static enum cu_api_health health_waiting(void *ctx)
+static enum cu_api_health health_idle(void *ctx)
 {
-	(void)ctx;
-	return CU_API_WAITING;
+	struct cu_stack *stack = ctx;
+
+	return atomic_load(&stack->waits) ? CU_API_WAITING : CU_API_LOADING;
 }
 
 static void on_request(void *ctx, cu_http_request *req)
@@ -577,7 +587,7 @@ static void on_request(void *ctx, cu_http_request *req)
 	struct cu_stack *stack = ctx;
 	cu_api *api = atomic_load(&stack->api);
 
-	cu_api_on_request(api ? api : stack->waiting_api, req);
+	cu_api_on_request(api ? api : stack->idle_api, req);
 }
 
 static void on_wave_end(void *ctx, cu_http_loop *loop, uint64_t key)
@@ -589,12 +599,13 @@ static void on_wave_end(void *ctx, cu_http_loop *loop, uint64_t key)
 		cu_api_on_wave_end(api, loop, key);
 }
 
-/* The api until everything runs; it uses nothing of the stack. */
-static void make_waiting_api(struct cu_stack *stack)
+/* The api until everything runs. */
+static void make_idle_api(struct cu_stack *stack)
 {
 	const struct cu_stack_opts *opts = &stack->opts;
 	struct cu_api_opts api = {
-		.health = health_waiting,
+		.health = health_idle,
+		.ctx = stack,
 		.headers = { opts->cache_max_age_s, opts->cache_stale_age_s, opts->long_poll_ms, opts->sse_timeout_ms },
 		.secret = opts->secret,
 		.allow_shape_deletion = opts->allow_shape_deletion,
@@ -602,7 +613,7 @@ static void make_waiting_api(struct cu_stack *stack)
 		.max_requests_existing = opts->max_requests_existing,
 	};
 
-	stack->waiting_api = cu_api_new(&api);
+	stack->idle_api = cu_api_new(&api);
 }
 
 static void make_api(struct cu_stack *stack)
@@ -655,11 +666,12 @@ static int start_http(struct cu_stack *stack)
 	return rc;
 }
 
-/* Everything but HTTP. CU_EBUSY: another process has the directory; nothing has been done. */
+/* Everything but HTTP, which answers meanwhile. CU_EBUSY: another process has the directory; nothing has been done. */
 static int run_all(struct cu_stack *stack)
 {
 	int rc = open_store(stack);
 
+	atomic_store(&stack->waits, rc == CU_EBUSY);
 	if (rc < 0)
 		return rc;
 	rc = start_consumers(stack);
@@ -741,15 +753,15 @@ int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 	stack->shapes = new_shapes(stack);
 	stack->router = cu_router_new();
 	stack->recent = cu_recent_xids_new();
-	rc = run_all(stack);
-	if (rc == CU_EBUSY) {
+	make_idle_api(stack);
+	rc = start_http(stack);
+	if (rc == 0)
+		rc = run_all(stack);
+	if (rc == CU_EBUSY && atomic_load(&stack->waits)) {
 		cu_info("another copper has the storage directory: waiting to take over",
 			CU_KV("directory", opts->storage_dir));
-		make_waiting_api(stack);
 		rc = 0;
 	}
-	if (rc == 0)
-		rc = start_http(stack);
 	if (rc < 0)
 		goto out;
 	*ret_stack = stack;
@@ -802,7 +814,7 @@ void cu_stack_stop(cu_stack **ref)
 	cu_http_server_free(&http);
 	api = atomic_exchange(&stack->api, NULL);
 	cu_api_free(&api);
-	cu_api_free(&stack->waiting_api);
+	cu_api_free(&stack->idle_api);
 	cu_replication_free(&stack->replication);
 	cu_pool_free(&stack->pool);
 	cu_pool_free(&stack->pooled);

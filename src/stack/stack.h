@@ -1,7 +1,7 @@
 /* stack.h: one stack, wired together: store, replication, collector, consumers, snapshots and HTTP.
  *
- * Start order: store (and with it the shapes' logs), actors and registry, pool, replication, collector, HTTP. Stop order:
- * the reverse, with the readers drained first and a last checkpoint at the end.
+ * Start order: HTTP, which says 503 until the rest runs, store (and with it the shapes' logs), actors and registry, pool,
+ * replication, collector. Stop order: the readers are drained first, then the reverse, with a last checkpoint at the end.
  *
  * A second instance on the same directory waits: it listens, says so on /v1/health, answers shape requests with 503, and
  * serves as soon as its caller's take_over() finds that the first one has ended.

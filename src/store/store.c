@@ -491,6 +491,8 @@ int cu_store_open(const char *dir, const struct cu_file_ops *ops, const struct c
 	rc = dirs_make(store->ops, dir);
 	if (rc == 0)
 		rc = store_lock(store);
+	if (rc == 0 && loader && loader->locked)
+		loader->locked(loader->metadata.ctx);
 	if (rc == 0)
 		rc = format_check(store);
 	if (rc == 0)

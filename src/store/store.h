@@ -21,6 +21,7 @@ typedef struct cu_store cu_store;
  * the checkpoint (they may name shapes that were removed: skip those). */
 struct cu_store_loader {
 	struct cu_metadata_loader metadata;
+	void (*locked)(void *ctx); /* before all: the directory is ours. ctx: the metadata's. NULL: nobody asks */
 	cu_changelog_replay *replay;
 	void *replay_ctx;
 };
