@@ -74,12 +74,12 @@ typedef struct cu_shape {
 	bool doomed;    /* is removed when the fragment being put together goes through */
 	uint32_t event; /* index + 1 of its event in the fragment being put together; 0: none */
 
+	/* any thread, atomic: until when somebody reads it, on cu_shape_clock_s(): a reader that waits is reading */
+	_Atomic uint32_t read_until_s;
+
 	/* any thread, atomic: loops that have (or had) readers waiting for it. Pairs: a reader sets its bit, then looks
 	 * at the state under the lock; whoever changes the state does so under the lock, then reads the bits. */
 	_Atomic uint64_t waiting_loops;
-
-	/* any thread, atomic: until when somebody reads it, on cu_shape_clock_s(): a reader that waits is reading */
-	_Atomic uint32_t read_until_s;
 
 	char handle[]; /* set once; behind it the where clause */
 } cu_shape;

@@ -12,7 +12,7 @@ import { chance } from "./chance.mjs"
 import { binary, startBoth, waitFor } from "./support.mjs"
 
 const rounds = Number(process.env.DAMAGE_ROUNDS ?? 8)
-const seed = Number(process.env.DAMAGE_SEED ?? Date.now() % 1_000_000)
+const seed = Number(process.env.DAMAGE_SEED ?? 1)
 const { below, pick } = chance(seed)
 
 const { copper, sql } = await startBoth({
@@ -145,8 +145,8 @@ test(`damaged files, ${rounds} times (seed ${seed})`, async () => {
     copper.log = ""
     try {
       const rotatedBefore = rotated
-      // Another format is not looked into; the start repairs the file.
-      const clean = /^flip format/.test(what) || check(copper.storageDir) === 0
+      // A directory whose format nobody can tell is not looked into; the start repairs the file.
+      const clean = /^\w+ format /.test(what) || check(copper.storageDir) === 0
       // Twice at most: the second start knows what the first one stumbled over.
       await copper.start().catch(async (error) => {
         if (copper.process.exitCode === null) throw error
