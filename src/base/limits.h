@@ -62,10 +62,13 @@
 	200u                     /* a chunk file that cannot be read (not: is damaged) is tried again after so long */
 #define CU_STORE_TRASH_SLICE 64u /* trashed files unlinked before a checkpoint may go first: continue */
 #define CU_CHECKPOINT_BYTES (64u * 1024 * 1024)
-#define CU_COMPACTION_BYTES (64u * 1024 * 1024) /* items compacted together, held in memory: the next ones apart */
-#define CU_COMPACTION_WINDOW 2u                 /* newest sealed chunks of a shape: left as they are */
-#define CU_COMPACTION_BYTES_MIN (1024u * 1024)  /* items that are worth a compaction: fewer wait for others … */
-#define CU_COMPACTION_CHUNKS 16u                /* … until there are so many small chunks: joined all the same */
+#define CU_COMPACTION_BYTES (64u * 1024 * 1024)  /* items compacted together: the next ones apart */
+#define CU_COMPACTION_MEMORY (16u * 1024 * 1024) /* items of a compaction in memory: the others in a file meanwhile */
+#define CU_COMPACTION_PARTS_MAX 512u             /* parts of that file: larger ones */
+#define CU_COMPACTION_BLOCK (16u * 1024)         /* bytes of a part that are written or read at a time: the next */
+#define CU_COMPACTION_WINDOW 2u                  /* newest sealed chunks of a shape: left as they are */
+#define CU_COMPACTION_BYTES_MIN (1024u * 1024)   /* items that are worth a compaction: fewer wait for others … */
+#define CU_COMPACTION_CHUNKS 16u                 /* … until there are so many small chunks: joined all the same */
 
 #define CU_RETENTION_CHECK_MS 5000u /* between two looks for shapes that have to go: what was exceeded stays so long */
 #define CU_RETENTION_EVICTIONS_MAX 4096u /* shapes evicted in one look: the others in the next */

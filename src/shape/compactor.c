@@ -4,8 +4,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mutant.h"
-#include "shape/compact.h"
-#include "store/crc32c.h"
+#include "shape/compact_parts.h"
 #include "store/log_chunk.h"
 
 #include <pthread.h>
@@ -81,8 +80,7 @@ bool cu_compactor_wants(const cu_shape_log *log, uint64_t chunk_bytes)
 
 struct input {
 	struct cu_sealed chunk;
-	cu_buf bytes; /* all of it, the index too */
-	uint32_t items;
+	struct cu_chunk_info info; /* of all its bytes, the index too */
 };
 
 /* One compaction. */
@@ -94,7 +92,7 @@ struct work {
 	struct input *inputs;
 	uint64_t bytes; /* of the items */
 	bool unknown;   /* an item that compact.h does not know: all stay */
-	cu_compaction *compaction;
+	cu_compact_parts *parts;
 };
 
 /* The plan, with copies of what the lock guards. False: nothing to do. */
@@ -109,8 +107,10 @@ static bool work_init(struct work *work, uint64_t chunk_bytes)
 	wants = log && shape->state == CU_SHAPE_LIVE && plan_make(log, chunk_bytes, &work->plan);
 	if (wants) {
 		work->inputs = cu_xzalloc(work->plan.len * sizeof *work->inputs);
-		for (uint32_t i = 0; i < work->plan.len; i++)
+		for (uint32_t i = 0; i < work->plan.len; i++) {
 			work->inputs[i].chunk = log->sealed[work->plan.at + i];
+			work->bytes += work->inputs[i].chunk.bytes;
+		}
 		work->from = work->plan.at ? cu_sealed_last(&log->sealed[work->plan.at - 1]) : CU_OFFSET_SNAPSHOT_END;
 	}
 	cu_shape_unlock(shape);
@@ -119,33 +119,8 @@ static bool work_init(struct work *work, uint64_t chunk_bytes)
 
 static void work_fini(struct work *work)
 {
-	for (uint32_t i = 0; work->inputs && i < work->plan.len; i++)
-		cu_buf_fini(&work->inputs[i].bytes);
 	free(work->inputs);
-	cu_compaction_free(&work->compaction);
-}
-
-static int read_file(struct work *work, struct input *input)
-{
-	uint64_t size;
-	size_t got = 0;
-	int fd = -1;
-	int rc = cu_chunk_open(cu_store_chunks(work->store), work->shape->id, CU_CHUNK_LOG, input->chunk.n, &fd, &size);
-
-	if (rc < 0)
-		return rc;
-	/* Items that are counted in 32 bits, and a few bytes of index for each. */
-	if (size > UINT32_MAX)
-		rc = CU_ECORRUPT;
-	else if (!cu_buf_reserve(&input->bytes, (size_t)size + 1))
-		rc = CU_ENOMEM;
-	if (rc == 0)
-		rc = cu_file_read_at(&cu_file_system, fd, input->bytes.data, (size_t)size, 0, &got);
-	input->bytes.len = got;
-	if (rc == 0 && cu_crc32c(0, input->bytes.data, got) != input->chunk.crc)
-		rc = CU_ECORRUPT;
-	cu_file_close(&cu_file_system, &fd);
-	return rc;
+	cu_compact_parts_free(&work->parts);
 }
 
 /* A chunk that is not there: of a shape that was removed, or lost. */
@@ -159,29 +134,78 @@ static int missing(struct work *work)
 	return live ? CU_ECORRUPT : CU_ECLOSED;
 }
 
-static int read_input(struct work *work, struct input *input)
+/* rc of what was added: an item that is not known is no error when the checksum says that it is what was written. */
+static int unless_unknown(struct work *work, int rc)
+{
+	work->unknown |= rc == CU_ECORRUPT;
+	return rc == CU_ECORRUPT ? 0 : rc;
+}
+
+static int walk_input(struct work *work, struct input *input, struct cu_log_chunk_cursor *cursor)
+{
+	struct cu_log_chunk_item item;
+	int rc = 0;
+
+	while (rc == 0 && (rc = cu_log_chunk_next(cursor, &item)) == 1) {
+		input->info.items++;
+		rc = work->unknown ? 0
+				   : unless_unknown(work, cu_compact_parts_add(work->parts, item.tx, item.op, item.wire,
+									       item.len));
+	}
+	return rc;
+}
+
+static int read_small(struct work *work, struct input *input, cu_buf *bytes)
+{
+	return cu_metadata_get_log_chunk(cu_store_metadata(work->store), work->shape->id, input->chunk.n, bytes);
+}
+
+static int walk_small(struct work *work, struct input *input)
 {
 	struct cu_log_chunk_cursor cursor;
-	struct cu_log_chunk_item item;
-	int rc;
+	cu_buf bytes = CU_BUF_INIT;
+	int rc = read_small(work, input, &bytes);
 
-	if (input->chunk.small)
-		rc = cu_metadata_get_log_chunk(cu_store_metadata(work->store), work->shape->id, input->chunk.n,
-					       &input->bytes);
-	else
-		rc = read_file(work, input);
 	if (rc == 0)
-		rc = cu_log_chunk_walk(input->bytes.data, input->bytes.len, &cursor);
-	while (rc == 0 && (rc = cu_log_chunk_next(&cursor, &item)) == 1) {
-		input->items++;
-		rc = work->unknown ? 0 : cu_compaction_add(work->compaction, item.tx, item.op, item.wire, item.len);
-		/* The checksum has said that it is what was written. */
-		if (rc == CU_ECORRUPT) {
-			work->unknown = true;
-			rc = 0;
-		}
+		rc = cu_log_chunk_walk(bytes.data, bytes.len, &cursor);
+	if (rc == 0)
+		rc = walk_input(work, input, &cursor);
+	input->info.bytes = bytes.len;
+	cu_buf_fini(&bytes);
+	return rc;
+}
+
+static int walk_file(struct work *work, struct input *input)
+{
+	struct cu_log_chunk_cursor cursor;
+	int fd = -1;
+	int rc = cu_chunk_open(cu_store_chunks(work->store), work->shape->id, CU_CHUNK_LOG, input->chunk.n, &fd,
+			       &input->info.bytes);
+
+	if (rc < 0)
+		return rc;
+	rc = cu_log_chunk_walk_file(fd, input->info.bytes, &cursor);
+	if (rc == 0)
+		rc = walk_input(work, input, &cursor);
+	if (rc == 0 && cursor.crc != input->chunk.crc)
+		rc = CU_ECORRUPT;
+	cu_log_chunk_cursor_fini(&cursor);
+	cu_file_close(&cu_file_system, &fd);
+	return rc;
+}
+
+static int read_inputs(struct work *work)
+{
+	int rc = 0;
+
+	work->parts = cu_compact_parts_new(cu_store_file_ops(work->store), cu_store_dir(work->store), work->bytes,
+					   CU_COMPACTION_MEMORY);
+	for (uint32_t i = 0; rc == 0 && i < work->plan.len; i++) {
+		struct input *input = &work->inputs[i];
+
+		input->info.crc = input->chunk.crc;
+		rc = input->chunk.small ? walk_small(work, input) : walk_file(work, input);
 	}
-	work->bytes += input->chunk.bytes;
 	return rc == CU_ENOTFOUND ? missing(work) : rc;
 }
 
@@ -259,12 +283,16 @@ static int mark_all(struct work *work)
 
 	for (uint32_t i = 0; rc == 0 && i < work->plan.len; i++) {
 		struct input *input = &work->inputs[i];
-		struct cu_chunk_info info = { input->bytes.len, input->items, input->chunk.crc };
+		cu_buf small = CU_BUF_INIT;
 
 		if (!is_old(&input->chunk)) {
 			input->chunk.kept = true;
-			rc = hand_over(work, &(struct plan){ work->plan.at + i, 1 }, from, &input->chunk, &info,
-				       input->bytes.data);
+			if (input->chunk.small)
+				rc = read_small(work, input, &small);
+			if (rc == 0)
+				rc = hand_over(work, &(struct plan){ work->plan.at + i, 1 }, from, &input->chunk,
+					       &input->info, small.data);
+			cu_buf_fini(&small);
 		}
 		from = cu_sealed_last(&input->chunk);
 	}
@@ -287,7 +315,7 @@ static int write_merged(struct work *work, uint32_t n, struct cu_log_chunk *ret_
 	bool any = false;
 	int rc, put = 0;
 
-	while (put == 0 && (rc = cu_compaction_next(work->compaction, &item)) == 1) {
+	while (put == 0 && (rc = cu_compact_parts_next(work->parts, &item)) == 1) {
 		if (any)
 			put = cu_log_chunk_writer_append(writer, ",", 1);
 		any = true;
@@ -322,12 +350,15 @@ static int replace_all(struct work *work, uint64_t *ret_bytes)
 	const struct cu_sealed *last = &work->inputs[work->plan.len - 1].chunk;
 	struct cu_log_chunk written = { 0 };
 	struct cu_sealed chunk = { .tx = last->tx, .op = last->op, .ends = true, .compacted = true, .good = true };
+	bool asked;
 	int rc;
 
 	cu_shape_lock(work->shape);
 	chunk.n = work->shape->log->next_n++;
 	cu_shape_unlock(work->shape);
 	rc = write_merged(work, chunk.n, &written);
+	/* A COMMIT that failed may be durable all the same: what the next start finds no row for goes then. */
+	asked = rc == 0;
 	if (rc == 0) {
 		chunk.bytes = (uint32_t)written.wire_bytes;
 		chunk.crc = written.info.crc;
@@ -338,7 +369,7 @@ static int replace_all(struct work *work, uint64_t *ret_bytes)
 	}
 	if (rc == 0)
 		remove_inputs(work);
-	if (rc < 0)
+	else if (!asked)
 		remove_file(work, chunk.n);
 	*ret_bytes = chunk.bytes;
 	free(written.small);
@@ -348,6 +379,7 @@ static int replace_all(struct work *work, uint64_t *ret_bytes)
 int cu_compactor_run(cu_store *store, cu_shape *shape, uint64_t chunk_bytes, struct cu_compacted_bytes *ret_bytes)
 {
 	struct work work = { .store = store, .shape = shape };
+	uint64_t gained = 0;
 	int rc = 0;
 
 	if (!work_init(&work, chunk_bytes))
@@ -358,14 +390,13 @@ int cu_compactor_run(cu_store *store, cu_shape *shape, uint64_t chunk_bytes, str
 		rc = 1;
 		goto out;
 	}
-	work.compaction = cu_compaction_new();
-	for (uint32_t i = 0; rc == 0 && i < work.plan.len; i++)
-		rc = read_input(&work, &work.inputs[i]);
+	rc = read_inputs(&work);
+	if (rc == 0 && !work.unknown)
+		rc = unless_unknown(&work, cu_compact_parts_merge(work.parts, &gained));
 	if (rc < 0)
 		goto out;
 	*ret_bytes = (struct cu_compacted_bytes){ work.bytes, work.bytes };
-	if (work.unknown || (cu_compaction_superseded(work.compaction) < work.bytes / WORTH &&
-			     (work.bytes > chunk_bytes || work.plan.len == 1)))
+	if (work.unknown || (gained < work.bytes / WORTH && (work.bytes > chunk_bytes || work.plan.len == 1)))
 		rc = mark_all(&work);
 	else
 		rc = replace_all(&work, &ret_bytes->after);

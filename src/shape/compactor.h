@@ -5,7 +5,7 @@
  * The newest chunks stay as they are, so that readers close behind get what happened and not what came of it. Behind them sealed
  * chunks gather until they are as large as the compacted ones beside them; then all of these become one. So each byte is written
  * about twice in its life, and a hot table's log stays as large as its rows and that window, as long as its rows are not larger
- * than half of CU_COMPACTION_BYTES, which bounds what is held in memory. Many small chunks are put together sooner.
+ * than half of CU_COMPACTION_BYTES. What does not fit into CU_COMPACTION_MEMORY is in a file meanwhile (compact_parts.h). Many small chunks are put together sooner.
  *
  * What comes out is one chunk, never several: between two there would be an offset to ask for that a cache may hold an older answer
  * to, one that relies on updates which the first of the two has left to the second.

@@ -169,19 +169,29 @@ static struct cu_item_span span_of(const char *item, const char *from, const cha
 	return (struct cu_item_span){ (uint32_t)(from - item), (uint32_t)(behind - 1 - from) };
 }
 
-int cu_item_scan(const char *item, size_t len, struct cu_item_parts *ret_parts)
+int cu_item_scan_key(const char *item, size_t len, struct cu_item_span *ret_key)
 {
-	struct cu_item_parts parts = { 0 };
-	const char *end, *at, *from;
+	const char *from, *at;
 
 	if (len >= UINT32_MAX)
 		return CU_ETOOBIG;
-	end = item + len;
-	from = SKIP(item, end, "{\"key\":\"");
-	at = from ? string_skip(from, end) : NULL;
+	from = SKIP(item, item + len, "{\"key\":\"");
+	at = from ? string_skip(from, item + len) : NULL;
 	if (!at)
 		return CU_ECORRUPT;
-	parts.key = span_of(item, from, at);
+	*ret_key = span_of(item, from, at);
+	return 0;
+}
+
+int cu_item_scan(const char *item, size_t len, struct cu_item_parts *ret_parts)
+{
+	struct cu_item_parts parts = { 0 };
+	const char *end = item + len, *at, *from;
+	int rc = cu_item_scan_key(item, len, &parts.key);
+
+	if (rc < 0)
+		return rc;
+	at = item + parts.key.at + parts.key.len + 1; /* behind its quote */
 
 	from = SKIP(at, end, ",\"value\":{");
 	at = from ? columns_skip(from, end) : NULL;

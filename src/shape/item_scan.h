@@ -32,6 +32,8 @@ struct cu_item_parts {
 	uint8_t operation;             /* enum cu_item_operation */
 };
 
+/* Its key alone; the rest may be anything. */
+int cu_item_scan_key(const char *item, size_t len, struct cu_item_span *ret_key);
 /* A whole item, closing braces included. CU_ETOOBIG: 4 GiB or more. */
 int cu_item_scan(const char *item, size_t len, struct cu_item_parts *ret_parts);
 

@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -132,6 +134,24 @@ int cu_file_open(const struct cu_file_ops *ops, const char *path, int flags, int
 		return failed("open", path);
 	*ret_fd = fd;
 	return 0;
+}
+
+int cu_file_open_unnamed(const struct cu_file_ops *ops, const char *dir, int *ret_fd)
+{
+	static _Atomic uint64_t number;
+	char *path = cu_file_path("%s/spool-%ld-%" PRIu64, dir, (long)getpid(), atomic_fetch_add(&number, 1));
+	int fd = -1;
+	int rc;
+
+	rc = cu_file_open(ops, path, O_RDWR | O_CREAT | O_TRUNC, &fd);
+	if (rc == 0)
+		rc = cu_file_unlink(ops, path);
+	if (rc == 0)
+		*ret_fd = fd;
+	else
+		cu_file_close(ops, &fd);
+	free(path);
+	return rc < 0 ? CU_EIO : 0;
 }
 
 void cu_file_close(const struct cu_file_ops *ops, int *fd)

@@ -31,7 +31,9 @@ extern const struct cu_file_ops cu_file_system;
 
 /* CU_ENOTFOUND when open, rename or unlink miss the file, CU_EEXIST for mkdir; everything else is CU_EIO. */
 int cu_file_open(const struct cu_file_ops *ops, const char *path, int flags, int *ret_fd); /* O_CLOEXEC, 0600 */
-void cu_file_close(const struct cu_file_ops *ops, int *fd);                                /* -1 is fine; sets -1 */
+/* In dir, for reading and writing; its name goes at once. A crash in between leaves an empty "spool-…". */
+int cu_file_open_unnamed(const struct cu_file_ops *ops, const char *dir, int *ret_fd);
+void cu_file_close(const struct cu_file_ops *ops, int *fd); /* -1 is fine; sets -1 */
 int cu_file_write_at(const struct cu_file_ops *ops, int fd, const void *data, size_t len, uint64_t at); /* all of it */
 /* Reads until len or the end of the file; *ret_len may be short only at the end. */
 int cu_file_read_at(const struct cu_file_ops *ops, int fd, void *out, size_t len, uint64_t at, size_t *ret_len);

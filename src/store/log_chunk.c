@@ -209,30 +209,37 @@ int cu_log_chunk_range(const void *bytes, size_t len, cu_offset from, cu_offset 
 	return rc < 0 ? rc : range_of(index, &footer, from, to, ret_at, ret_len);
 }
 
-int cu_log_chunk_range_in_file(int fd, uint64_t len, cu_offset from, cu_offset to, uint64_t *ret_at, uint64_t *ret_len)
+/* Appends index and footer of a file. */
+static int read_ending(int fd, uint64_t len, struct footer *ret_footer, cu_buf *out)
 {
 	char end[FOOTER_BYTES];
-	struct footer footer;
-	char *index = NULL;
-	size_t got;
+	size_t got, wanted;
 	int rc;
 
 	if (len < FOOTER_BYTES)
 		return CU_ECORRUPT;
 	rc = cu_file_read_at(&cu_file_system, fd, end, sizeof end, len - FOOTER_BYTES, &got);
 	if (rc == 0)
-		rc = got == sizeof end ? footer_parse(end, len, &footer) : CU_ECORRUPT;
+		rc = got == sizeof end ? footer_parse(end, len, ret_footer) : CU_ECORRUPT;
 	if (rc < 0)
 		return rc;
-	index = cu_try_malloc(footer.index_bytes + (size_t)1);
-	if (!index)
+	wanted = ret_footer->index_bytes + (size_t)FOOTER_BYTES;
+	if (!cu_buf_reserve(out, wanted))
 		return CU_ENOMEM;
-	rc = cu_file_read_at(&cu_file_system, fd, index, footer.index_bytes, footer.wire_bytes, &got);
-	if (rc == 0 && got != footer.index_bytes)
-		rc = CU_ECORRUPT;
+	rc = cu_file_read_at(&cu_file_system, fd, out->data, wanted, ret_footer->wire_bytes, &got);
+	out->len = got;
+	return rc == 0 && got != wanted ? CU_ECORRUPT : rc;
+}
+
+int cu_log_chunk_range_in_file(int fd, uint64_t len, cu_offset from, cu_offset to, uint64_t *ret_at, uint64_t *ret_len)
+{
+	struct footer footer;
+	cu_buf ending = CU_BUF_INIT;
+	int rc = read_ending(fd, len, &footer, &ending);
+
 	if (rc == 0)
-		rc = range_of(cu_cursor_over(index, footer.index_bytes), &footer, from, to, ret_at, ret_len);
-	free(index);
+		rc = range_of(cu_cursor_over(ending.data, footer.index_bytes), &footer, from, to, ret_at, ret_len);
+	cu_buf_fini(&ending);
 	return rc;
 }
 
@@ -244,30 +251,85 @@ int cu_log_chunk_walk(const void *bytes, size_t len, struct cu_log_chunk_cursor 
 
 	if (rc == 0)
 		*ret_cursor = (struct cu_log_chunk_cursor){
+			.fd = -1,
 			.wire = bytes,
-			.wire_left = footer.wire_bytes,
+			.wire_left = (size_t)footer.wire_bytes,
 			.index = index,
 		};
 	return rc;
 }
 
+int cu_log_chunk_walk_file(int fd, uint64_t len, struct cu_log_chunk_cursor *ret_cursor)
+{
+	struct footer footer;
+	int rc;
+
+	*ret_cursor = (struct cu_log_chunk_cursor){ .fd = fd };
+	rc = read_ending(fd, len, &footer, &ret_cursor->ending);
+	if (rc == 0) {
+		ret_cursor->file_left = footer.wire_bytes;
+		ret_cursor->index = cu_cursor_over(ret_cursor->ending.data, footer.index_bytes);
+	}
+	return rc;
+}
+
+void cu_log_chunk_cursor_fini(struct cu_log_chunk_cursor *cursor)
+{
+	cu_buf_fini(&cursor->window);
+	cu_buf_fini(&cursor->ending);
+}
+
+/* Reads on until that many bytes are in memory; the file has them. */
+static int window_fill(struct cu_log_chunk_cursor *cursor, size_t wanted)
+{
+	cu_buf *window = &cursor->window;
+	size_t more, got;
+	int rc;
+
+	if (cursor->wire_left)
+		memmove(window->data, cursor->wire, cursor->wire_left);
+	window->len = cursor->wire_left;
+	more = CU_MAX(wanted, (size_t)CU_CHUNK_BUFFER) - window->len;
+	more = (size_t)CU_MIN(cursor->file_left, (uint64_t)more);
+	if (!cu_buf_reserve(window, more))
+		return CU_ENOMEM;
+	rc = cu_file_read_at(&cu_file_system, cursor->fd, window->data + window->len, more, cursor->file_at, &got);
+	if (rc == 0 && got != more)
+		rc = CU_ECORRUPT;
+	if (rc < 0)
+		return rc;
+	cursor->crc = cu_crc32c(cursor->crc, window->data + window->len, more);
+	window->len += more;
+	cursor->file_at += more;
+	cursor->file_left -= more;
+	cursor->wire = window->data;
+	cursor->wire_left = window->len;
+	return 0;
+}
+
 int cu_log_chunk_next(struct cu_log_chunk_cursor *cursor, struct cu_log_chunk_item *ret_item)
 {
-	uint64_t len;
+	uint64_t len, comma = cursor->any;
+	int rc;
 
-	if (!index_next(&cursor->index, &cursor->tx, &cursor->op, &len))
-		return cursor->index.failed || cursor->wire_left ? CU_ECORRUPT : 0;
-	if (cursor->any) {
-		if (cursor->wire_left == 0 || *cursor->wire != ',')
+	if (!index_next(&cursor->index, &cursor->tx, &cursor->op, &len)) {
+		if (cursor->index.failed || cursor->wire_left || cursor->file_left)
 			return CU_ECORRUPT;
-		cursor->wire++;
-		cursor->wire_left--;
+		cursor->crc = cu_crc32c(cursor->crc, cursor->ending.data, cursor->ending.len);
+		return 0;
 	}
-	cursor->any = true;
-	if (len > cursor->wire_left)
+	if (len > UINT64_MAX - comma || len + comma > cursor->wire_left + cursor->file_left)
 		return CU_ECORRUPT;
-	*ret_item = (struct cu_log_chunk_item){ cursor->tx, cursor->op, cursor->wire, (size_t)len };
-	cursor->wire += len;
-	cursor->wire_left -= len;
+	if (len + comma > cursor->wire_left) {
+		rc = window_fill(cursor, (size_t)(len + comma));
+		if (rc < 0)
+			return rc;
+	}
+	if (comma && *cursor->wire != ',')
+		return CU_ECORRUPT;
+	cursor->any = true;
+	*ret_item = (struct cu_log_chunk_item){ cursor->tx, cursor->op, cursor->wire + comma, (size_t)len };
+	cursor->wire += len + comma;
+	cursor->wire_left -= (size_t)(len + comma);
 	return 1;
 }

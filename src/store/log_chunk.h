@@ -51,21 +51,29 @@ int cu_log_chunk_range(const void *bytes, size_t len, cu_offset from, cu_offset 
 		       uint64_t *ret_len);
 int cu_log_chunk_range_in_file(int fd, uint64_t len, cu_offset from, cu_offset to, uint64_t *ret_at, uint64_t *ret_len);
 
-/* Walks a whole chunk that is in memory. */
+/* Walks a whole chunk: one in memory, or a file of any size, of which the index and a piece of the items are held. */
 struct cu_log_chunk_cursor {
-	const char *wire;
+	int fd;             /* -1: all is in memory */
+	uint64_t file_at;   /* the next bytes to be read of the file … */
+	uint64_t file_left; /* … up to the index */
+	const char *wire;   /* the next item … */
+	size_t wire_left;   /* … and so much of what follows is in memory */
 	cu_cursor index;
-	uint64_t wire_left;
 	uint64_t tx, op;
 	bool any;
+	uint32_t crc;          /* of a file, once it was walked to its end */
+	cu_buf window, ending; /* of a file */
 };
 struct cu_log_chunk_item {
 	uint64_t tx, op;
-	const char *wire; /* borrowed */
+	const char *wire; /* borrowed until the next one */
 	size_t len;
 };
 int cu_log_chunk_walk(const void *bytes, size_t len, struct cu_log_chunk_cursor *ret_cursor);
-/* 1: the next item. 0: that was all. CU_ECORRUPT. */
+/* fd: borrowed. Needs _fini(), also after an error; the other walk does not. */
+int cu_log_chunk_walk_file(int fd, uint64_t len, struct cu_log_chunk_cursor *ret_cursor);
+/* 1: the next item. 0: that was all. CU_ECORRUPT, CU_EIO, CU_ENOMEM. */
 int cu_log_chunk_next(struct cu_log_chunk_cursor *cursor, struct cu_log_chunk_item *ret_item);
+void cu_log_chunk_cursor_fini(struct cu_log_chunk_cursor *cursor);
 
 #endif

@@ -3,10 +3,7 @@
 
 #include "base/limits.h"
 
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 /* Of all spools' files. */
 static _Atomic uint64_t files_bytes;
@@ -24,26 +21,13 @@ void cu_spool_fini(cu_spool *spool)
 	cu_buf_fini(&spool->memory);
 }
 
-static int file_open(cu_spool *spool)
-{
-	static _Atomic uint64_t number;
-	char *path = cu_file_path("%s/spool-%ld-%" PRIu64, spool->dir, (long)getpid(), atomic_fetch_add(&number, 1));
-	int rc;
-
-	rc = cu_file_open(spool->ops, path, O_RDWR | O_CREAT | O_TRUNC, &spool->fd);
-	if (rc == 0)
-		rc = cu_file_unlink(spool->ops, path);
-	free(path);
-	return rc < 0 ? CU_EIO : 0;
-}
-
 static int to_file(cu_spool *spool)
 {
 	size_t len = spool->memory.len;
 	int rc;
 
 	if (spool->fd < 0) {
-		rc = file_open(spool);
+		rc = cu_file_open_unnamed(spool->ops, spool->dir, &spool->fd);
 		if (rc < 0)
 			return rc;
 	}

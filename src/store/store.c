@@ -577,6 +577,11 @@ void cu_store_free(cu_store **ref)
 	free(store);
 }
 
+const struct cu_file_ops *cu_store_file_ops(const cu_store *store)
+{
+	return store->ops;
+}
+
 const char *cu_store_dir(const cu_store *store)
 {
 	return store->dir;

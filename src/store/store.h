@@ -38,6 +38,7 @@ void cu_store_free(cu_store **store);
 
 /* Borrowed, good until cu_store_free(). */
 const char *cu_store_dir(const cu_store *store);
+const struct cu_file_ops *cu_store_file_ops(const cu_store *store);
 cu_changelog *cu_store_changelog(cu_store *store);
 cu_chunks *cu_store_chunks(cu_store *store);
 cu_metadata *cu_store_metadata(cu_store *store);
