@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #define PUBLICATION_MAGIC 0x9b11ca7eu
+#define NO_VERSION "?"      /* equals none */
 #define RETRY_PAUSE_MS 300u /* lets through who queued behind our lock request */
 #define WRITERS_PAUSE_MS_MIN 10u
 #define WRITERS_PAUSE_MS_MAX 250u
@@ -235,6 +236,18 @@ void cu_publication_version_get(cu_publication *pub, uint32_t oid, struct cu_pub
 		*ret_version = member->version;
 	else
 		cu_publication_version_set(ret_version, NULL);
+	pthread_mutex_unlock(&pub->mtx);
+}
+
+void cu_publication_version_restore(cu_publication *pub, uint32_t oid, const char *text)
+{
+	struct member *member;
+
+	pthread_mutex_lock(&pub->mtx);
+	member = member_add(pub, oid);
+	if (*member->version.text && strcmp(member->version.text, text) != 0)
+		text = NO_VERSION;
+	cu_publication_version_set(&member->version, *text ? text : NO_VERSION);
 	pthread_mutex_unlock(&pub->mtx);
 }
 

@@ -43,7 +43,10 @@ void cu_publication_put_version(const cu_publication *pub, int server_version, c
 void cu_publication_version_set(struct cu_publication_version *version, const char *text);
 /* The version with which the table joined, or that was noted for it. */
 void cu_publication_version_get(cu_publication *pub, uint32_t oid, struct cu_publication_version *ret_version);
-/* Of a table that has not joined since the start: a stored shape's. One that has joined keeps its own. */
+/* Before the first join: a shape was stored whose table had this version. Two that differ make one that none equals: one of them
+ * has a gap. */
+void cu_publication_version_restore(cu_publication *pub, uint32_t oid, const char *text);
+/* Of a table that has not joined since the start and has no stored version. One that has joined keeps its own. */
 void cu_publication_version_note(cu_publication *pub, uint32_t oid, const struct cu_publication_version *version);
 
 #endif

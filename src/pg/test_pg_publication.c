@@ -161,6 +161,20 @@ static void version_tells_whether_a_table_was_published_all_the_time(void **stat
 	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
 	cu_publication_version_get(pub, table->oid, &now);
 	assert_string_equal(now.text, joined.text);
+	/* So does a stored one, and two that differ are no version. */
+	cu_publication_forget(pub, table->oid);
+	cu_publication_version_restore(pub, table->oid, "1/2/3");
+	cu_publication_version_restore(pub, table->oid, "1/2/3");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	cu_publication_version_get(pub, table->oid, &now);
+	assert_string_equal(now.text, "1/2/3");
+	cu_publication_forget(pub, table->oid);
+	cu_publication_version_restore(pub, table->oid, joined.text);
+	cu_publication_version_restore(pub, table->oid, "1/2/3");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	cu_publication_version_get(pub, table->oid, &now);
+	assert_string_not_equal(now.text, joined.text);
+	assert_string_not_equal(now.text, "1/2/3");
 	pg_cluster_sql(cluster, "ALTER PUBLICATION pub SET (publish = 'insert')");
 	cu_publication_forget(pub, 0);
 	version_now(conn, pub, table->oid, &joined);

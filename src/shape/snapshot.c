@@ -173,9 +173,11 @@ static int listen_for(struct batch *batch, struct cu_snapshot_copy *copy)
 			     : cu_publication_join(batch->env->publication, batch->conn, table, &copy->err);
 	cu_table_unref(&table);
 	/* It may listen already, when it was given back by another transaction. */
-	if (rc == 0)
+	if (rc == 0) {
+		cu_publication_version_get(batch->env->publication, shape->def->oid, &copy->published);
 		rc = cu_router_add(batch->env->router, shape->def->oid, shape->def, shape->def->scope, &shape->route,
 				   &copy->route_key);
+	}
 	return rc;
 }
 

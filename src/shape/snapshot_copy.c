@@ -232,6 +232,7 @@ int cu_snapshot_copy_complete(struct cu_snapshot_copy *copy)
 		.lsn = range->lsn,
 		.chunks = copy->chunks,
 		.chunks_len = copy->chunks_len,
+		.published = copy->published.text,
 		.has_route_key = copy->route_key.known,
 		.route_column = copy->route_key.column,
 		.route_hash = copy->route_key.hash,

@@ -22,7 +22,8 @@ struct cu_snapshot_copy {
 	cu_chunk_writer *writer; /* NULL: all is in `small` so far */
 	struct cu_chunk_info *chunks;
 	uint32_t chunks_len;
-	struct cu_route_key route_key; /* of its where clause, for storage */
+	struct cu_route_key route_key;           /* of its where clause, for storage */
+	struct cu_publication_version published; /* how its table is, for storage */
 };
 
 struct cu_snapshot_copy *cu_snapshot_copy_new(const struct cu_snapshot_env *env, cu_shape *shape);

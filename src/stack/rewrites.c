@@ -2,6 +2,7 @@
 #include "stack/rewrites.h"
 
 #include "pg/conn.h"
+#include "store/crc32c.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -133,9 +134,57 @@ void cu_rewrites_cancel(cu_rewrites *rewrites)
 	look_fini(&rewrites->now);
 }
 
-void cu_rewrites_end(cu_rewrites *rewrites)
+static bool equal(const struct look *a, const struct look *b)
 {
+	for (size_t i = 0; a->len == b->len && i < a->len; i++) {
+		if (a->list[i].oid != b->list[i].oid || strcmp(a->list[i].file, b->list[i].file) != 0 ||
+		    strcmp(a->list[i].columns, b->list[i].columns) != 0)
+			return false;
+	}
+	return a->len == b->len;
+}
+
+bool cu_rewrites_end(cu_rewrites *rewrites)
+{
+	bool other = !equal(&rewrites->before, &rewrites->now);
+
 	look_fini(&rewrites->before);
 	rewrites->before = rewrites->now;
 	rewrites->now = (struct look){ 0 };
+	return other;
+}
+
+/* crc32c of the rest, then per table its oid and two texts, each with a NUL. */
+void cu_rewrites_put(const cu_rewrites *rewrites, cu_buf *bytes)
+{
+	cu_buf rest = CU_BUF_INIT;
+
+	for (size_t i = 0; i < rewrites->before.len; i++) {
+		const struct noted *noted = &rewrites->before.list[i];
+
+		cu_buf_put_varint(&rest, noted->oid);
+		cu_buf_append(&rest, noted->file, strlen(noted->file) + 1);
+		cu_buf_append(&rest, noted->columns, strlen(noted->columns) + 1);
+	}
+	cu_buf_put_le32(bytes, cu_crc32c(0, rest.data, rest.len));
+	cu_buf_append(bytes, rest.data, rest.len);
+	cu_buf_fini(&rest);
+}
+
+void cu_rewrites_restore(cu_rewrites *rewrites, const void *bytes, size_t len)
+{
+	cu_cursor at = cu_cursor_over(bytes, len);
+	uint32_t crc = cu_cursor_le32(&at);
+	size_t left = cu_cursor_left(&at);
+
+	if (at.failed || cu_crc32c(0, (const uint8_t *)bytes + len - left, left) != crc)
+		return;
+	while (!at.failed && cu_cursor_left(&at)) {
+		uint32_t oid = (uint32_t)cu_cursor_varint(&at);
+		const char *file = cu_cursor_cstr(&at), *columns = cu_cursor_cstr(&at);
+
+		if (file && columns && (rewrites->now.len == 0 || rewrites->now.list[rewrites->now.len - 1].oid < oid))
+			cu_rewrites_note(rewrites, oid, file, columns);
+	}
+	cu_rewrites_end(rewrites);
 }

@@ -29,7 +29,11 @@ bool cu_rewrites_has_column(const cu_rewrites *rewrites, uint32_t oid, const cha
 			    int32_t typmod);
 /* Have columns of the table come, gone or changed since the look before, or was it not noted there? */
 bool cu_rewrites_may_have_other_columns(const cu_rewrites *rewrites, uint32_t oid);
-void cu_rewrites_end(cu_rewrites *rewrites);
+bool cu_rewrites_end(cu_rewrites *rewrites);    /* was it another one than before? */
 void cu_rewrites_cancel(cu_rewrites *rewrites); /* instead: the next look is compared with the one before this */
+
+/* Appends the last look that has ended; and the last look, as it was appended. What is not that is none. */
+void cu_rewrites_put(const cu_rewrites *rewrites, cu_buf *bytes);
+void cu_rewrites_restore(cu_rewrites *rewrites, const void *bytes, size_t len);
 
 #endif

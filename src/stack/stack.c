@@ -28,6 +28,7 @@
 struct cu_stack {
 	struct cu_stack_opts opts;
 
+	struct cu_pg_names names;
 	cu_pg_config *config;
 	cu_pg_config *pooled_config; /* NULL: all connections are made by the other */
 	cu_shape_set *shapes;
@@ -160,6 +161,9 @@ static int load_shape(void *ctx, const struct cu_shape_row *row)
 		rc = cu_shape_set_restore(stack->shapes, row);
 	if (rc == 0) {
 		remember_restored(stack, row);
+		cu_publication_version_restore(stack->publication,
+					       stack->restored[stack->restored_len - 1].shape->def->oid,
+					       row->snapshot.published);
 		return 0;
 	}
 	cu_warn(rc == CU_EAGAIN ? "a stored shape's snapshot was interrupted; it is made anew when asked for"
@@ -312,6 +316,7 @@ static int open_store(struct cu_stack *stack)
 	forget_restored(stack);
 	cu_shape_set_free(&stack->shapes);
 	stack->shapes = new_shapes(stack);
+	cu_publication_forget(stack->publication, 0);
 	stack->checkpoint = (struct cu_checkpoint){ 0 };
 	stack->broken_len = 0;
 	rc = cu_store_set_aside(stack->opts.storage_dir, NULL);
@@ -362,11 +367,13 @@ static bool touch(void *ctx)
 	return cu_replication_touch(stack->replication);
 }
 
+/* The first look at the tables waits for what the stream says about the slot and the publication. */
 static bool asleep(void *ctx)
 {
 	struct cu_stack *stack = ctx;
 
-	return cu_replication_state_get(stack->replication) == CU_REPLICATION_SLEEPING;
+	return !cu_collector_server_version(stack->collector) ||
+	       cu_replication_state_get(stack->replication) == CU_REPLICATION_SLEEPING;
 }
 
 static enum cu_api_health health(void *ctx)
@@ -476,21 +483,15 @@ static int start_postgres(struct cu_stack *stack)
 		.ancestors = ancestors_of,
 		.ctx = stack,
 	};
-	int rc;
+	int rc = 0;
 
-	rc = cu_pg_names_init(&replication.names, stack->opts.stream_id);
-	if (rc < 0) {
-		cu_error("the replication stream id may only have the characters a-z, 0-9 and _ and must be short",
-			 CU_KV("stream_id", stack->opts.stream_id));
-		return rc;
-	}
 	if (stack->opts.temporary_slot && stack->opts.random_slot_name)
-		rc = random_slot_name(&replication.names);
+		rc = random_slot_name(&stack->names);
 	if (rc < 0)
 		return rc;
+	replication.names = stack->names;
 	if (stack->opts.temporary_slot && stack->opts.idle_ms)
 		cu_warn("the connections stay open: a temporary slot would not outlive them");
-	rc = cu_publication_new(replication.names.publication, stack->opts.manual_publishing, 0, &stack->publication);
 	if (stack->pooled_config) {
 		pool.connections_max = CU_MIN(CU_MAX(stack->opts.db_pool_size / 4, 1u), POOL_BESIDE_POOLED);
 		pooled.connections_max = stack->opts.db_pool_size - pool.connections_max;
@@ -531,8 +532,9 @@ static int start_table_watch(struct cu_stack *stack)
 		.shapes = stack->shapes,
 		.catalog = stack->catalog,
 		.publication = stack->publication,
+		.metadata = cu_store_metadata(stack->store),
 		.period_ms = stack->opts.publication_refresh_ms,
-		.asleep = asleep,
+		.not_now = asleep,
 		.ctx = stack,
 	};
 
@@ -748,6 +750,14 @@ int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 		if (rc == 0)
 			cu_pg_config_set_pooled(stack->pooled_config);
 	}
+	if (rc < 0)
+		goto out;
+	rc = cu_pg_names_init(&stack->names, opts->stream_id);
+	if (rc < 0)
+		cu_error("the replication stream id may only have the characters a-z, 0-9 and _ and must be short",
+			 CU_KV("stream_id", opts->stream_id));
+	if (rc == 0)
+		rc = cu_publication_new(stack->names.publication, opts->manual_publishing, 0, &stack->publication);
 	if (rc < 0)
 		goto out;
 	stack->shapes = new_shapes(stack);

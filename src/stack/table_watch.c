@@ -2,6 +2,7 @@
  * all the time, and those that its columns do not fit any more, are removed. */
 #include "stack/table_watch.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/ticker.h"
 #include "shape/table_check.h"
@@ -9,6 +10,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+
+#define TICK_MS 500u
+#define LOOK_KEY "tables_last_look"
 
 /* A definition that shapes had before the database was asked (each had its table then), and what was known of it. */
 struct asked {
@@ -28,6 +32,7 @@ struct cu_table_watch {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool asking;           /* under lock: a question is on its way */
+	uint64_t due_ms;       /* of the ticker: the next look */
 	cu_rewrites *rewrites; /* of the job that asks */
 };
 
@@ -105,7 +110,7 @@ static bool has_snapshots(struct cu_table_watch *watch, const cu_definition *def
 	return complete;
 }
 
-/* Has the table been published all the time? Of a stored shape's table nothing is known at first: it is noted. */
+/* Has the table been published all the time? Of one that was forgotten meanwhile nothing is known at first: it is noted. */
 static void compare_version(struct cu_table_watch *watch, struct asked *asked,
 			    const struct cu_publication_version *found)
 {
@@ -233,6 +238,28 @@ static int remove_altered(struct cu_table_watch *watch, PGconn *conn, const stru
 	return rc;
 }
 
+/* The next one, be it after a restart, is compared with it. */
+static void end_look(struct cu_table_watch *watch)
+{
+	cu_buf bytes = CU_BUF_INIT;
+
+	if (cu_rewrites_end(watch->rewrites)) {
+		cu_rewrites_put(watch->rewrites, &bytes);
+		if (!cu_buf_failed(&bytes))
+			(void)cu_metadata_set(watch->opts.metadata, LOOK_KEY, bytes.data, bytes.len, NULL, NULL);
+	}
+	cu_buf_fini(&bytes);
+}
+
+static void restore_look(struct cu_table_watch *watch)
+{
+	cu_buf bytes = CU_BUF_INIT;
+
+	if (cu_metadata_get(watch->opts.metadata, LOOK_KEY, &bytes) == 0)
+		cu_rewrites_restore(watch->rewrites, bytes.data, bytes.len);
+	cu_buf_fini(&bytes);
+}
+
 static void look_at_columns(struct cu_table_watch *watch, PGconn *conn, const struct asked_list *asked,
 			    const PGresult *found)
 {
@@ -241,7 +268,7 @@ static void look_at_columns(struct cu_table_watch *watch, PGconn *conn, const st
 				 PQgetvalue(found, row, 4), PQgetvalue(found, row, 5));
 	remove_rewritten(watch, asked);
 	if (remove_altered(watch, conn, asked) == 0)
-		cu_rewrites_end(watch->rewrites);
+		end_look(watch);
 	else
 		cu_rewrites_cancel(watch->rewrites);
 }
@@ -280,6 +307,7 @@ static void run_check(PGconn *conn, const struct cu_pg_error *err, void *arg)
 			compare(watch, &asked, found);
 			remove_shapes(watch, &asked);
 			look_at_columns(watch, conn, &asked, found);
+			cu_debug("the shapes' tables were looked at", CU_KV_U64("definitions", asked.len));
 		}
 		PQclear(found);
 		asked_fini(&asked);
@@ -296,8 +324,11 @@ static void ask(void *ctx)
 	cu_table_watch *watch = ctx;
 	bool asks;
 
+	if (cu_now_ms() < watch->due_ms || watch->opts.not_now(watch->opts.ctx))
+		return;
+	watch->due_ms = cu_now_ms() + watch->opts.period_ms;
 	pthread_mutex_lock(&watch->lock);
-	asks = !watch->asking && cu_shape_set_len(watch->opts.shapes) > 0 && !watch->opts.asleep(watch->opts.ctx);
+	asks = !watch->asking && cu_shape_set_len(watch->opts.shapes) > 0;
 	if (asks)
 		watch->asking = true;
 	pthread_mutex_unlock(&watch->lock);
@@ -325,7 +356,8 @@ int cu_table_watch_start(const struct cu_table_watch_opts *opts, cu_table_watch 
 	watch->rewrites = cu_rewrites_new();
 	CU_ASSERT(pthread_mutex_init(&watch->lock, NULL) == 0);
 	CU_ASSERT(pthread_cond_init(&watch->cond, NULL) == 0);
-	rc = cu_ticker_start("table watch", opts->period_ms, ask, watch, &watch->ticker);
+	restore_look(watch);
+	rc = cu_ticker_start("table watch", CU_MIN(opts->period_ms, TICK_MS), ask, watch, &watch->ticker);
 	if (rc < 0)
 		watch_free(watch);
 	else

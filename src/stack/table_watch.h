@@ -11,6 +11,7 @@
 #include "pg/pool.h"
 #include "pg/publication.h"
 #include "shape/shape_set.h"
+#include "store/metadata.h"
 
 typedef struct cu_table_watch cu_table_watch;
 
@@ -20,9 +21,11 @@ struct cu_table_watch_opts {
 	cu_shape_set *shapes;
 	cu_catalog *catalog;
 	cu_publication *publication;
+	cu_metadata *metadata; /* keeps what a look has seen for the next start */
 	unsigned period_ms;
-	/* Not now: the connections to the database are closed on purpose. */
-	bool (*asleep)(void *ctx);
+	/* Not now: the connections to the database are closed on purpose, or the stream has not begun. The first look, and one that
+	 * was due meanwhile, come as soon as it does. */
+	bool (*not_now)(void *ctx);
 	void *ctx;
 };
 

@@ -71,11 +71,46 @@ static void columns_that_came_or_were_never_noted_may_be_others(void **state)
 	cu_rewrites_free(&rewrites);
 }
 
+/* What a look has seen is compared with the first one of the next process, unless its bytes are damaged. */
+static void a_look_outlives_the_process(void **state)
+{
+	cu_rewrites *rewrites = cu_rewrites_new();
+	cu_buf bytes = CU_BUF_INIT;
+
+	(void)state;
+	cu_rewrites_note(rewrites, 7, "100", ",\"a\":500/23/-1,");
+	cu_rewrites_note(rewrites, 9, "200", "");
+	assert_true(cu_rewrites_end(rewrites));
+	cu_rewrites_note(rewrites, 7, "100", ",\"a\":500/23/-1,");
+	cu_rewrites_note(rewrites, 9, "200", "");
+	assert_false(cu_rewrites_end(rewrites));
+	cu_rewrites_put(rewrites, &bytes);
+	for (size_t flipped = 0; flipped <= bytes.len; flipped++) {
+		bool whole = flipped == bytes.len;
+
+		if (!whole)
+			bytes.data[flipped] ^= 4;
+		cu_rewrites_free(&rewrites);
+		rewrites = cu_rewrites_new();
+		cu_rewrites_restore(rewrites, bytes.data, bytes.len);
+		cu_rewrites_note(rewrites, 7, "101", ",\"a\":501/23/-1,");
+		cu_rewrites_note(rewrites, 9, "200", "");
+		assert_int_equal(cu_rewrites_has_column(rewrites, 7, "a", INT, -1), whole);
+		assert_false(cu_rewrites_has_table(rewrites, 9));
+		assert_int_equal(cu_rewrites_may_have_other_columns(rewrites, 9), !whole);
+		if (!whole)
+			bytes.data[flipped] ^= 4;
+	}
+	cu_rewrites_free(&rewrites);
+	cu_buf_fini(&bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_new_file_and_a_new_row_of_the_column_make_a_rewrite),
 		cmocka_unit_test(who_has_the_new_type_came_after_it),
+		cmocka_unit_test(a_look_outlives_the_process),
 		cmocka_unit_test(columns_that_came_or_were_never_noted_may_be_others),
 	};
 

@@ -53,6 +53,7 @@ struct cu_metadata {
 static void op_free(struct cu_metadata_op *op)
 {
 	free(op->text);
+	free(op->published);
 	free(op->blob);
 	free(op->chunks);
 	free(op);
@@ -303,16 +304,17 @@ static int op_set_blob(struct cu_metadata_op *op, const void *blob, size_t len)
 	return 0;
 }
 
-static int op_set_text(struct cu_metadata_op *op, const char *text)
+/* The same for one of its texts. */
+static int op_set_text(struct cu_metadata_op *op, char **ret_text, const char *text)
 {
 	size_t size = strlen(text) + 1;
 
-	op->text = cu_try_malloc(size);
-	if (!op->text) {
+	*ret_text = cu_try_malloc(size);
+	if (!*ret_text) {
 		op_free(op);
 		return CU_ENOMEM;
 	}
-	memcpy(op->text, text, size);
+	memcpy(*ret_text, text, size);
 	return 0;
 }
 
@@ -324,7 +326,7 @@ int cu_metadata_put_shape(cu_metadata *md, const struct cu_shape_row *row, cu_st
 	op->num[0] = row->id;
 	op->num[1] = row->created_us;
 	op->num[2] = row->definition_id;
-	rc = op_set_text(op, row->handle);
+	rc = op_set_text(op, &op->text, row->handle);
 	if (rc == 0 && row->where)
 		rc = op_set_blob(op, row->where, row->where_len);
 	return rc < 0 ? rc : op_queue(md, op, done, ctx);
@@ -343,7 +345,9 @@ int cu_metadata_set_snapshot(cu_metadata *md, uint64_t shape_id, const struct cu
 	op->num[4] = info->route_column;
 	op->num[5] = info->route_hash;
 	op->has_route_key = info->has_route_key;
-	rc = op_set_text(op, info->xip ? info->xip : "");
+	rc = op_set_text(op, &op->text, info->xip ? info->xip : "");
+	if (rc == 0)
+		rc = op_set_text(op, &op->published, info->published ? info->published : "");
 	if (rc < 0)
 		return rc;
 	if (info->is_small) {
@@ -432,7 +436,7 @@ int cu_metadata_set(cu_metadata *md, const char *key, const void *value, size_t 
 	struct cu_metadata_op *op = op_new(CU_METADATA_SET);
 	int rc;
 
-	rc = op_set_text(op, key);
+	rc = op_set_text(op, &op->text, key);
 	if (rc == 0)
 		rc = op_set_blob(op, value, len);
 	return rc < 0 ? rc : op_queue(md, op, done, ctx);
@@ -512,7 +516,7 @@ int cu_metadata_get(cu_metadata *md, const char *key, cu_buf *value)
 	int rc;
 
 	op->ret_value = value;
-	rc = op_set_text(op, key);
+	rc = op_set_text(op, &op->text, key);
 	return rc < 0 ? rc : op_wait(md, op);
 }
 

@@ -28,6 +28,8 @@ struct cu_snapshot_info {
 	uint64_t xmax;
 	uint64_t lsn;    /* WAL position after the snapshot */
 	const char *xip; /* text as the caller formats it; never NULL when loaded */
+	/* How its table was published then (cu_publication_version; opaque here); "" is unknown, NULL when stored too. */
+	const char *published;
 	uint32_t chunks_len;
 	const struct cu_chunk_info *chunks; /* chunk n = 0, 1 … in files; none when it is small */
 	/* The key by which changes find the shape, where its clause has just one; opaque here. */

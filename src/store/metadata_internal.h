@@ -14,7 +14,7 @@ struct cu_metadata_db;
 /* The columns that a row's checksum is made of, in its order. */
 #define CU_SHAPE_COLUMNS                                                                                     \
 	"id, handle, definition_id, where_clause, created_us, snapshot_complete, xmin, xmax, snapshot_lsn, " \
-	"xip, route_column, route_hash, snapshot_small, snapshot_chunks"
+	"xip, route_column, route_hash, snapshot_small, snapshot_chunks, published"
 #define CU_CHUNK_COLUMNS "shape_id, n, bytes, items, crc"
 #define CU_LOG_CHUNK_COLUMNS "shape_id, n, last_tx, last_op, wire_bytes, bytes, items, crc, flags"
 #define CU_CHECKPOINT_COLUMNS "lsn, log_pos, last_tx, system_id, timeline"
@@ -48,6 +48,7 @@ struct cu_metadata_op {
 	bool has_route_key;
 	bool is_small; /* blob is the snapshot, the log chunk */
 	char *text;    /* handle, xip, key */
+	char *published;
 	void *blob;
 	size_t blob_len;
 	struct cu_chunk_info *chunks;

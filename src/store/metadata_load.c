@@ -160,7 +160,8 @@ static int load_shape(struct load *load, sqlite3_stmt *stmt, sqlite3_stmt *chunk
 	row.snapshot.route_column = (uint16_t)num(stmt, 10);
 	row.snapshot.route_hash = num(stmt, 11);
 	row.snapshot.is_small = num(stmt, 12) != 0;
-	if (!row.handle || !row.snapshot.xip)
+	row.snapshot.published = (const char *)sqlite3_column_text(stmt, 14);
+	if (!row.handle || !row.snapshot.xip || !row.snapshot.published)
 		return CU_ENOMEM;
 	list->len = 0;
 	rc = 1;
@@ -200,7 +201,7 @@ static int load_shapes(struct load *load)
 		uint64_t id = num(stmt, 0);
 
 		know_id(load, id);
-		if (num(stmt, 14) != 1) {
+		if (num(stmt, 15) != 1) {
 			rc = damaged(load, "shape", false, id);
 			continue;
 		}

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 3
-#define SCHEMA_VERSION_TEXT "3"
+#define SCHEMA_VERSION 5
+#define SCHEMA_VERSION_TEXT "5"
 #define BUSY_TIMEOUT_MS 5000 /* somebody looks inside with the sqlite3 shell and holds a lock */
 #define FOLD_TIMEOUT_MS 100  /* our own reader is through before; whoever else reads is not waited for */
 #define FOLD_PAGES 1000      /* 4 MiB */
@@ -49,11 +49,11 @@ static const char *const stmt_sql[STMT_LEN] = {
 	[STMT_COMMIT] = "COMMIT",
 	[STMT_PUT_SHAPE] =
 		"INSERT INTO shape (id, created_us, definition_id, handle, where_clause, row_crc) VALUES (?1, ?2, ?3, ?4, ?5, "
-		"crc_of(?1, ?4, ?3, ?5, ?2, 0, 0, 0, 0, '', NULL, NULL, 0, 0))",
+		"crc_of(?1, ?4, ?3, ?5, ?2, 0, 0, 0, 0, '', NULL, NULL, 0, 0, ''))",
 	[STMT_SET_SNAPSHOT] =
 		"UPDATE shape SET snapshot_complete = 1, xmin = ?2, xmax = ?3, snapshot_lsn = ?4, xip = ?5, "
-		"route_column = ?6, route_hash = ?7, snapshot_small = ?8, snapshot_chunks = ?9, "
-		"row_crc = crc_of(id, handle, definition_id, where_clause, created_us, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) "
+		"route_column = ?6, route_hash = ?7, snapshot_small = ?8, snapshot_chunks = ?9, published = ?10, "
+		"row_crc = crc_of(id, handle, definition_id, where_clause, created_us, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) "
 		/* What was damaged meanwhile must not get a new checksum. */
 		"WHERE id = ?1 AND row_crc = crc_of(" CU_SHAPE_COLUMNS ")",
 	[STMT_CLEAR_CHUNKS] = "DELETE FROM chunk WHERE shape_id = ?1",
@@ -103,7 +103,7 @@ static const char schema_sql[] =
 	" xmin INTEGER NOT NULL DEFAULT 0, xmax INTEGER NOT NULL DEFAULT 0,"
 	" snapshot_lsn INTEGER NOT NULL DEFAULT 0, xip TEXT NOT NULL DEFAULT '',"
 	" route_column INTEGER, route_hash INTEGER, snapshot_small INTEGER NOT NULL DEFAULT 0,"
-	" snapshot_chunks INTEGER NOT NULL DEFAULT 0, row_crc INTEGER NOT NULL) STRICT;"
+	" snapshot_chunks INTEGER NOT NULL DEFAULT 0, published TEXT NOT NULL DEFAULT '', row_crc INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE chunk ("
 	" shape_id INTEGER NOT NULL, n INTEGER NOT NULL, bytes INTEGER NOT NULL, items INTEGER NOT NULL,"
 	" crc INTEGER NOT NULL, row_crc INTEGER NOT NULL, PRIMARY KEY (shape_id, n)) STRICT, WITHOUT ROWID;"
@@ -128,7 +128,7 @@ static const char schema_sql[] =
 	"INSERT INTO checkpoint VALUES (1, 0, 0, 0, 0, 0, crc_of(0, 0, 0, 0, 0));"
 	"CREATE TABLE setting (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
 	"PRAGMA application_id = 1131762548;" /* 0x43755374, "CuSt" */
-	"PRAGMA user_version = 3;"
+	"PRAGMA user_version = " SCHEMA_VERSION_TEXT ";"
 	"COMMIT;";
 
 struct cu_metadata_db {
@@ -617,6 +617,7 @@ static int run_set_snapshot(struct cu_metadata_db *db, const struct cu_metadata_
 	}
 	bind_num(stmt, 8, op->is_small);
 	bind_num(stmt, 9, op->chunks_len);
+	sqlite3_bind_text(stmt, 10, op->published, -1, SQLITE_STATIC);
 	rc = stmt_run(db, stmt);
 	if (rc == 0 && sqlite3_changes(db->sqlite) == 0)
 		return CU_ENOTFOUND;

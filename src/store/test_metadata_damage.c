@@ -52,11 +52,12 @@ static int see_shape(void *ctx, const struct cu_shape_row *row)
 
 	assert_in_range(row->id, 1, SHAPES);
 	cu_buf_printf(text,
-		      "%s %" PRIu64 " %.*s %" PRIu64 " %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %s %d %u %" PRIu64 " %d",
+		      "%s %" PRIu64 " %.*s %" PRIu64 " %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %s %d %u %" PRIu64
+		      " %d %s",
 		      row->handle, row->definition_id, (int)row->where_len, row->where ? row->where : "",
 		      row->created_us, row->snapshot_complete, snapshot->xmin, snapshot->xmax, snapshot->lsn,
 		      snapshot->xip, snapshot->has_route_key, snapshot->route_column, snapshot->route_hash,
-		      snapshot->is_small);
+		      snapshot->is_small, snapshot->published);
 	for (uint32_t n = 0; n < snapshot->chunks_len; n++)
 		cu_buf_printf(text, " %" PRIu64 "/%" PRIu64 "/%x", snapshot->chunks[n].bytes, snapshot->chunks[n].items,
 			      snapshot->chunks[n].crc);
@@ -107,7 +108,9 @@ static int open_metadata(const char *path, struct seen *seen, cu_metadata **ret_
 static void put_shape(cu_metadata *md, uint64_t id)
 {
 	struct cu_chunk_info chunks[] = { { 1000, 10, 0xabc }, { 2000 + id, 20, 0xdef }, { 30, 3, 0x123 } };
-	struct cu_snapshot_info info = { .xmin = 100, .xmax = 101 + id, .lsn = 5000, .xip = "100" };
+	struct cu_snapshot_info info = {
+		.xmin = 100, .xmax = 101 + id, .lsn = 5000, .xip = "100", .published = "2/7/4"
+	};
 	char handle[32], where[64];
 	struct cu_shape_row row = { .id = id, .handle = handle, .definition_id = 1 + id % 3, .created_us = 77 * id };
 
@@ -258,6 +261,7 @@ static void one_changed_or_lost_row_costs_its_shape(void **state)
 		{ "UPDATE shape SET route_hash = NULL WHERE id = 7", 7 },
 		{ "UPDATE shape SET route_column = 2 WHERE id = 7", 7 },
 		{ "UPDATE shape SET snapshot_small = 0 WHERE id = 7", 7 },
+		{ "UPDATE shape SET published = '2/9/4' WHERE id = 7", 7 },
 		{ "UPDATE shape SET snapshot_chunks = 2 WHERE id = 8", 8 },
 		{ "UPDATE shape SET row_crc = row_crc + 1 WHERE id = 8", 8 },
 		{ "UPDATE chunk SET bytes = 1 WHERE shape_id = 8 AND n = 1", 8 },

@@ -9,7 +9,7 @@ import { assertOrdered, follow, pgBin, rowsBecome, startBoth, waitFor } from "./
 
 const { cluster, copper, sql } = await startBoth({
   settings: ["wal_keep_size=0", "min_wal_size=32MB", "max_wal_size=64MB"],
-  env: { COPPER_CHECKPOINT_INTERVAL: "200ms", ELECTRIC_TWEAKS_PUBLICATION_REFRESH_PERIOD: "200ms", COPPER_ENABLE_INTEGRATION_TESTING: "true" },
+  env: { COPPER_CHECKPOINT_INTERVAL: "200ms", ELECTRIC_TWEAKS_PUBLICATION_REFRESH_PERIOD: "200ms", COPPER_ENABLE_INTEGRATION_TESTING: "true", ELECTRIC_LOG_LEVEL: "debug" },
   schema: `CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL); INSERT INTO items SELECT i, 0 FROM generate_series(1, 50) i;
     CREATE TABLE others (id int PRIMARY KEY, n int NOT NULL); INSERT INTO others VALUES (1, 1);
     CREATE TABLE unwatched (t text)`,
@@ -196,6 +196,113 @@ test("a table leaves the publication while Copper is down: its shapes start anew
   await copper.start()
   await rotates(view, 0, { handle, why: /publication/ })
   view.close()
+})
+
+test("a table leaves the publication and comes back while Copper is down: its shapes start anew, others' stay, twice too", async () => {
+  for (const end of [() => copper.stop(), () => copper.kill(), () => copper.stop()]) {
+    const view = await watch()
+    const other = await watch({ table: "others" })
+    await rowsBecome(view, cluster, everything)
+    const handle = view.handle()
+    const otherHandle = other.handle()
+    await end()
+    await sql(`ALTER PUBLICATION ${publication} DROP TABLE items`)
+    await sql("UPDATE items SET n = n + 1 WHERE id = 9")
+    await sql(`ALTER PUBLICATION ${publication} ADD TABLE items`)
+    await copper.start()
+    await rotates(view, 0, { handle, why: /publication/ })
+    assert.equal(other.rotations, 0)
+    assert.equal(other.handle(), otherHandle)
+    view.close()
+    other.close()
+  }
+})
+
+// A look at the tables that has begun after this call.
+async function seen() {
+  const looks = () => copper.log.split("the shapes' tables were looked at").length
+  const before = looks()
+  await waitFor(() => looks() > before + 1, { what: "two looks at the tables" })
+}
+
+async function stays(view, { table, query }, meddle = "SELECT 1") {
+  await rowsBecome(view, cluster, query)
+  const handle = view.handle()
+  await copper.stop()
+  await sql(meddle)
+  await copper.start()
+  await sql(`UPDATE ${table} SET n = n + 1 WHERE id = 1`)
+  await rowsBecome(view, cluster, query)
+  await seen()
+  assert.equal(view.handle(), handle)
+}
+
+async function doesNotStay(view, { table, query }, meddle) {
+  await rowsBecome(view, cluster, query)
+  const { rotations } = view
+  const handle = view.handle()
+  await copper.stop()
+  for (const statement of meddle) await sql(statement)
+  await copper.start()
+  await rotates(view, rotations, { handle, why: /left the publication/, table, query })
+}
+
+test("publications of all tables, of a schema, of a partitioned table: what left and came back is noticed after a restart", async () => {
+  await sql(`CREATE TABLE parts (id int PRIMARY KEY, n int NOT NULL) PARTITION BY RANGE (id);
+    CREATE TABLE leaf PARTITION OF parts DEFAULT; INSERT INTO parts SELECT i, 0 FROM generate_series(1, 9) i; CREATE SCHEMA empty`)
+  const views = new Map()
+  for (const table of ["items", "parts", "leaf"]) views.set(table, { table, query: `SELECT * FROM ${table}`, view: await watch({ table }) })
+  const { items, parts, leaf } = Object.fromEntries(views)
+  for (const shape of [parts, leaf]) {
+    await stays(shape.view, shape)
+    await doesNotStay(shape.view, shape, [
+      `ALTER PUBLICATION ${publication} DROP TABLE parts`,
+      "UPDATE leaf SET n = n + 1 WHERE id = 2",
+      `ALTER PUBLICATION ${publication} ADD TABLE parts`,
+    ])
+  }
+  for (const all of ["ALL TABLES", "TABLES IN SCHEMA public"]) {
+    const { rotations } = items.view
+    await sql(`DROP PUBLICATION ${publication}; CREATE PUBLICATION ${publication} FOR ${all}`)
+    await sql("UPDATE items SET n = n + 1 WHERE id = 7")
+    await waitFor(() => items.view.rotations > rotations, { what: `a rotation, for ${all}` })
+    await stays(items.view, items)
+  }
+  await stays(items.view, items, `ALTER PUBLICATION ${publication} ADD TABLES IN SCHEMA empty`)
+  await doesNotStay(items.view, items, [
+    `ALTER PUBLICATION ${publication} DROP TABLES IN SCHEMA public`,
+    "UPDATE items SET n = n + 1 WHERE id = 9",
+    `ALTER PUBLICATION ${publication} ADD TABLES IN SCHEMA public`,
+  ])
+  await sql(`DROP PUBLICATION ${publication}; DROP TABLE parts`)
+  for (const { view } of views.values()) view.close()
+  const again = await watch()
+  await rowsBecome(again, cluster, everything)
+  again.close()
+})
+
+test("a column is rewritten while Copper is down: its shapes start anew", async () => {
+  const view = await watch()
+  const other = await watch({ table: "others" })
+  const handle = view.handle()
+  await rowsBecome(view, cluster, everything)
+  await seen()
+  await copper.stop()
+  await sql("ALTER TABLE items ALTER n TYPE int USING n + 1000")
+  await copper.start()
+  await rotates(view, 0, { handle, why: /rewritten/ })
+  // What leaves no trace in the rows leaves the shapes as well.
+  const again = view.handle()
+  await seen()
+  await copper.stop()
+  for (const table of ["items", "pg_publication", "pg_publication_rel", "pg_attribute", "pg_class"]) await sql(`VACUUM (FULL, FREEZE) ${table}`)
+  await copper.start()
+  await sql("UPDATE items SET n = n + 1 WHERE id = 3")
+  await rowsBecome(view, cluster, everything)
+  assert.equal(view.handle(), again)
+  assert.equal(other.rotations, 0)
+  view.close()
+  other.close()
 })
 
 test("the publication no longer publishes every operation: the log says what to run, and nothing is served past it", async () => {
