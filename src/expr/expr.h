@@ -128,10 +128,10 @@ cu_expr_templates *cu_expr_templates_new(cu_expr_scope *scope);
 void cu_expr_templates_free(cu_expr_templates **templates);
 /* CU_EINVAL: not what put_sql wrote in this scope; CU_ENOMEM. */
 int cu_expr_templates_load(cu_expr_templates *templates, const char *sql, size_t len, cu_expr **ret_expr);
-/* True: the SQL is that of `column = literal`, and the row has that very text in this column, so the clause is TRUE, and nothing
- * was loaded. False says nothing. */
-bool cu_expr_templates_is_literal(const cu_expr_templates *templates, const char *sql, size_t len,
-				  const struct cu_expr_row *row);
+/* True: the row's text tells that the clause is TRUE, and nothing was loaded: it is `column = literal`, and the row has that very
+ * text in this column, or `column LIKE 'text%'`, and the column starts with the text. False says nothing. */
+bool cu_expr_templates_is_met(const cu_expr_templates *templates, const char *sql, size_t len,
+			      const struct cu_expr_row *row);
 /* How many of the loads had to parse: those are worth keeping. */
 uint64_t cu_expr_templates_parsed(const cu_expr_templates *templates);
 

@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #define LITERALS_MAX 32u /* of a template: others are parsed each time */
+#define TELLING_MAX 8u   /* templates that tell by a row's text: those loaded last */
 
 struct literal {
 	uint32_t at, len; /* with its quotes */
@@ -24,19 +25,31 @@ struct literals {
 	bool too_many;
 };
 
+/* What a row's text tells about a clause without evaluating it. */
+enum telling {
+	TELLS_NOTHING,
+	TELLS_EQUAL, /* the clause is column = the one constant, and equal texts are equal values */
+	TELLS_LIKE,  /* it is column LIKE the one constant, of a column whose value is its text */
+};
+
 struct template
 {
 	uint64_t hash; /* of the SQL without its literals */
 	char *sql;     /* of the first of its kind */
+	size_t sql_len;
 	struct literals literals;
 	int32_t constants[LITERALS_MAX]; /* the program's constant that each literal is; -1: it must be equal */
-	int32_t equal_column;            /* the clause is: this column = the one constant; -1: it is another */
+	enum telling telling;
+	uint16_t column;       /* that tells, and … */
+	struct literal *whose; /* … the literal that it is compared with */
 	cu_program *program;
 };
 
 struct cu_expr_templates {
 	cu_expr_scope *scope;
 	cu_index templates;
+	const struct template *telling[TELLING_MAX]; /* newest first */
+	uint32_t telling_len;
 	uint64_t parsed;
 };
 
@@ -175,7 +188,7 @@ static bool is_template_of(const void *object, const void *key)
 	const struct template *template = object;
 	const struct wanted *wanted = key;
 
-	if (template->hash != wanted->hash || !rest_equal(template->sql, &template->literals, strlen(template->sql),
+	if (template->hash != wanted->hash || !rest_equal(template->sql, &template->literals, template->sql_len,
 							  wanted->sql, &wanted->literals, wanted->len))
 		return false;
 	for (uint32_t i = 0; i < wanted->literals.len; i++) {
@@ -281,17 +294,66 @@ static bool same_text_is_equal(const struct cu_type *a, const struct cu_type *b)
 	       b->oid != CU_CHAROID;
 }
 
-static int32_t equal_column(const cu_expr_templates *templates, const cu_expr *expr)
+static bool is_equality(const cu_expr_templates *templates, const cu_expr *expr, uint16_t *ret_column)
 {
 	const struct cu_conditions *conditions = cu_expr_conditions(expr);
-	const cu_program *program = cu_expr_program(expr);
 	const struct cu_condition *condition = conditions->all;
 
 	if (!conditions->exact || conditions->all_len != 1 || condition->kind != CU_COND_EQUAL ||
-	    condition->values_len != 1 || program->consts_len != 1 ||
-	    !same_text_is_equal(program->const_types[0], templates->scope->columns[condition->column].type))
-		return -1;
-	return condition->column;
+	    condition->values_len != 1)
+		return false;
+	*ret_column = condition->column;
+	return same_text_is_equal(cu_expr_program(expr)->const_types[0],
+				  templates->scope->columns[condition->column].type);
+}
+
+/* By its program, for the pattern of the first of its kind says nothing about the others'. */
+static bool is_like(const cu_expr_templates *templates, const cu_program *program, uint16_t *ret_column)
+{
+	const struct cu_step *steps = program->steps;
+	const struct cu_call_site *site = program->calls;
+	const struct cu_type *type;
+
+	if (program->steps_len != 3 || steps[0].op != CU_STEP_COLUMN || steps[1].op != CU_STEP_CONST ||
+	    steps[2].op != CU_STEP_CALL)
+		return false;
+	if (site->function != cu_function_find("textlike") && site->function != cu_function_find("namelike"))
+		return false;
+	*ret_column = (uint16_t)steps[0].n;
+	type = templates->scope->columns[*ret_column].type;
+	return type->repr == CU_REPR_TEXT && type->oid != CU_BPCHAROID && !type->citext && site->collation &&
+	       cu_collation_desc(site->collation)->deterministic;
+}
+
+/* Of a template whose constants have their places. */
+static void telling_find(const cu_expr_templates *templates, struct template *template, const cu_expr *expr)
+{
+	if (template->program->consts_len != 1)
+		return;
+	if (is_equality(templates, expr, &template->column))
+		template->telling = TELLS_EQUAL;
+	else if (is_like(templates, template->program, &template->column))
+		template->telling = TELLS_LIKE;
+	for (uint32_t i = 0; i < template->literals.len; i++) {
+		if (template->constants[i] >= 0)
+			template->whose = &template->literals.list[i];
+	}
+}
+
+/* A clause of this template was loaded: its text is likely to be asked about next. */
+static void telling_note(cu_expr_templates *templates, const struct template *template)
+{
+	uint32_t at = 0;
+
+	if (template->telling == TELLS_NOTHING)
+		return;
+	while (at < templates->telling_len && templates->telling[at] != template)
+		at++;
+	if (at == templates->telling_len && at < TELLING_MAX)
+		templates->telling_len++;
+	at = CU_MIN(at, TELLING_MAX - 1);
+	memmove(&templates->telling[1], &templates->telling[0], at * sizeof *templates->telling);
+	templates->telling[0] = template;
 }
 
 static void template_add(cu_expr_templates *templates, const struct wanted *wanted, const cu_expr *expr,
@@ -314,16 +376,16 @@ static void template_add(cu_expr_templates *templates, const struct wanted *want
 	template->hash = wanted->hash;
 	template->literals = wanted->literals;
 	template->program = cu_program_ref(program);
-	template->equal_column = equal_column(templates, expr);
-	template->sql = cu_try_malloc(wanted->len + 1);
-	if (template->sql) {
-		memcpy(template->sql, wanted->sql, wanted->len);
-		template->sql[wanted->len] = 0;
-	}
-	if (template->sql && constants_place(template, marks))
-		cu_index_insert(&templates->templates, template);
-	else
+	template->sql = cu_try_malloc(wanted->len);
+	if (!template->sql || !constants_place(template, marks)) {
 		template_free(template);
+		return;
+	}
+	memcpy(template->sql, wanted->sql, wanted->len);
+	template->sql_len = wanted->len;
+	telling_find(templates, template, expr);
+	cu_index_insert(&templates->templates, template);
+	telling_note(templates, template);
 }
 
 int cu_expr_templates_load(cu_expr_templates *templates, const char *sql, size_t len, cu_expr **ret_expr)
@@ -333,8 +395,10 @@ int cu_expr_templates_load(cu_expr_templates *templates, const char *sql, size_t
 	const struct template *template = template_find(templates, sql, len, &wanted);
 	int rc;
 
-	if (template && from_template(template, &wanted, ret_expr) == 0)
+	if (template && from_template(template, &wanted, ret_expr) == 0) {
+		telling_note(templates, template);
 		return 0;
+	}
 	templates->parsed++;
 	rc = cu_expr_new_marked(templates->scope, sql, len, ret_expr, &marks);
 	if (rc == 0 && !wanted.literals.too_many && !template)
@@ -343,30 +407,90 @@ int cu_expr_templates_load(cu_expr_templates *templates, const char *sql, size_t
 	return rc;
 }
 
-/* Does the literal, which must be a plain one, stand for this text? */
-static bool stands_for(const char *sql, const struct literal *literal, const char *text, size_t len)
-{
-	const char *at = sql + literal->at;
+/* ---- asking a row's text ---- */
 
-	if (!literal->quoted)
-		return literal->len == len && memcmp(at, text, len) == 0;
-	return *at == '\'' && literal->len == len + 2 && memcmp(at + 1, text, len) == 0 &&
-	       memchr(text, '\'', len) == NULL;
+/* What stands in the SQL where the template has its constant; false: something else differs, too. */
+static bool literal_of(const struct template *template, const char *sql, size_t len, const char **ret_literal,
+		       size_t *ret_len)
+{
+	size_t head = template->whose->at, tail = template->sql_len - head - template->whose->len;
+
+	if (len < head + tail || memcmp(sql, template->sql, head) != 0 ||
+	    memcmp(sql + len - tail, template->sql + template->sql_len - tail, tail) != 0)
+		return false;
+	*ret_literal = sql + head;
+	*ret_len = len - head - tail;
+	return true;
 }
 
-bool cu_expr_templates_is_literal(const cu_expr_templates *templates, const char *sql, size_t len,
-				  const struct cu_expr_row *row)
+static bool is_number(const char *text, size_t len)
 {
-	struct wanted wanted;
-	const struct template *template = template_find(templates, sql, len, &wanted);
-	const struct cu_pg_value *value;
+	size_t at = 0;
 
-	if (!template || template->equal_column < 0)
+	while (at < len && text[at] >= '0' && text[at] <= '9')
+		at++;
+	return at == len && len > 0;
+}
+
+/* Does the literal, which must be a plain one, stand for this text? */
+static bool stands_for(const char *literal, size_t literal_len, bool quoted, const char *text, size_t len)
+{
+	if (!quoted)
+		return literal_len == len && memcmp(literal, text, len) == 0 && is_number(text, len);
+	return literal_len == len + 2 && literal[0] == '\'' && memcmp(literal + 1, text, len) == 0 &&
+	       literal[len + 1] == '\'' && memchr(text, '\'', len) == NULL;
+}
+
+/* Is the literal a pattern of plain characters and then one %, and does the text start with them? What is doubled there
+ * is looked at, so that the literal is known to be one. */
+static bool starts_as(const char *literal, size_t literal_len, const char *text, size_t len)
+{
+	const char *at = literal, *end = literal + literal_len - 1, *text_end = text + len;
+	bool escapes = literal_len > 0 && *at == 'E';
+
+	at += escapes;
+	if (literal_len < 2u + escapes || *at++ != '\'' || *end != '\'')
 		return false;
-	value = &row->values[template->equal_column];
-	for (uint32_t i = 0; value->kind == CU_PG_TEXT && i < wanted.literals.len; i++) {
-		if (template->constants[i] >= 0)
-			return stands_for(sql, &wanted.literals.list[i], value->data, value->len);
+	for (; at < end; at++) {
+		switch (*at) {
+		case '%': return at + 1 == end;
+		case '_': return false;
+		case '\\': /* the pattern's escape, doubled: what is behind it means itself */
+			if (!escapes || end - at < 3 || at[1] != '\\')
+				return false;
+			at += 2;
+			if (*at != '\\' && *at != '\'')
+				break;
+			/* fallthrough */
+		case '\'':
+			if (end - at < 2 || at[1] != *at)
+				return false;
+			at++;
+			break;
+		default: break;
+		}
+		if (text == text_end || *text++ != *at)
+			return false;
+	}
+	return false;
+}
+
+bool cu_expr_templates_is_met(const cu_expr_templates *templates, const char *sql, size_t len,
+			      const struct cu_expr_row *row)
+{
+	for (uint32_t i = 0; i < templates->telling_len; i++) {
+		const struct template *template = templates->telling[i];
+		const struct cu_pg_value *value = &row->values[template->column];
+		size_t literal_len;
+		const char *literal;
+
+		if (!literal_of(template, sql, len, &literal, &literal_len))
+			continue;
+		if (value->kind != CU_PG_TEXT)
+			return false;
+		return template->telling == TELLS_LIKE
+			       ? starts_as(literal, literal_len, value->data, value->len)
+			       : stands_for(literal, literal_len, template->whose->quoted, value->data, value->len);
 	}
 	return false;
 }

@@ -21,14 +21,15 @@ static cu_expr_scope *scope_new(void)
 	return cu_expr_scope_new("items", columns, CU_ARRAY_LEN(columns), cu_collation_c, NULL, NULL);
 }
 
-static unsigned literals; /* rows that needed no loading */
+static unsigned met; /* rows whose text told that the clause is true */
 
 /* Parsed, put into SQL, loaded: and both asked about every row. */
 static void assert_loads(cu_expr_scope *scope, cu_expr_templates *templates, const char *clause)
 {
 	static const char *const ks[] = { NULL, "-7", "1", "2", "8", "12" };
-	static const char *const ts[] = { NULL, "", "it's", "it''s", "a\\b", "1", "8" };
+	static const char *const ts[] = { NULL, "", "it's", "it''s", "a\\b", "1", "8", "1%", "a_b", "a%b", "a", "ab" };
 	static const char *const ns[] = { NULL, "8.00", "8.25", "2" };
+	enum { KS = CU_ARRAY_LEN(ks), TS = CU_ARRAY_LEN(ts), NS = CU_ARRAY_LEN(ns) };
 	struct cu_expr_error err = { .message = CU_BUF_INIT };
 	cu_expr *parsed = NULL, *loaded = NULL;
 	struct cu_expr_row row;
@@ -39,8 +40,8 @@ static void assert_loads(cu_expr_scope *scope, cu_expr_templates *templates, con
 	assert_int_equal(cu_expr_put_sql(parsed, &sql), 0);
 	assert_int_equal(cu_expr_templates_load(templates, sql.data, sql.len, &loaded), 0);
 	assert_int_equal(cu_expr_row_init(&row, scope), 0);
-	for (size_t i = 0; i < CU_ARRAY_LEN(ks) * CU_ARRAY_LEN(ts) * CU_ARRAY_LEN(ns); i++) {
-		const char *const texts[] = { ks[i % 6], ts[i / 6 % 7], ns[i / 42] };
+	for (size_t i = 0; i < KS * TS * NS; i++) {
+		const char *const texts[] = { ks[i % KS], ts[i / KS % TS], ns[i / (KS * TS)] };
 		struct cu_pg_value values[3];
 		enum cu_truth a, b;
 
@@ -52,8 +53,8 @@ static void assert_loads(cu_expr_scope *scope, cu_expr_templates *templates, con
 		b = cu_expr_eval(loaded, &row, NULL);
 		if (a != b)
 			fail_msg("%s (%s), row %zu: parsed %d, loaded %d", clause, cu_buf_str(&sql), i, a, b);
-		if (cu_expr_templates_is_literal(templates, sql.data, sql.len, &row)) {
-			literals++;
+		if (cu_expr_templates_is_met(templates, sql.data, sql.len, &row)) {
+			met++;
 			assert_int_equal(a, CU_TRUE);
 		}
 	}
@@ -99,6 +100,26 @@ static void a_loaded_clause_answers_as_the_parsed_one(void **state)
 		"CASE WHEN k = 2 THEN false ELSE k > 8 END",
 		"coalesce(k, 1) = 1",
 		"coalesce(k, 2) = 1",
+		"\"t 1\" LIKE 'it%'",
+		"\"t 1\" LIKE 'it''%'",
+		"\"t 1\" LIKE 'it''''s%'",
+		"\"t 1\" LIKE 'i_%'",
+		"\"t 1\" LIKE 'a\\%'",
+		"\"t 1\" LIKE 'a\\%%'",
+		"\"t 1\" LIKE 'a\\_%'",
+		"\"t 1\" LIKE 'a\\\\%'",
+		"\"t 1\" LIKE 'a\\b%'",
+		"\"t 1\" LIKE 'it\\''%'",
+		"\"t 1\" LIKE '%''%'",
+		"\"t 1\" LIKE '1%%'",
+		"\"t 1\" LIKE '1'",
+		"\"t 1\" LIKE '%'",
+		"\"t 1\" LIKE ''",
+		"\"t 1\" NOT LIKE 'a%'",
+		"\"t 1\" ^@ '1%'",
+		"\"t 1\" ^@ 'a%'",
+		"'1' LIKE \"t 1\"",
+		"\"t 1\" COLLATE \"POSIX\" LIKE 'a%'",
 		"\"t 1\" = NULL",
 		"k = 1 AND true",
 		"left(\"t 1\", 1) = '1'",
@@ -117,7 +138,58 @@ static void a_loaded_clause_answers_as_the_parsed_one(void **state)
 		for (size_t i = 0; i < CU_ARRAY_LEN(clauses); i++)
 			assert_loads(scope, templates, clauses[i]);
 	}
-	assert_true(literals > 0);
+	assert_true(met > 0);
+	cu_expr_templates_free(&templates);
+	cu_expr_scope_unref(&scope);
+}
+
+/* What must be said, so that nothing is loaded for it; and what looks like it and must not. */
+static void a_text_tells_that_an_equality_or_a_prefix_is_met(void **state)
+{
+	static const struct {
+		const char *clause, *text;
+		bool met;
+	} cases[] = {
+		{ "\"t 1\" = 'it'", "it", true },
+		{ "\"t 1\" = 'it'", "it ", false },
+		{ "\"t 1\" LIKE 'group 1%'", "group", false },
+		{ "\"t 1\" LIKE 'group 1%'", "group 1", true },
+		{ "\"t 1\" LIKE 'group 1%'", "group 12", true },
+		{ "\"t 1\" LIKE 'group 1%'", "group 2", false },
+		{ "\"t 1\" LIKE 'a''b%'", "a'bc", true },
+		{ "\"t 1\" LIKE 'a\\_b%'", "a_bc", true },
+		{ "\"t 1\" LIKE 'a\\_b%'", "a\\_bc", false },
+		{ "\"t 1\" LIKE 'a\\\\%'", "a\\b", true },
+		{ "\"t 1\" LIKE 'a\\%'", "a%", false },
+		{ "\"t 1\" LIKE 'a\\%%'", "a%b", true },
+		{ "\"t 1\" LIKE 'a\\''%'", "a'b", true },
+		{ "\"t 1\" ^@ 'a%'", "a", false },
+		{ "\"t 1\" LIKE 'a%' AND k = 1", "a", false },
+	};
+	cu_expr_scope *scope = scope_new();
+	cu_expr_templates *templates = cu_expr_templates_new(scope);
+	struct cu_expr_row row;
+
+	(void)state;
+	assert_int_equal(cu_expr_row_init(&row, scope), 0);
+	for (size_t i = 0; i < CU_ARRAY_LEN(cases); i++) {
+		struct cu_pg_value values[3] = { { .kind = CU_PG_NULL },
+						 { CU_PG_TEXT, (uint32_t)strlen(cases[i].text), cases[i].text },
+						 { .kind = CU_PG_NULL } };
+		cu_expr *expr = NULL, *loaded = NULL;
+		cu_buf sql = CU_BUF_INIT;
+
+		assert_int_equal(cu_expr_new(scope, cases[i].clause, strlen(cases[i].clause), NULL, 0, &expr, NULL), 0);
+		assert_int_equal(cu_expr_put_sql(expr, &sql), 0);
+		assert_int_equal(cu_expr_templates_load(templates, sql.data, sql.len, &loaded), 0);
+		cu_expr_row_set(&row, values);
+		if (cu_expr_templates_is_met(templates, sql.data, sql.len, &row) != cases[i].met)
+			fail_msg("%s: %s", cases[i].clause, cases[i].text);
+		cu_expr_unref(&expr);
+		cu_expr_unref(&loaded);
+		cu_buf_fini(&sql);
+	}
+	cu_expr_row_fini(&row);
 	cu_expr_templates_free(&templates);
 	cu_expr_scope_unref(&scope);
 }
@@ -166,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_loaded_clause_answers_as_the_parsed_one),
+		cmocka_unit_test(a_text_tells_that_an_equality_or_a_prefix_is_met),
 		cmocka_unit_test(what_is_no_clause_is_refused),
 		cmocka_unit_test(memory_that_fails_is_said),
 	};

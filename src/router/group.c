@@ -428,6 +428,7 @@ static int add_by_condition(struct cu_router_group *group, cu_route *route, stru
 	} else if (is_one_key(group, condition)) {
 		*ret_key = (struct cu_route_key){ true, condition->column, hash_of_key(&group->entry) };
 	}
+	route->sleeps = ret_key->known || (change.rc == 0 && condition->kind == CU_COND_PREFIX);
 	route->exact = change.rc == 0 && is_whole(conditions, condition, change.told);
 	return change.rc;
 }
@@ -448,6 +449,7 @@ int cu_group_add(struct cu_router_group *group, cu_route *route, struct cu_route
 	int rc = 0;
 
 	route->exact = false;
+	route->sleeps = stored;
 	if (!route->where) {
 		rc = cu_posting_add(&group->every, route, true);
 	} else if (stored) {
@@ -460,7 +462,6 @@ int cu_group_add(struct cu_router_group *group, cu_route *route, struct cu_route
 	}
 	if (rc < 0)
 		return rc;
-	route->sleeps = route_key->known;
 	if (route->sleeps)
 		cu_expr_unref(&route->expr);
 	else if (route->expr)
@@ -470,7 +471,8 @@ int cu_group_add(struct cu_router_group *group, cu_route *route, struct cu_route
 }
 
 /* A sleeper whose clause cannot be parsed again, or has another key by now than the one that was stored: everywhere. A
- * route that stayed would outlive its shape. */
+ * route that stayed would outlive its shape. How long its prefix was is not known any more: one length too many may be probed
+ * until the index goes. */
 static bool remove_everywhere(struct cu_router_group *group, cu_route *route)
 {
 	bool found = false;

@@ -351,7 +351,7 @@ static int match_candidate(void *ctx, cu_route *route, bool sure)
 	if (sure && route->exact)
 		return match_true(matching, route);
 	if (route->sleeps && !route->expr &&
-	    cu_expr_templates_is_literal(matching->group->templates, route->where, strlen(route->where), matching->row))
+	    cu_expr_templates_is_met(matching->group->templates, route->where, strlen(route->where), matching->row))
 		return match_true(matching, route);
 	return match_by_clause(matching, route);
 }

@@ -21,7 +21,8 @@ typedef struct cu_router cu_router;
 typedef struct cu_route {
 	const char *where; /* canonical SQL; NULL: every row. Unchanged while subscribed */
 	/* The clause as it was parsed, or NULL: the subscriber's reference until it is added, the router's from then on. A
-	 * clause that one hash key decides is kept as text and loaded when a row has that key: most of a million shapes sleep. */
+	 * clause that one hash key or prefix decides is kept as text and loaded when a row has that key: most of a million
+	 * shapes sleep. */
 	cu_expr *expr;
 	/* router only */
 	uint32_t at;     /* place in its posting, when it stands in one only */

@@ -67,7 +67,7 @@ static void put_condition(cu_buf *out)
 	case 3: cu_buf_printf(out, "k BETWEEN %u AND %u", CU_MIN(x, y), CU_MAX(x, y)); return;
 	case 4: cu_buf_printf(out, "k >= %u AND k < %u", CU_MIN(x, y), CU_MAX(x, y)); return;
 	case 5: cu_buf_printf(out, "t = '%s'", words[x % 6]); return;
-	case 6: cu_buf_printf(out, "t LIKE '%s%%'", words[x % 6]); return;
+	case 6: cu_buf_printf(out, "t LIKE '%s%s%%'", words[x % 6], y % 4 ? "" : y ? "\\_" : "_"); return;
 	case 7: cu_buf_printf(out, "t LIKE '%%%s'", words[x % 6]); return;
 	case 8: cu_buf_puts(out, "t IS NULL"); return;
 	case 9: cu_buf_printf(out, "n = %u.%u", x % 3, y % 3); return;
@@ -107,7 +107,7 @@ struct row {
 
 static void row_make(struct row *row)
 {
-	static const char *const texts[] = { "", "a", "ab", "abc", "abcd", "b", "ba", "c" };
+	static const char *const texts[] = { "", "a", "ab", "abc", "abcd", "b", "ba", "a_c" };
 	static const char *const arrays[] = { "{}", "{1}", "{1,2}", "{NULL,3}", "{0,1,2,3}", "{2,2}" };
 	static const char *const jsons[] = { "{\"a\": 1}", "{\"a\": 1.00}", "{\"a\": 2}", "{}", "[1]" };
 

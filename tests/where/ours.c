@@ -92,8 +92,8 @@ static void check_loaded(const struct world *world, struct wcase *c, const cu_ex
 
 	if (kind != c->ours.rows[at].kind || (kind == 'e' && strcmp(err.sqlstate, c->ours.rows[at].sqlstate) != 0))
 		find(c, W_SQL_AGAIN, at, "loaded from its SQL it answers otherwise");
-	if (kind != 't' && cu_expr_templates_is_literal(world->templates, c->sql.data, c->sql.len, row))
-		find(c, W_SQL_AGAIN, at, "its literal is the row's text, but the clause is not true");
+	if (kind != 't' && cu_expr_templates_is_met(world->templates, c->sql.data, c->sql.len, row))
+		find(c, W_SQL_AGAIN, at, "the row's text is said to tell that it is true, which it is not");
 }
 
 void w_ours(struct world *world, struct wcase *c, int only_row)
