@@ -559,20 +559,51 @@ static int find_all(const struct finder *finder, const struct cu_column_index *i
 	return rc;
 }
 
-static int find_key(const struct finder *finder, const struct cu_column_index *index, const struct cu_datum *value)
+static int key_make(const struct finder *finder, const struct cu_column_index *index, const struct cu_datum *value,
+		    struct cu_index_key *ret_key)
 {
 	int rc;
 
-	if (value->is_null)
-		return 0;
 	cu_buf_clear(finder->key);
 	rc = cu_value_put_key(index->type, index->collation, value, finder->key);
 	if (rc == CU_ENOMEM || cu_buf_failed(finder->key))
 		return CU_ENOMEM;
+	ret_key->known = rc == 0;
+	if (ret_key->known) {
+		ret_key->hash = hash_of_key(finder->key);
+		ret_key->told = is_told(finder->key);
+	}
+	return 0;
+}
+
+static int find_key(const struct finder *finder, const struct cu_column_index *index, const struct cu_index_key *key)
+{
 	/* A value without a key could be anybody's. */
-	if (rc < 0)
+	if (!key->known)
 		return find_all(finder, index);
-	return posting_each(finder, cu_postings_find(&index->postings, hash_of_key(finder->key)), is_told(finder->key));
+	return posting_each(finder, cu_postings_find(&index->postings, key->hash), key->told);
+}
+
+static int find_element(const struct finder *finder, const struct cu_column_index *index, const struct cu_datum *value)
+{
+	struct cu_index_key key;
+	int rc = 0;
+
+	if (value->is_null)
+		return 0;
+	rc = key_make(finder, index, value, &key);
+	return rc < 0 ? rc : find_key(finder, index, &key);
+}
+
+/* before: the old row's value where this is the new row's, or NULL. They are often one and the same (cu_expr_row.like), and
+ * then the index still has its key. */
+static int find_equal(const struct finder *finder, struct cu_column_index *index, const struct cu_datum *value,
+		      const struct cu_datum *before)
+{
+	bool same = before && !before->is_null && before->len == value->len && before->integer == value->integer;
+	int rc = same ? 0 : key_make(finder, index, value, &index->key);
+
+	return rc < 0 ? rc : find_key(finder, index, &index->key);
 }
 
 static int find_prefix(const struct finder *finder, const struct cu_column_index *index, const struct cu_datum *value)
@@ -587,7 +618,8 @@ static int find_prefix(const struct finder *finder, const struct cu_column_index
 	return rc;
 }
 
-static int find_in(const struct finder *finder, const struct cu_column_index *index, const struct cu_datum *value)
+static int find_in(const struct finder *finder, struct cu_column_index *index, const struct cu_datum *value,
+		   const struct cu_datum *before)
 {
 	int rc = 0;
 
@@ -596,12 +628,12 @@ static int find_in(const struct finder *finder, const struct cu_column_index *in
 	if (value->is_null)
 		return 0;
 	switch (index->kind) {
-	case CU_INDEX_EQUAL: return find_key(finder, index, value);
+	case CU_INDEX_EQUAL: return find_equal(finder, index, value, before);
 	case CU_INDEX_PREFIX: return find_prefix(finder, index, value);
 	case CU_INDEX_RANGE: return cu_ranges_find(&index->ranges, value, finder->found, finder->ctx);
 	case CU_INDEX_ELEMENT:
 		for (uint32_t i = 0; rc == 0 && i < value->array->len; i++)
-			rc = find_key(finder, index, &value->array->elems[i]);
+			rc = find_element(finder, index, &value->array->elems[i]);
 		return rc;
 	case CU_INDEX_NULL: break;
 	}
@@ -615,13 +647,15 @@ int cu_group_find(struct cu_router_group *group, struct cu_expr_row *row, cu_buf
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < group->indexes_len; i++) {
-		const struct cu_column_index *index = &group->indexes[i];
-		const struct cu_datum *value;
+		struct cu_column_index *index = &group->indexes[i];
+		const struct cu_expr_row *like = row->like;
+		const struct cu_datum *value, *before;
 		struct cu_value_error error;
 
 		rc = cu_expr_row_column(row, index->column, &value, &error);
+		before = like && like->decoded[index->column] == 1 ? &like->datums[index->column] : NULL;
 		if (rc == 0)
-			rc = find_in(&finder, index, value);
+			rc = find_in(&finder, index, value, before);
 		else if (rc != CU_ENOMEM)
 			rc = find_all(&finder, index);
 	}

@@ -20,6 +20,12 @@ struct cu_prefix_length {
 	uint32_t uses;
 };
 
+struct cu_index_key {
+	uint64_t hash;
+	bool known;
+	bool told; /* no other key has this hash */
+};
+
 struct cu_column_index {
 	enum cu_column_index_kind kind;
 	uint16_t column;
@@ -29,7 +35,8 @@ struct cu_column_index {
 	struct cu_ranges ranges;     /* RANGE */
 	struct cu_prefix_length *lengths;
 	size_t lengths_len;
-	size_t entries; /* 0: the index goes */
+	size_t entries;          /* 0: the index goes */
+	struct cu_index_key key; /* EQUAL: of the last row that was looked at */
 };
 
 struct cu_router_group {

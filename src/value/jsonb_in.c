@@ -191,6 +191,8 @@ int cu_jsonb_parse(const char *text, size_t len, cu_arena *arena, struct cu_json
 
 	cu_json_lexer_init(&b.lexer, text, len, arena, err);
 	cu_buf_init(&b.stack);
+	/* Small values need no more than this; that there is no memory is noticed when something is pushed. */
+	cu_buf_reserve(&b.stack, 8 * sizeof(struct cu_jsonb_pair));
 	b.level = 0;
 	b.key = NULL;
 	b.key_len = 0;

@@ -213,6 +213,8 @@ static size_t parse_special(const char *text, size_t len, enum cu_numeric_kind *
 		{ "-inf", CU_NUMERIC_NINF },
 	};
 
+	if (len > 0 && isdigit((unsigned char)*text))
+		return 0;
 	for (size_t i = 0; i < CU_ARRAY_LEN(words); i++) {
 		size_t word_len = strlen(words[i].word);
 
@@ -242,6 +244,17 @@ static bool parse_exponent(const char **at, const char *end, long *ret_exponent)
 	*at = p;
 	*ret_exponent = negative ? -value : value;
 	return true;
+}
+
+#define DIGITS_OF_WORD 19u /* that a limb holds, whatever they are */
+
+static uint64_t word_of(const char *digits, size_t len)
+{
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < len; i++)
+		value = value * 10 + (uint64_t)(digits[i] - '0');
+	return value;
 }
 
 /* The digits at *at, without their point, as an integer. CU_ENOTFOUND: this is no number. */
@@ -277,7 +290,9 @@ static int parse_digits(const char **at, const char *end, mpz_t x, long *ret_dec
 		}
 	}
 	digits[len] = '\0';
-	if (len > 0)
+	if (len <= DIGITS_OF_WORD)
+		mpz_set_ui(x, word_of(digits, len));
+	else
 		mpz_set_str(x, digits, 10);
 	if (digits != small)
 		free(digits);
