@@ -14,6 +14,8 @@
 #define WAITING_MESSAGE "Another instance is active: this one waits for the lock"
 #define LOADING_MESSAGE "Copper is starting: loading the storage directory"
 #define IDLE_RETRY_S 1
+#define RELAYED "copper-relayed" /* a request's header: the name of the instance that another one takes us for */
+#define NOT_US_MESSAGE "This is not the instance that the request was relayed to"
 
 static void resume(cu_http_request *req, void *arg);
 
@@ -530,6 +532,53 @@ static void on_health(cu_api *api, cu_http_request *req)
 	}
 }
 
+/* ---- while another instance is active ---- */
+
+static void relay_failed(void *ctx, cu_http_request *req)
+{
+	answer_idle(ctx, req, WAITING_MESSAGE);
+}
+
+/* Does the other one answer? */
+static bool relayed(cu_api *api, cu_http_request *req)
+{
+	struct cu_api_peer peer;
+	char mark[sizeof RELAYED ": \r\n" + sizeof peer.instance];
+	struct cu_http_relay relay = {
+		.mark = mark,
+		.timeout_ms = CU_MAX(api->opts.long_poll_ms, CU_SNAPSHOT_WAIT_MS) + CU_HTTP_RELAY_SLACK_MS,
+		.failed = relay_failed,
+		.ctx = api,
+	};
+
+	if (!api->opts.active_peer || !api->opts.active_peer(api->opts.ctx, &peer))
+		return false;
+	snprintf(mark, sizeof mark, RELAYED ": %s\r\n", peer.instance);
+	relay.host = peer.host;
+	relay.port = peer.port;
+	return cu_http_relay(req, &relay) == 0;
+}
+
+/* True: there is nothing more to do. A relayed request that was not meant for us (we wait ourselves, or have the address of
+ * the one that was meant) goes no further. */
+static bool answered_elsewhere(cu_api *api, cu_http_request *req)
+{
+	struct cu_http_slice meant = cu_http_request_header(req, RELAYED);
+	const char *ours = api->opts.instance;
+
+	if (!meant.data)
+		return relayed(api, req);
+	if (ours && meant.len == strlen(ours) && memcmp(meant.data, ours, meant.len) == 0)
+		return false;
+	answer_idle(api, req, NOT_US_MESSAGE);
+	return true;
+}
+
+static bool is_for_shapes(enum cu_api_route route)
+{
+	return route == CU_ROUTE_SHAPE_GET || route == CU_ROUTE_SHAPE_POST || route == CU_ROUTE_SHAPE_DELETE;
+}
+
 static bool secret_ok(const cu_api *api, const cu_http_request *req)
 {
 	struct cu_http_slice query = cu_http_request_query(req);
@@ -547,6 +596,8 @@ void cu_api_on_request(void *ctx, cu_http_request *req)
 	struct cu_http_slice path = cu_http_request_path(req);
 	enum cu_api_route route = cu_route_match(cu_http_request_method(req), path.data, path.len);
 
+	if (is_for_shapes(route) && answered_elsewhere(api, req))
+		return;
 	if (api->opts.secret && cu_route_needs_secret(route) && !secret_ok(api, req)) {
 		cu_answer_plain(api, req, CU_ANSWER_SHAPE, cu_answer_method_of(req), 401,
 				"{\"message\":\"" CU_API_ERROR_UNAUTHORIZED "\"}", 0);

@@ -29,6 +29,16 @@ enum cu_api_health {
 	CU_API_DISCONNECTED, /* was active; the database is away: what is here is served, health says starting */
 };
 
+#define CU_API_INSTANCE_TEXT_MAX 40u
+#define CU_API_HOST_MAX 64u
+
+/* Another instance: where it listens. */
+struct cu_api_peer {
+	char host[CU_API_HOST_MAX]; /* numeric */
+	uint16_t port;
+	char instance[CU_API_INSTANCE_TEXT_MAX]; /* names one run of a process: who has its port later is another */
+};
+
 /* Everything is borrowed for the life of the api. */
 struct cu_api_opts {
 	cu_shape_set *shapes;
@@ -44,6 +54,9 @@ struct cu_api_opts {
 	/* A request wants the connections to the database. True: they are closed, or on their way back: it is held until
 	 * cu_api_resume(). NULL: they are never closed. */
 	bool (*touch)(void *ctx);
+	/* Another instance answers for shapes: which. False: nobody can be asked. NULL: this one does. */
+	bool (*active_peer)(void *ctx, struct cu_api_peer *ret_peer);
+	const char *instance; /* our name: what is relayed is meant for it. NULL: nobody relays to us */
 	void *ctx;
 	struct cu_headers_config headers;
 	const char *secret; /* NULL: none is asked for */

@@ -417,6 +417,11 @@ static void parked_end(conn *c, void (*fn)(cu_http_request *req, void *app))
 	http_conn_leave(c);
 }
 
+void http_conn_wake(conn *c)
+{
+	parked_end(c, c->ops->on_wake);
+}
+
 void http_conn_expired(conn *c)
 {
 	if (c->state == CONN_READING)

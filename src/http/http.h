@@ -153,11 +153,12 @@ struct cu_http_source {
 	void (*close)(struct cu_http_source *source);
 	/* Known: content-length, any pieces. CU_HTTP_LENGTH_UNKNOWN: chunked (or until close for HTTP/1.0). */
 	uint64_t length;
-	/* A stream: an answer of unknown length whose next() may say CU_HTTP_SOURCE_WAIT. Its pieces leave at once. While
+	/* A stream: an answer whose next() may say CU_HTTP_SOURCE_WAIT. Its pieces leave at once. While
 	 * it waits it is parked as a waiting reader is, buffers given back, and next() is asked again after
 	 * cu_http_wake(wait_key) or wait_ms (> 0), whichever comes first. It is never asked while the socket is full, so
 	 * nothing queues. Where it waits is where it ends when the server drains. */
 	bool stream;
+	bool whole; /* … of this one where it waits is not where it may end: draining cuts it off there */
 	uint64_t wait_key;
 	uint32_t wait_ms;
 };
@@ -221,6 +222,26 @@ void cu_http_park(cu_http_request *req, uint64_t key, uint32_t timeout_ms, const
  * mutex and at most one write(2) per loop. A request parked before the loop looks at the wake is woken, so: set
  * the loop's bit, check your condition, park; the waker changes the condition, reads the mask, wakes. */
 void cu_http_wake(cu_http_server *server, uint64_t key, uint64_t loop_mask);
+
+/* ---- Relaying ---- */
+
+struct cu_http_relay {
+	const char *host; /* numeric */
+	uint16_t port;
+	const char *mark;    /* "name: value\r\n" lines added to the request */
+	uint32_t timeout_ms; /* from the connection to the answer's head */
+	/* There is no answer: the server cannot be reached, broke off before its head was here, or this one drains. Must
+	 * respond. ctx is borrowed for as long as the server runs. */
+	void (*failed)(void *ctx, cu_http_request *req);
+	void *ctx;
+};
+
+/* Sends the request to another server, over a connection of its own, and that one's answer to the client: its status, its
+ * header lines but for those about the connection and the date, its body as the client's socket takes it. An answer that
+ * breaks off within its body is cut off here too; a client that hangs up ends the other side. Request being handled, on its
+ * loop's thread. 0: it will end by itself. Negative (CU_EFULL, CU_EINVAL, CU_EIO): nothing has been done, it is still yours.
+ * Costs a connection of connections_max, and while bytes are under way CU_HTTP_RELAY_PIECE. */
+int cu_http_relay(cu_http_request *req, const struct cu_http_relay *relay);
 
 /* Fixed text of a status code ("OK"); "" when unknown. */
 const char *cu_http_status_text(int status);

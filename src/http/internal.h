@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 #define CU_HTTP_SLOT_NONE UINT32_MAX
@@ -201,6 +202,7 @@ struct cu_http_server {
 	struct cu_http_loop *loops;
 	_Atomic uint64_t conns; /* of all loops */
 	_Atomic bool full_warned;
+	_Atomic uint64_t relayed; /* requests under way to another server */
 
 	/* cu_http_server_drain() waits for empty loops */
 	pthread_mutex_t mtx;
@@ -244,7 +246,13 @@ void http_loop_turn(cu_http_loop *loop);      /* there is sliced work */
 void http_loop_conn_gone(cu_http_loop *loop); /* counts it off */
 const char *http_loop_date(cu_http_loop *loop);
 
+struct http_address {
+	struct sockaddr_storage store;
+	socklen_t len;
+};
+
 /* listen.c: sockets and accepting. */
+int http_address_parse(const char *host, uint16_t port, struct http_address *ret); /* CU_EINVAL: not numeric */
 int http_listen_open(cu_http_server *server);
 void http_listen_start(cu_http_loop *loop);
 void http_listen_stop(cu_http_loop *loop);
@@ -256,6 +264,7 @@ void http_conn_close(conn *c); /* any state, but not twice */
 void http_conn_enter(conn *c); /* a callback of the app's is about to get it */
 void http_conn_leave(conn *c); /* … has decided */
 void http_conn_expired(conn *c);
+void http_conn_wake(conn *c); /* CONN_PARKED: its on_wake, now; not from a callback of the app's */
 void http_conn_watch(conn *c, int events);
 void http_conn_answered(conn *c); /* the answer has left: next request, or end */
 void http_conn_block_release(conn *c);

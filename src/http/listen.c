@@ -14,18 +14,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct address {
-	struct sockaddr_storage store;
-	socklen_t len;
-};
-
-static int address_parse(const char *host, uint16_t port, struct address *ret)
+int http_address_parse(const char *host, uint16_t port, struct http_address *ret)
 {
 	struct sockaddr_in *in4 = (struct sockaddr_in *)&ret->store;
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ret->store;
 
 	memset(ret, 0, sizeof *ret);
-	if (inet_pton(AF_INET6, host ? host : "::", &in6->sin6_addr) == 1) {
+	if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
 		in6->sin6_family = AF_INET6;
 		in6->sin6_port = htons(port);
 		ret->len = sizeof *in6;
@@ -37,12 +32,10 @@ static int address_parse(const char *host, uint16_t port, struct address *ret)
 		ret->len = sizeof *in4;
 		return 0;
 	}
-	cu_error("the address to listen on is not numeric; give an IPv4 or IPv6 address like 127.0.0.1 or ::1",
-		 CU_KV("host", host));
 	return CU_EINVAL;
 }
 
-static void address_port_set(struct address *addr, uint16_t port)
+static void address_port_set(struct http_address *addr, uint16_t port)
 {
 	if (addr->store.ss_family == AF_INET6)
 		((struct sockaddr_in6 *)&addr->store)->sin6_port = htons(port);
@@ -51,7 +44,7 @@ static void address_port_set(struct address *addr, uint16_t port)
 }
 
 /* Returns the socket, or -1 with errno. */
-static int bound_socket(const struct address *addr, bool shared)
+static int bound_socket(const struct http_address *addr, bool shared)
 {
 	int fd = socket(addr->store.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int on = 1, off = 0, lowat = (int)CU_HTTP_NOTSENT_LOWAT, saved;
@@ -101,16 +94,19 @@ static int port_of(int fd, uint16_t *ret_port)
 
 int http_listen_open(cu_http_server *server)
 {
-	struct address addr;
+	struct http_address addr;
 	int rc, fd;
 
-	rc = address_parse(server->opts.host, server->opts.port, &addr);
-	if (rc < 0)
+	rc = http_address_parse(server->opts.host ? server->opts.host : "::", server->opts.port, &addr);
+	if (rc < 0) {
+		cu_error("the address to listen on is not numeric; give an IPv4 or IPv6 address like 127.0.0.1 or ::1",
+			 CU_KV("host", server->opts.host));
 		return rc;
+	}
 	/* The probe. With port 0 it also picks one that nobody else has. */
 	fd = bound_socket(&addr, false);
 	if (fd < 0 && errno == EAFNOSUPPORT && !server->opts.host) {
-		address_parse("0.0.0.0", server->opts.port, &addr); /* a machine without IPv6 */
+		http_address_parse("0.0.0.0", server->opts.port, &addr); /* a machine without IPv6 */
 		fd = bound_socket(&addr, false);
 	}
 	if (fd < 0 || listen(fd, 1) < 0) {

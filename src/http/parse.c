@@ -337,26 +337,34 @@ struct cu_http_slice cu_http_parse_query(const struct cu_http_parse *parse)
 	return (struct cu_http_slice){ parse->text.data + parse->query_at, parse->query_len };
 }
 
-struct cu_http_slice cu_http_parse_header(const struct cu_http_parse *parse, const char *name)
+bool cu_http_parse_header_at(const struct cu_http_parse *parse, size_t i, struct cu_http_slice *ret_name,
+			     struct cu_http_slice *ret_value)
 {
 	const struct cu_http_parse_header *headers = (const struct cu_http_parse_header *)(void *)parse->headers.data;
-	size_t n = parse->headers.len / sizeof *headers, name_len = strlen(name);
+	struct cu_http_slice value;
 
-	for (size_t i = 0; i < n; i++) {
-		struct cu_http_slice value;
+	if (i >= parse->headers.len / sizeof *headers)
+		return false;
+	value = (struct cu_http_slice){ parse->text.data + headers[i].value_at, headers[i].value_len };
+	while (value.len && (*value.data == ' ' || *value.data == '\t')) {
+		value.data++;
+		value.len--;
+	}
+	while (value.len && (value.data[value.len - 1] == ' ' || value.data[value.len - 1] == '\t'))
+		value.len--;
+	*ret_name = (struct cu_http_slice){ parse->text.data + headers[i].name_at, headers[i].name_len };
+	*ret_value = value;
+	return true;
+}
 
-		if (headers[i].name_len != name_len ||
-		    strncasecmp(parse->text.data + headers[i].name_at, name, name_len))
-			continue;
-		value.data = parse->text.data + headers[i].value_at;
-		value.len = headers[i].value_len;
-		while (value.len && (*value.data == ' ' || *value.data == '\t')) {
-			value.data++;
-			value.len--;
-		}
-		while (value.len && (value.data[value.len - 1] == ' ' || value.data[value.len - 1] == '\t'))
-			value.len--;
-		return value;
+struct cu_http_slice cu_http_parse_header(const struct cu_http_parse *parse, const char *name)
+{
+	struct cu_http_slice at, value;
+	size_t name_len = strlen(name);
+
+	for (size_t i = 0; cu_http_parse_header_at(parse, i, &at, &value); i++) {
+		if (at.len == name_len && !strncasecmp(at.data, name, name_len))
+			return value;
 	}
 	return (struct cu_http_slice){ NULL, 0 };
 }

@@ -59,6 +59,9 @@ enum cu_http_parse_result cu_http_parse_feed(struct cu_http_parse *parse, const 
 struct cu_http_slice cu_http_parse_path(const struct cu_http_parse *parse);
 struct cu_http_slice cu_http_parse_query(const struct cu_http_parse *parse);
 struct cu_http_slice cu_http_parse_header(const struct cu_http_parse *parse, const char *name);
+/* The header number i, as it came, blanks trimmed. False: there are not so many. */
+bool cu_http_parse_header_at(const struct cu_http_parse *parse, size_t i, struct cu_http_slice *ret_name,
+			     struct cu_http_slice *ret_value);
 struct cu_http_slice cu_http_parse_body(const struct cu_http_parse *parse);
 
 #endif

@@ -75,7 +75,7 @@ static int out_refill(struct http_out *out)
 	if (rc < 0)
 		return rc;
 	if (rc == CU_HTTP_SOURCE_WAIT) {
-		CU_ASSERT(out->source->stream && out->left == CU_HTTP_LENGTH_UNKNOWN);
+		CU_ASSERT(out->source->stream);
 		return rc;
 	}
 	if (rc == 0) {
@@ -186,6 +186,12 @@ static void stream_end(cu_http_request *req, void *app)
 	http_send_run(req);
 }
 
+static void stream_cut(cu_http_request *req, void *app)
+{
+	out_start(req, app);
+	out_cut(req, 0);
+}
+
 static void stream_gone(void *app)
 {
 	struct cu_http_source *source = app;
@@ -200,14 +206,22 @@ static const struct cu_http_waiter_ops stream_ops = {
 	.on_gone = stream_gone,
 };
 
+static const struct cu_http_waiter_ops whole_stream_ops = {
+	.on_wake = stream_go_on,
+	.on_timeout = stream_go_on,
+	.on_drain = stream_cut,
+	.on_gone = stream_gone,
+};
+
 /* Everything has left and the source has nothing: keeps nothing but the source. */
 static void stream_park(conn *c)
 {
 	struct cu_http_source *source = c->out->source;
 
+	source->length = c->out->left;
 	c->out->source = NULL;
 	http_out_release(c);
-	http_wait_park(c, source->wait_key, source->wait_ms, &stream_ops, source);
+	http_wait_park(c, source->wait_key, source->wait_ms, source->whole ? &whole_stream_ops : &stream_ops, source);
 	/* Notice a hang-up, and do not spin on "writable". */
 	if (!(c->watching & (UV_READABLE | UV_DISCONNECT)))
 		http_conn_watch(c, UV_READABLE);

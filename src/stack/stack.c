@@ -11,13 +11,13 @@
 #include "shape/retention.h"
 #include "shape/snapshot.h"
 #include "stack/ancestors.h"
+#include "stack/database.h"
+#include "stack/peer.h"
 #include "stack/table_watch.h"
 
 #include <limits.h>
-#include <stdio.h>
 #include <malloc.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #define STACK_ID "default"
@@ -54,9 +54,10 @@ struct cu_stack {
 	cu_retention *retention; /* NULL: there is no limit */
 	cu_ticker *retention_ticker;
 	_Atomic(cu_http_server *) http;
-	cu_api *idle_api;      /* answers as long as there is no other */
-	_Atomic(cu_api *) api; /* NULL until everything that it needs runs */
-	_Atomic bool waits;    /* another instance has the directory */
+	cu_api *idle_api;                        /* answers as long as there is no other */
+	_Atomic(cu_api *) api;                   /* NULL until everything that it needs runs */
+	_Atomic bool waits;                      /* another instance has the directory */
+	char instance[CU_API_INSTANCE_TEXT_MAX]; /* what it knows us by; "": the directory is not ours */
 
 	/* while the store is opened */
 	struct restored {
@@ -264,6 +265,8 @@ static void directory_locked(void *ctx)
 	struct cu_stack *stack = ctx;
 
 	atomic_store(&stack->waits, false);
+	if (cu_peer_publish(stack->opts.storage_dir, stack->opts.host, cu_stack_port(stack), stack->instance) < 0)
+		stack->instance[0] = '\0';
 }
 
 static int load_store(struct cu_stack *stack)
@@ -422,18 +425,6 @@ static int start_consumers(struct cu_stack *stack)
 	return 0;
 }
 
-static int random_slot_name(struct cu_pg_names *names)
-{
-	uint64_t random[2];
-
-	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-		cu_error("no random number for the slot's name", CU_KV("error", strerror(errno)));
-		return CU_EIO;
-	}
-	snprintf(names->slot, sizeof names->slot, "electric_slot_%016" PRIx64 "%016" PRIx64, random[0], random[1]);
-	return 0;
-}
-
 static int start_sealer(struct cu_stack *stack)
 {
 	struct cu_sealer_opts opts = {
@@ -486,7 +477,7 @@ static int start_postgres(struct cu_stack *stack)
 	int rc = 0;
 
 	if (stack->opts.temporary_slot && stack->opts.random_slot_name)
-		rc = random_slot_name(&stack->names);
+		rc = cu_database_random_slot(&stack->names);
 	if (rc < 0)
 		return rc;
 	replication.names = stack->names;
@@ -601,13 +592,22 @@ static void on_wave_end(void *ctx, cu_http_loop *loop, uint64_t key)
 		cu_api_on_wave_end(api, loop, key);
 }
 
+static bool active_peer(void *ctx, struct cu_api_peer *ret_peer)
+{
+	struct cu_stack *stack = ctx;
+
+	return atomic_load(&stack->waits) && cu_peer_find(stack->opts.storage_dir, ret_peer);
+}
+
 /* The api until everything runs. */
 static void make_idle_api(struct cu_stack *stack)
 {
 	const struct cu_stack_opts *opts = &stack->opts;
 	struct cu_api_opts api = {
 		.health = health_idle,
+		.active_peer = active_peer,
 		.ctx = stack,
+		.long_poll_ms = opts->long_poll_ms,
 		.headers = { opts->cache_max_age_s, opts->cache_stale_age_s, opts->long_poll_ms, opts->sse_timeout_ms },
 		.secret = opts->secret,
 		.allow_shape_deletion = opts->allow_shape_deletion,
@@ -633,6 +633,7 @@ static void make_api(struct cu_stack *stack)
 		.health = health,
 		.generated_in_stream = generated_in_stream,
 		.touch = touch,
+		.instance = stack->instance,
 		.ctx = stack,
 		.headers = { opts->cache_max_age_s, opts->cache_stale_age_s, opts->long_poll_ms, opts->sse_timeout_ms },
 		.secret = opts->secret,
@@ -708,45 +709,16 @@ bool cu_stack_waits(const cu_stack *stack)
 	return !atomic_load(&stack->api);
 }
 
-static void default_number(cu_pg_config *config, const char *keyword, unsigned value)
-{
-	char text[16];
-
-	snprintf(text, sizeof text, "%u", value);
-	if (value)
-		cu_pg_config_set_default(config, keyword, text);
-}
-
-static int configure(struct cu_stack *stack, const char *url, const char *name, cu_pg_config **ret_config)
-{
-	const struct cu_stack_opts *opts = &stack->opts;
-	struct cu_pg_error err;
-	int rc = cu_pg_config_new(url, ret_config, &err);
-
-	if (rc == 0 && opts->database_ca_file)
-		rc = cu_pg_config_set_ca(*ret_config, opts->database_ca_file, &err);
-	if (rc < 0) {
-		cu_error("a database URL is not right", CU_KV("variable", name), CU_KV("error", err.message),
-			 CU_KV("next", "it looks like postgresql://user:password@host:5432/database"));
-		return rc;
-	}
-	/* The kernel knows seconds. */
-	default_number(*ret_config, "keepalives_idle", (opts->keepalive_idle_ms + 999) / 1000);
-	default_number(*ret_config, "keepalives_interval", (opts->keepalive_interval_ms + 999) / 1000);
-	default_number(*ret_config, "keepalives_count", opts->keepalive_count);
-	default_number(*ret_config, "tcp_user_timeout", opts->tcp_user_timeout_ms);
-	return 0;
-}
-
 int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 {
 	struct cu_stack *stack = cu_xzalloc(sizeof *stack);
 	int rc;
 
 	stack->opts = *opts;
-	rc = configure(stack, opts->database_url, "DATABASE_URL", &stack->config);
+	rc = cu_database_configure(opts, opts->database_url, "DATABASE_URL", &stack->config);
 	if (rc == 0 && opts->pooled_database_url) {
-		rc = configure(stack, opts->pooled_database_url, "ELECTRIC_POOLED_DATABASE_URL", &stack->pooled_config);
+		rc = cu_database_configure(opts, opts->pooled_database_url, "ELECTRIC_POOLED_DATABASE_URL",
+					   &stack->pooled_config);
 		if (rc == 0)
 			cu_pg_config_set_pooled(stack->pooled_config);
 	}
@@ -818,6 +790,8 @@ void cu_stack_stop(cu_stack **ref)
 	/* The last checkpoint's callback and the metadata's `done` calls are over: nobody wakes any more. */
 	cu_collector_free(&stack->collector);
 	cu_sealer_free(&stack->sealer);
+	if (stack->store && stack->instance[0]) /* who has no store has not the lock any more either */
+		cu_peer_withdraw(stack->opts.storage_dir);
 	cu_store_free(&stack->store);
 	cu_api_stop(atomic_load(&stack->api));
 	atomic_store(&stack->http, NULL);

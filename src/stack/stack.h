@@ -3,8 +3,8 @@
  * Start order: HTTP, which says 503 until the rest runs, store (and with it the shapes' logs), actors and registry, pool,
  * replication, collector. Stop order: the readers are drained first, then the reverse, with a last checkpoint at the end.
  *
- * A second instance on the same directory waits: it listens, says so on /v1/health, answers shape requests with 503, and
- * serves as soon as its caller's take_over() finds that the first one has ended.
+ * A second instance on the same directory waits: it listens, says so on /v1/health, relays requests for shapes to the first,
+ * and serves as soon as its caller's take_over() finds that the first one has ended.
  *
  * Threads: start, take over, wait for a signal, stop: one thread, the caller's.
  */
