@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "shape/table_check.h"
+#include "shape/table_shapes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,13 +268,30 @@ static void lookup_done(cu_http_request *req, void *arg)
 	free(lookup);
 }
 
+/* What the table looks like now is also said to the shapes that it has. */
+static int look_up(struct lookup *lookup, PGconn *conn)
+{
+	const struct cu_api_opts *opts = &lookup->reader->api->opts;
+	uint64_t mark;
+	int rc;
+
+	if (cu_catalog_peek(opts->catalog, &lookup->name, &lookup->table) == 0)
+		return 0; /* another request has asked meanwhile */
+	mark = cu_table_shapes_mark(opts->shapes);
+	rc = cu_catalog_lookup(opts->catalog, conn, &lookup->name, &lookup->table, &lookup->err);
+	if (rc == 0)
+		cu_table_shapes_compare(opts->shapes, lookup->table, mark);
+	else if (rc == CU_ENOTFOUND)
+		cu_table_shapes_missing(opts->shapes, lookup->name.schema, lookup->name.name, mark);
+	return rc;
+}
+
 static void lookup_run(PGconn *conn, const struct cu_pg_error *err, void *arg)
 {
 	struct lookup *lookup = arg;
 
 	if (conn)
-		lookup->rc = cu_catalog_lookup(lookup->reader->api->opts.catalog, conn, &lookup->name, &lookup->table,
-					       &lookup->err);
+		lookup->rc = look_up(lookup, conn);
 	else
 		lookup->err = *err;
 	if (lookup->rc < 0 && lookup->rc != CU_ENOTFOUND)

@@ -854,17 +854,7 @@ void cu_shape_set_remove_all(cu_shape_set *set, const char *why)
 	cu_shape_set_each(set, remove_one, &removal);
 }
 
-void cu_shape_set_remove_namesakes(cu_shape_set *set, const cu_definition *def)
+uint64_t cu_shape_set_last_id(cu_shape_set *set)
 {
-	struct removal removal = { set, "another table has its name now" };
-	cu_definition **list;
-	size_t len = cu_shape_set_definitions(set, &list);
-
-	for (size_t i = 0; i < len; i++) {
-		if (list[i]->oid != def->oid && strcmp(list[i]->name, def->name) == 0 &&
-		    strcmp(list[i]->schema, def->schema) == 0)
-			cu_shape_set_each_of(set, list[i], remove_one, &removal);
-		cu_definition_unref(&list[i]);
-	}
-	free(list);
+	return cu_metadata_last_shape_id(cu_store_metadata(set->opts.store));
 }

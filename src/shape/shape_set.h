@@ -78,9 +78,8 @@ void cu_shape_set_keep_range(cu_shape_set *set, cu_shape *shape);
 /* … that is, until the stream has passed its LSN: nothing before this one will come again. */
 void cu_shape_set_drop_ranges(cu_shape_set *set, uint64_t lsn);
 
-/* Removes the shapes of other tables that had this one's name: dropped and created again, or renamed away. No message of
- * the stream tells of that. */
-void cu_shape_set_remove_namesakes(cu_shape_set *set, const cu_definition *def);
+/* Every shape that is there has this id or a smaller one; those that are made from now on have larger ones. */
+uint64_t cu_shape_set_last_id(cu_shape_set *set);
 
 /* The definitions that shapes have: references, and the list is the caller's to free. Returns how many. */
 size_t cu_shape_set_definitions(cu_shape_set *set, cu_definition ***ret_list);

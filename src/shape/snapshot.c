@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "shape/snapshot_copy.h"
 #include "shape/table_check.h"
+#include "shape/table_shapes.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -186,8 +187,8 @@ static int set_altered(struct cu_pg_error *err)
 	return cu_pg_error_set(err, CU_EPG, CU_PG_QUERY, "42703", "the table was altered");
 }
 
-/* As the transaction sees it. Copies whose table was altered leave the batch. */
-static int check_unchanged(struct batch *batch, const char *version)
+/* As the transaction sees it. Copies whose table was altered leave the batch, and others that were made before the mark go. */
+static int check_unchanged(struct batch *batch, const char *version, uint64_t mark)
 {
 	struct cu_table *table = NULL;
 	int rc = cu_table_checks_read(batch->snapshots->checks, batch->conn, batch->copies[0]->shape->def->oid, version,
@@ -195,6 +196,7 @@ static int check_unchanged(struct batch *batch, const char *version)
 
 	if (rc < 0 && rc != CU_ENOTFOUND)
 		return rc;
+	/* Those of the batch are told more. */
 	for (size_t i = 0; i < batch->len;) {
 		struct cu_snapshot_copy *copy = batch->copies[i];
 
@@ -205,6 +207,8 @@ static int check_unchanged(struct batch *batch, const char *version)
 		set_altered(&copy->err);
 		finish(batch, i, CU_EPG, "looking at the table");
 	}
+	if (table)
+		cu_table_shapes_compare(batch->env->shapes, table, mark);
 	cu_table_unref(&table);
 	return 0;
 }
@@ -330,7 +334,7 @@ static void run_batch(struct batch *batch)
 {
 	cu_snapshot_range range = { 0 };
 	cu_buf version = CU_BUF_INIT;
-	uint64_t mark;
+	uint64_t mark, shapes_mark;
 	int rc;
 
 	batch->started_ms = cu_now_ms();
@@ -345,16 +349,16 @@ static void run_batch(struct batch *batch)
 	if (batch->len == 0)
 		return;
 	mark = cu_recent_xids_mark(batch->env->recent);
+	shapes_mark = cu_table_shapes_mark(batch->env->shapes);
 	rc = begin(batch->env->recent, batch->conn, batch->copies[0]->shape->def, mark, &range, &version, &batch->err);
 	if (rc == 0)
-		rc = check_unchanged(batch, version.len ? cu_buf_str(&version) : NULL);
+		rc = check_unchanged(batch, version.len ? cu_buf_str(&version) : NULL, shapes_mark);
 	if (rc < 0) {
 		finish_all(batch, rc, "starting the snapshot");
 		goto out;
 	}
 	if (batch->len == 0)
 		goto out; /* the pool ends the transaction */
-	cu_shape_set_remove_namesakes(batch->env->shapes, batch->copies[0]->shape->def);
 	for (size_t i = 0; i < batch->len; i++)
 		cu_snapshot_copy_begin(batch->copies[i], &range);
 	copy_each(batch);

@@ -157,11 +157,16 @@ bool cu_table_fits(const struct cu_table *table, const cu_definition *def, const
 	return table_is(table, def);
 }
 
-bool cu_table_has_grown(const struct cu_table *table, const cu_definition *def)
+bool cu_table_fits_all(const struct cu_table *table, const cu_definition *def)
 {
 	for (unsigned i = 0; i < def->columns_len; i++) {
 		if (!column_is(table, &def->columns[i]))
 			return false;
 	}
-	return table_is(table, def) && has_more(table, def);
+	return table_is(table, def);
+}
+
+bool cu_table_has_grown(const struct cu_table *table, const cu_definition *def)
+{
+	return cu_table_fits_all(table, def) && has_more(table, def);
 }

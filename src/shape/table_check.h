@@ -28,6 +28,8 @@ int cu_table_checks_read(cu_table_checks *checks, PGconn *conn, uint32_t oid, co
 /* Is everything of the table as the definition has it that its items, or the where clause of a shape (NULL: none), depend
  * on? */
 bool cu_table_fits(const struct cu_table *table, const cu_definition *def, const char *where);
+/* … whatever the where clause? */
+bool cu_table_fits_all(const struct cu_table *table, const cu_definition *def);
 /* Has it got more columns than the definition, which ignores them, and is all else as the definition has it? */
 bool cu_table_has_grown(const struct cu_table *table, const cu_definition *def);
 

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/ticker.h"
-#include "shape/table_check.h"
+#include "shape/table_shapes.h"
 #include "stack/rewrites.h"
 
 #include <pthread.h>
@@ -24,6 +24,7 @@ struct asked {
 struct asked_list {
 	struct asked *list;
 	size_t len;
+	uint64_t mark; /* shapes that were made after the look began are not judged by it */
 };
 
 struct cu_table_watch {
@@ -47,6 +48,7 @@ static void asked_init(struct asked_list *asked, const struct cu_table_watch *wa
 {
 	cu_definition **defs;
 
+	asked->mark = cu_table_shapes_mark(watch->opts.shapes);
 	asked->len = cu_shape_set_definitions(watch->opts.shapes, &defs);
 	asked->list = cu_xzalloc(asked->len * sizeof *asked->list);
 	for (size_t i = 0; i < asked->len; i++) {
@@ -156,19 +158,6 @@ static void compare(struct cu_table_watch *watch, struct asked_list *asked, cons
 	}
 }
 
-struct removal {
-	const struct cu_table_watch *watch;
-	const char *why;
-	const struct cu_table *table; /* of remove_unless_it_fits() */
-};
-
-static void remove_shape(void *ctx, cu_shape *shape)
-{
-	const struct removal *removal = ctx;
-
-	cu_shape_set_remove(removal->watch->opts.shapes, shape, removal->why, NULL);
-}
-
 /* Does the shape depend on a column whose values were rewritten? */
 static bool is_rewritten(const struct cu_table_watch *watch, const cu_definition *def, const char *where)
 {
@@ -182,19 +171,24 @@ static bool is_rewritten(const struct cu_table_watch *watch, const cu_definition
 	return false;
 }
 
+struct removal {
+	const struct cu_table_watch *watch;
+	uint64_t mark;
+};
+
 static void remove_if_rewritten(void *ctx, cu_shape *shape)
 {
 	const struct removal *removal = ctx;
 
-	if (is_rewritten(removal->watch, shape->def, shape->route.where))
-		remove_shape(ctx, shape);
+	if (shape->id <= removal->mark && is_rewritten(removal->watch, shape->def, shape->route.where))
+		cu_shape_set_remove(removal->watch->opts.shapes, shape, "a column of its table was rewritten", NULL);
 }
 
 /* The stream says nothing of it; rows that were not changed since would stay as they were. */
 static void remove_rewritten(struct cu_table_watch *watch, const struct asked_list *asked)
 {
 	for (size_t i = 0; i < asked->len; i++) {
-		struct removal removal = { .watch = watch, .why = "a column of its table was rewritten" };
+		struct removal removal = { watch, asked->mark };
 
 		/* Looking for the shapes is a walk over all that there are. */
 		if (!asked->list[i].why && cu_rewrites_has_table(watch->rewrites, asked->list[i].def->oid))
@@ -202,39 +196,27 @@ static void remove_rewritten(struct cu_table_watch *watch, const struct asked_li
 	}
 }
 
-static void remove_unless_it_fits(void *ctx, cu_shape *shape)
-{
-	const struct removal *removal = ctx;
-
-	if (!cu_table_fits(removal->table, shape->def, shape->route.where))
-		remove_shape(ctx, shape);
-}
-
-/* The stream says so with the table's next change, which may be long in coming. Definitions are older than what is read here:
- * what does not fit did once. Negative: the database could not be asked. */
+/* The stream says so with the table's next change, which may be long in coming. Negative: the database could not be asked. */
 static int remove_altered(struct cu_table_watch *watch, PGconn *conn, const struct asked_list *asked)
 {
-	struct removal removal = { .watch = watch, .why = "the columns of its table changed" };
-	struct cu_table *table = NULL;
 	struct cu_pg_error err;
+	uint32_t last = 0;
 	int rc = 0;
 
 	for (size_t i = 0; i < asked->len && rc == 0; i++) {
-		const cu_definition *def = asked->list[i].def;
+		uint32_t oid = asked->list[i].def->oid;
+		struct cu_table *table = NULL;
 
-		if (asked->list[i].why || !cu_rewrites_may_have_other_columns(watch->rewrites, def->oid))
+		if (oid == last || asked->list[i].why || !cu_rewrites_may_have_other_columns(watch->rewrites, oid))
 			continue;
-		if (!table || table->oid != def->oid) {
-			cu_table_unref(&table);
-			rc = cu_catalog_refresh(watch->opts.catalog, conn, def->oid, &table, &err);
-			if (rc == CU_ENOTFOUND)
-				rc = 0; /* dropped this moment: the next look says so */
-		}
-		removal.table = table;
-		if (table)
-			cu_shape_set_each_of(watch->opts.shapes, def, remove_unless_it_fits, &removal);
+		last = oid;
+		rc = cu_catalog_refresh(watch->opts.catalog, conn, oid, &table, &err);
+		if (rc == 0)
+			cu_table_shapes_compare(watch->opts.shapes, table, asked->mark);
+		else if (rc == CU_ENOTFOUND)
+			rc = 0; /* dropped this moment: the next look says so */
+		cu_table_unref(&table);
 	}
-	cu_table_unref(&table);
 	return rc;
 }
 
@@ -266,16 +248,20 @@ static void look_at_columns(struct cu_table_watch *watch, PGconn *conn, const st
 	for (int row = 0; row < PQntuples(found); row++)
 		cu_rewrites_note(watch->rewrites, (uint32_t)strtoul(PQgetvalue(found, row, 0), NULL, 10),
 				 PQgetvalue(found, row, 4), PQgetvalue(found, row, 5));
-	remove_rewritten(watch, asked);
-	if (remove_altered(watch, conn, asked) == 0)
+	/* First: what is made anew then is made of what the table is now. */
+	if (remove_altered(watch, conn, asked) == 0) {
+		remove_rewritten(watch, asked);
 		end_look(watch);
-	else
+	} else {
 		cu_rewrites_cancel(watch->rewrites);
+	}
 }
 
 /* All are forgotten first: several definitions may be of one table, and one made anew meanwhile has to join it again. */
 static void remove_shapes(struct cu_table_watch *watch, const struct asked_list *asked)
 {
+	uint64_t mark;
+
 	for (size_t i = 0; i < asked->len; i++) {
 		if (!asked->list[i].why)
 			continue;
@@ -286,11 +272,11 @@ static void remove_shapes(struct cu_table_watch *watch, const struct asked_list 
 		cu_catalog_invalidate(watch->opts.catalog, asked->list[i].def->oid);
 		cu_publication_forget(watch->opts.publication, asked->list[i].def->oid);
 	}
+	/* Not only those of before the look: whoever came before the table was forgotten took it for published. */
+	mark = cu_table_shapes_mark(watch->opts.shapes);
 	for (size_t i = 0; i < asked->len; i++) {
-		struct removal removal = { .watch = watch, .why = asked->list[i].why };
-
 		if (asked->list[i].why)
-			cu_shape_set_each_of(watch->opts.shapes, asked->list[i].def, remove_shape, &removal);
+			cu_table_shapes_remove(watch->opts.shapes, asked->list[i].def, mark, asked->list[i].why);
 	}
 }
 

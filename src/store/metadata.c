@@ -555,6 +555,11 @@ uint64_t cu_metadata_next_shape_id(cu_metadata *md)
 	return atomic_fetch_add_explicit(&md->next_shape_id, 1, memory_order_relaxed);
 }
 
+uint64_t cu_metadata_last_shape_id(const cu_metadata *md)
+{
+	return atomic_load(&md->next_shape_id) - 1;
+}
+
 void cu_metadata_know_shape_id(cu_metadata *md, uint64_t id)
 {
 	uint64_t next = atomic_load_explicit(&md->next_shape_id, memory_order_relaxed);

@@ -138,6 +138,8 @@ uint64_t cu_metadata_log_start(const cu_metadata *md);
 uint64_t cu_metadata_removals_failed(const cu_metadata *md);
 /* A new shape id: larger than every id ever stored. Any thread, does not wait. */
 uint64_t cu_metadata_next_shape_id(cu_metadata *md);
+/* The last one, or one that is in use and larger. */
+uint64_t cu_metadata_last_shape_id(const cu_metadata *md);
 /* This id is in use somewhere: new ones are larger. */
 void cu_metadata_know_shape_id(cu_metadata *md, uint64_t id);
 /* Once, on the writer's thread, when it finds damage in the file: no operation goes well from then on, and the next open says
