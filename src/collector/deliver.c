@@ -176,64 +176,72 @@ static int give_items(struct cu_collector *c, struct cu_touch *touch, struct sha
 		(c)->list[(c)->list##_len++] = (value);                                          \
 	} while (0)
 
-/* Adds an item to the run of ordinals and to that of positions; a run that it does not continue is finished. */
-static void put_item(struct cu_collector *c, uint32_t at, struct cu_fanout_run *range, struct cu_tail_run *run)
+/* Adds an item to the run of ordinals; one that it does not continue is finished. */
+static void put_ordinal(struct cu_collector *c, uint32_t at, struct cu_fanout_run *range)
 {
-	const struct cu_placed *item = &c->fragment.placed[at];
-	uint64_t bytes_max = cu_tail_run_bytes_max(cu_shape_set_chunk_bytes(c->opts.shapes));
-
 	if (range->len && at == range->first + range->len) {
 		range->len++;
-	} else {
-		if (range->len)
-			PUSH(c, fan_runs, *range);
-		*range = (struct cu_fanout_run){ at, 1 };
+		return;
 	}
-	if (!cu_tail_run_extend(run, item->pos, item->len, item->op, bytes_max)) {
-		PUSH(c, tail_runs, *run);
-		run->items = 0;
-		cu_tail_run_extend(run, item->pos, item->len, item->op, bytes_max);
-	}
+	if (range->len)
+		PUSH(c, fan_runs, *range);
+	*range = (struct cu_fanout_run){ at, 1 };
 }
 
-/* From an event's items to its runs: by ordinal for the fan-out record, by position for the tail. */
-static void make_runs(struct cu_collector *c, const struct cu_event *event)
+/* From an event's items to the runs of the fan-out record. */
+static void make_fan_runs(struct cu_collector *c, const struct cu_event *event)
 {
 	const struct cu_touch *touches = c->fragment.touches;
 	struct cu_fanout_run range = { 0, 0 };
+
+	for (uint32_t i = event->first; i != CU_TOUCH_NONE; i = touches[i].next) {
+		if (touches[i].item == CU_TOUCH_NONE)
+			continue;
+		put_ordinal(c, touches[i].item, &range);
+		if (touches[i].decision == CU_DECIDE_KEY_CHANGE)
+			put_ordinal(c, touches[i].item + 1, &range);
+	}
+	PUSH(c, fan_runs, range);
+}
+
+/* The same for positions. */
+static void put_position(struct cu_collector *c, uint32_t at, struct cu_tail_run *run, uint64_t bytes_max)
+{
+	const struct cu_placed *item = &c->fragment.placed[at];
+
+	if (cu_tail_run_extend(run, item->pos, item->len, item->op, bytes_max))
+		return;
+	PUSH(c, tail_runs, *run);
+	run->items = 0;
+	cu_tail_run_extend(run, item->pos, item->len, item->op, bytes_max);
+}
+
+static void make_tail_runs(struct cu_collector *c, const struct cu_event *event)
+{
+	const struct cu_touch *touches = c->fragment.touches;
+	uint64_t bytes_max = cu_tail_run_bytes_max(cu_shape_set_chunk_bytes(c->opts.shapes));
 	struct cu_tail_run run = { .tx = c->tx.tx, .xid = c->tx.xid };
 
 	c->tail_runs_len = 0;
 	for (uint32_t i = event->first; i != CU_TOUCH_NONE; i = touches[i].next) {
 		if (touches[i].item == CU_TOUCH_NONE)
 			continue;
-		put_item(c, touches[i].item, &range, &run);
+		put_position(c, touches[i].item, &run, bytes_max);
 		if (touches[i].decision == CU_DECIDE_KEY_CHANGE)
-			put_item(c, touches[i].item + 1, &range, &run);
+			put_position(c, touches[i].item + 1, &run, bytes_max);
 	}
-	PUSH(c, fan_runs, range);
 	PUSH(c, tail_runs, run);
 }
 
-/* The shape may have learnt meanwhile that its snapshot holds this transaction: then its tail must not have it. */
-static int append_to_tail(struct cu_collector *c, cu_shape *shape)
+static bool has_items(const struct cu_collector *c, size_t event)
 {
-	const cu_snapshot_range *range;
-	int rc = 0;
-
-	cu_shape_lock(shape);
-	range = cu_shape_range(shape);
-	if (!range || !cu_snapshot_range_holds(range, c->tx.xid, c->tx.tx)) {
-		for (size_t i = 0; rc == 0 && i < c->tail_runs_len; i++)
-			rc = cu_shape_append(shape, &c->tail_runs[i]);
-	}
-	cu_shape_unlock(shape);
-	return rc;
+	return !c->placing[event].dead && c->placing[event].has_items;
 }
 
-static int fan_out(struct cu_collector *c, bool commit, uint64_t end_lsn)
+/* Says who sees which of the fragment's items. */
+static int record_fanout(struct cu_collector *c, bool commit, uint64_t end_lsn)
 {
-	cu_fragment *fragment = &c->fragment;
+	const cu_fragment *fragment = &c->fragment;
 	struct cu_fanout fanout = {
 		.tx = c->tx.tx,
 		.end_lsn = commit ? end_lsn : 0,
@@ -246,23 +254,18 @@ static int fan_out(struct cu_collector *c, bool commit, uint64_t end_lsn)
 	c->fan_shapes = scratch(c->fan_shapes, &c->fan_shapes_cap, fragment->events_len, sizeof *c->fan_shapes);
 	c->fan_runs_len = 0;
 	for (size_t i = 0; i < fragment->events_len; i++) {
-		cu_shape *shape = fragment->events[i].shape;
 		uint32_t runs_at = (uint32_t)c->fan_runs_len;
 
-		if (c->placing[i].dead || !c->placing[i].has_items)
+		if (i + CU_SHAPES_AHEAD < fragment->events_len)
+			cu_shape_prefetch(fragment->events[i + CU_SHAPES_AHEAD].shape);
+		if (!has_items(c, i))
 			continue;
-		make_runs(c, &fragment->events[i]);
+		make_fan_runs(c, &fragment->events[i]);
 		c->fan_shapes[fanout.shapes_len++] = (struct cu_fanout_shape){
-			shape->id,
+			fragment->events[i].shape->id,
 			runs_at,
 			(uint32_t)c->fan_runs_len - runs_at,
 		};
-		if (append_to_tail(c, shape) < 0)
-			cu_shape_set_remove(c->opts.shapes, shape, "out of memory for its log's positions", NULL);
-		if (!shape->touched) {
-			shape->touched = true;
-			cu_shape_list_add(&c->touched, shape);
-		}
 	}
 	fanout.shapes = c->fan_shapes;
 	fanout.runs = c->fan_runs;
@@ -275,24 +278,92 @@ static int fan_out(struct cu_collector *c, bool commit, uint64_t end_lsn)
 	return rc;
 }
 
-static void commit_tails(struct cu_collector *c)
+/* Under the shape's lock. */
+static void commit_tail(struct cu_collector *c, cu_shape *shape)
+{
+	if (shape->log) {
+		cu_tail_commit(&shape->log->tail, cu_shape_set_chunk_bytes(c->opts.shapes));
+		cu_shape_log_note_run(shape->log);
+	}
+	cu_sealer_note(c->opts.sealer, shape);
+}
+
+/* The shape has committed runs that are not shown yet. */
+static void list_dirty(struct cu_collector *c, cu_shape *shape)
+{
+	if (shape->dirty)
+		return;
+	shape->dirty = true;
+	cu_shape_list_add(&c->dirty, shape);
+}
+
+/* c->tail_runs go to the tail, unless the shape has learnt meanwhile that its snapshot holds this transaction. */
+static int append_to_tail(struct cu_collector *c, cu_shape *shape, bool commit)
+{
+	int rc = 0;
+
+	cu_shape_lock(shape);
+	if (!cu_shape_holds_locked(shape, c->tx.xid, c->tx.tx)) {
+		for (size_t i = 0; rc == 0 && i < c->tail_runs_len; i++)
+			rc = cu_shape_append(shape, &c->tail_runs[i]);
+	}
+	if (commit)
+		commit_tail(c, shape);
+	cu_shape_unlock(shape);
+	return rc;
+}
+
+/* A shape, its log and the runs are three places in memory, each known from the one before: asked for in three steps. */
+static void prefetch_tails(const cu_fragment *fragment, size_t at)
+{
+	size_t n = fragment->events_len;
+
+	if (at + 3 * CU_SHAPES_AHEAD < n)
+		cu_shape_prefetch(fragment->events[at + 3 * CU_SHAPES_AHEAD].shape);
+	if (at + 2 * CU_SHAPES_AHEAD < n)
+		cu_shape_log_prefetch(fragment->events[at + 2 * CU_SHAPES_AHEAD].shape->log);
+	if (at + CU_SHAPES_AHEAD < n)
+		cu_shape_log_prefetch_run(fragment->events[at + CU_SHAPES_AHEAD].shape->log);
+}
+
+/* The tails get their runs. Where all of the transaction is in this fragment, they are committed in the same go. */
+static void extend_tails(struct cu_collector *c, bool commit)
+{
+	const cu_fragment *fragment = &c->fragment;
+	size_t n = fragment->events_len;
+
+	for (size_t i = 0; i < n; i++) {
+		cu_shape *shape = fragment->events[i].shape;
+		bool whole = commit && !shape->touched;
+
+		prefetch_tails(fragment, i);
+		if (!has_items(c, i))
+			continue;
+		make_tail_runs(c, &fragment->events[i]);
+		if (append_to_tail(c, shape, whole) < 0)
+			cu_shape_set_remove(c->opts.shapes, shape, "out of memory for its log's positions", NULL);
+		if (whole) {
+			list_dirty(c, shape);
+		} else if (!shape->touched) {
+			shape->touched = true;
+			cu_shape_list_add(&c->touched, shape);
+		}
+	}
+}
+
+/* Of the shapes with runs in an earlier fragment. */
+static void commit_touched(struct cu_collector *c)
 {
 	for (size_t i = 0; i < c->touched.len; i++) {
 		cu_shape *shape = c->touched.list[i];
 
 		cu_shape_lock(shape);
-		if (shape->log)
-			cu_tail_commit(&shape->log->tail, cu_shape_set_chunk_bytes(c->opts.shapes));
-		cu_sealer_note(c->opts.sealer, shape);
+		commit_tail(c, shape);
 		cu_shape_unlock(shape);
 		shape->touched = false;
-		if (!shape->dirty) {
-			shape->dirty = true;
-			cu_shape_list_add(&c->dirty, shape);
-		}
-		cu_shape_unref(&c->touched.list[i]);
+		list_dirty(c, shape);
 	}
-	c->touched.len = 0;
+	cu_shape_list_clear(&c->touched);
 }
 
 int cu_collector_deliver(struct cu_collector *c, bool commit, uint64_t end_lsn)
@@ -309,9 +380,11 @@ int cu_collector_deliver(struct cu_collector *c, bool commit, uint64_t end_lsn)
 		rc = give_items(c, &fragment->touches[i], &shared);
 	/* A transaction that no shape sees leaves nothing in the log. */
 	if (rc == 0 && c->tx.appended)
-		rc = fan_out(c, commit, end_lsn);
+		rc = record_fanout(c, commit, end_lsn);
+	if (rc == 0 && c->tx.appended)
+		extend_tails(c, commit);
 	if (rc == 0 && commit)
-		commit_tails(c);
+		commit_touched(c);
 	atomic_fetch_add_explicit(&c->stat_changes, fragment->changes, memory_order_relaxed);
 	atomic_fetch_add_explicit(&c->stat_items, fragment->placed_len, memory_order_relaxed);
 	cu_fragment_reset(fragment);
@@ -328,6 +401,10 @@ int cu_collector_show(struct cu_collector *c)
 	for (size_t i = 0; i < c->dirty.len; i++) {
 		cu_shape *shape = c->dirty.list[i];
 
+		if (i + 2 * CU_SHAPES_AHEAD < c->dirty.len)
+			cu_shape_prefetch(c->dirty.list[i + 2 * CU_SHAPES_AHEAD]);
+		if (i + CU_SHAPES_AHEAD < c->dirty.len)
+			cu_shape_log_prefetch(c->dirty.list[i + CU_SHAPES_AHEAD]->log);
 		cu_shape_lock(shape);
 		if (shape->log)
 			cu_tail_show(&shape->log->tail);

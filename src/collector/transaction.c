@@ -235,7 +235,7 @@ static int touch(struct cu_collector *c, const struct cu_router_match *match, st
 		if (!shape->doomed)
 			cu_warn("a where clause fails for a row, as it would in Postgres; its shape is removed",
 				CU_KV("handle", shape->handle), CU_KV("table", shape->def->name),
-				CU_KV("error", match->error.message), CU_KV_LSN("transaction", c->tx.tx));
+				CU_KV("error", match->error->message), CU_KV_LSN("transaction", c->tx.tx));
 		cu_collector_doom(c, shape, "its where clause failed for a row");
 		return 0;
 	}
@@ -265,8 +265,11 @@ static int touch_group(struct cu_collector *c, const struct cu_relation *relatio
 	rc = view_rows(c, view, def, rows);
 	if (rc == 0)
 		rc = cu_router_match(c->opts.router, group, rows->old_row, rows->new_row, &matches, &len);
-	for (size_t i = 0; rc == 0 && i < len; i++)
+	for (size_t i = 0; rc == 0 && i < len; i++) {
+		if (i + CU_SHAPES_AHEAD < len)
+			cu_shape_prefetch(cu_shape_of_route(matches[i + CU_SHAPES_AHEAD].route));
 		rc = touch(c, &matches[i], rows, op);
+	}
 	return rc;
 }
 

@@ -1,6 +1,7 @@
 /* router.c: tables, their groups, and the matches of one change. */
 #include "router/router.h"
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/map.h"
@@ -22,6 +23,7 @@ struct cu_router {
 	/* collector only, under the read lock */
 	struct cu_router_match *matches;
 	size_t matches_len, matches_cap;
+	cu_arena errors; /* of the matches that failed: beside them, for there may be thousands that did not */
 	cu_buf key;
 	cu_crew *crew;
 	uint8_t *truths; /* of a group's `rest` */
@@ -67,6 +69,7 @@ void cu_router_free(cu_router **ref)
 	free(router->hot[0].list);
 	free(router->hot[1].list);
 	free(router->matches);
+	cu_arena_fini(&router->errors);
 	cu_buf_fini(&router->key);
 	cu_crew_free(&router->crew);
 	free(router->truths);
@@ -232,6 +235,7 @@ static struct cu_router_match *match_of(cu_router *router, cu_route *route)
 	matches = &router->matches[router->matches_len++];
 	matches->route = route;
 	matches->old_in = matches->new_in = matches->failed = false;
+	matches->error = NULL;
 	return matches;
 }
 
@@ -313,13 +317,14 @@ static int match_true(struct matching *matching, cu_route *route)
 
 static int match_failed(struct matching *matching, cu_route *route, const struct cu_value_error *error)
 {
-	struct cu_router_match *match = match_of(matching->router, route);
+	cu_router *router = matching->router;
+	struct cu_router_match *match = match_of(router, route);
 
 	if (!match)
 		return CU_ENOMEM;
 	match->failed = true;
-	match->error = *error;
-	return 0;
+	match->error = cu_arena_copy(&router->errors, error, sizeof *error);
+	return match->error ? 0 : CU_ENOMEM;
 }
 
 static int match_by_clause(struct matching *matching, cu_route *route)
@@ -446,6 +451,8 @@ int cu_router_match(cu_router *router, struct cu_router_group *group, const stru
 	int rc = 0;
 
 	router->matches_len = 0;
+	if (router->errors.total)
+		cu_arena_fini(&router->errors);
 	group->new_row.like = old_row ? &group->old_row : NULL;
 	if (old_row)
 		rc = match_row(router, group, &group->old_row, old_row, false);

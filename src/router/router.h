@@ -70,9 +70,9 @@ void *cu_router_group_key(const struct cu_router_group *group);
 /* A route whose clause is TRUE for one of the rows at least, or fails. */
 struct cu_router_match {
 	cu_route *route;
-	bool old_in, new_in; /* false as well where there is no such row */
-	bool failed;         /* Postgres would raise an error for one of the rows: `error` says which */
-	struct cu_value_error error;
+	bool old_in, new_in;                /* false as well where there is no such row */
+	bool failed;                        /* Postgres would raise an error for one of the rows */
+	const struct cu_value_error *error; /* which; borrowed as the match is. NULL: none */
 };
 /* Under the read lock, collector only. Rows in the order of the group's scope; NULL: there is none. *ret_matches is
  * borrowed until the next call. CU_ENOMEM. */

@@ -124,7 +124,7 @@ static void assert_matches(const struct cu_pg_value *values[2], struct cu_expr_r
 		assert_int_equal(matches[i].failed, truth[0] == CU_FAILED || truth[1] == CU_FAILED);
 		assert_true(matches[i].failed || matches[i].old_in == (truth[0] == CU_TRUE));
 		assert_true(matches[i].failed || matches[i].new_in == (truth[1] == CU_TRUE));
-		assert_true(!matches[i].failed || matches[i].error.message[0]);
+		assert_true(!matches[i].failed || matches[i].error->message[0]);
 		mine++;
 	}
 	cu_router_read_unlock(world.router);

@@ -125,6 +125,7 @@ void cu_shape_set_range(cu_shape *shape, cu_snapshot_range *range)
 		free(birth);
 		shape->birth = NULL;
 	}
+	cu_shape_note_range(shape);
 }
 
 void cu_shape_set_failure(cu_shape *shape, struct cu_shape_failure *failure)
@@ -170,16 +171,10 @@ bool cu_shape_put_small(const cu_shape *shape, cu_buf *out)
 	return there;
 }
 
-bool cu_shape_holds(const cu_shape *shape, uint32_t xid, uint64_t tx)
+bool cu_shape_holds_locked(const cu_shape *shape, uint32_t xid, uint64_t tx)
 {
-	const cu_snapshot_range *range;
-	bool holds;
-
-	cu_shape_lock(shape);
-	range = cu_shape_range(shape);
-	holds = range && cu_snapshot_range_holds(range, xid, tx);
-	cu_shape_unlock(shape);
-	return holds;
+	return tx < atomic_load_explicit(&shape->held_below, memory_order_relaxed) &&
+	       cu_snapshot_range_holds(&shape->birth->range, xid, tx);
 }
 
 struct cu_shape_status cu_shape_status(const cu_shape *shape)

@@ -58,7 +58,8 @@ typedef struct cu_shape {
 	cu_route route; /* the router's, but for route.where: the where clause in canonical SQL, NULL: none */
 
 	/* any thread, under cu_shape_lock() */
-	cu_shape_log *log;            /* behind the snapshot; NULL while there is nothing in it */
+	cu_shape_log *log; /* behind the snapshot; NULL while there is nothing in it. The collector makes it and
+	                                 may look whether it has without the lock */
 	struct cu_shape_birth *birth; /* NULL for most of its life */
 	uint32_t chunks_len;          /* of the snapshot: complete ones, ready to be read */
 	uint32_t chunks_good;   /* … of these, the first ones that are known to be what was written (chunk_check.h) */
@@ -77,6 +78,10 @@ typedef struct cu_shape {
 	/* any thread, atomic: until when somebody reads it, on cu_shape_clock_s(): a reader that waits is reading */
 	_Atomic uint32_t read_until_s;
 
+	/* any thread, atomic; written under the lock: the range's lsn. A transaction that committed there or later is not
+	 * held: soon that is every one, and nobody need take the lock to see it. */
+	_Atomic uint64_t held_below;
+
 	/* any thread, atomic: loops that have (or had) readers waiting for it. Pairs: a reader sets its bit, then looks
 	 * at the state under the lock; whoever changes the state does so under the lock, then reads the bits. */
 	_Atomic uint64_t waiting_loops;
@@ -92,6 +97,15 @@ static inline cu_shape *cu_shape_of_route(cu_route *route)
 }
 cu_shape *cu_shape_ref(cu_shape *shape);
 void cu_shape_unref(cu_shape **shape);
+
+/* Asks for the struct ahead of its use: a walk over thousands waits for the memory of each otherwise. */
+static inline void cu_shape_prefetch(const cu_shape *shape)
+{
+	__builtin_prefetch(shape, 1);
+	__builtin_prefetch((const char *)shape + 64, 1);
+	__builtin_prefetch(shape->handle, 1);
+}
+#define CU_SHAPES_AHEAD 8u /* how far ahead, in a walk that does little with each */
 
 void cu_shape_lock(const cu_shape *shape);
 void cu_shape_unlock(const cu_shape *shape);
@@ -118,6 +132,11 @@ static inline bool cu_shape_is_settled(const cu_shape *shape)
 {
 	return shape->state <= CU_SHAPE_LIVE && shape->snapshot_complete;
 }
+/* Under the lock, by whoever puts a birth in or takes it out: what its range holds has changed. */
+static inline void cu_shape_note_range(cu_shape *shape)
+{
+	atomic_store_explicit(&shape->held_below, shape->birth ? shape->birth->range.lsn : 0, memory_order_relaxed);
+}
 /* Under the lock. Takes *range; what was there goes. Its lsn 0: it is not needed any more. */
 void cu_shape_set_range(cu_shape *shape, cu_snapshot_range *range);
 /* Under the lock. NULL: none. One that is there stays as it is until the shape is freed. */
@@ -135,9 +154,21 @@ void cu_shape_drop_small(cu_shape *shape);
 /* Appends the small snapshot if it is still in memory. False: it is not. Takes the lock. */
 bool cu_shape_put_small(const cu_shape *shape, cu_buf *out);
 
-/* Does the shape's snapshot already hold what this transaction did? false while the snapshot is not known. Takes the
- * lock. */
-bool cu_shape_holds(const cu_shape *shape, uint32_t xid, uint64_t tx);
+/* Under the lock: does the shape's snapshot already hold what this transaction did? false while the snapshot is not known. */
+bool cu_shape_holds_locked(const cu_shape *shape, uint32_t xid, uint64_t tx);
+/* The same from outside. Takes the lock only if the transaction is older than the snapshot: relaxed, because nothing else is
+ * concluded from the lsn. A range that is set at this moment would be as late for somebody who had just held the lock. */
+static inline bool cu_shape_holds(const cu_shape *shape, uint32_t xid, uint64_t tx)
+{
+	bool holds;
+
+	if (tx >= atomic_load_explicit(&shape->held_below, memory_order_relaxed))
+		return false;
+	cu_shape_lock(shape);
+	holds = cu_shape_holds_locked(shape, xid, tx);
+	cu_shape_unlock(shape);
+	return holds;
+}
 
 /* What its readers need to decide, read in one go under the lock. */
 struct cu_shape_status {

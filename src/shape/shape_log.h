@@ -35,7 +35,29 @@ typedef struct cu_shape_log {
 	bool full;       /* … and a whole chunk to be sealed */
 	bool waits;      /* … and chunks to be compacted */
 	cu_tail tail;
+
+	/* collector thread only: where it believes that the next run goes, to ask for it ahead. Others may have moved or freed
+	 * what is there; asking is all that is done with it. */
+	const void *next_run;
 } cu_shape_log;
+
+/* Collector: asks for the log, and for the place of its next run. NULL is fine. */
+static inline void cu_shape_log_prefetch(const cu_shape_log *log)
+{
+	__builtin_prefetch(log, 1);
+	if (log)
+		__builtin_prefetch(&log->next_run, 1);
+}
+static inline void cu_shape_log_prefetch_run(const cu_shape_log *log)
+{
+	if (log)
+		__builtin_prefetch(log->next_run, 1);
+}
+/* Under the shape's lock, collector. */
+static inline void cu_shape_log_note_run(cu_shape_log *log)
+{
+	log->next_run = log->tail.len < log->tail.cap ? log->tail.runs + log->tail.len : NULL;
+}
 
 void cu_shape_log_fini(cu_shape_log *log);
 /* Start-up: the next chunk, in order of offsets. CU_ECORRUPT: it is not behind the one before. */

@@ -142,6 +142,7 @@ static void settle_births(cu_shape_set *set, uint64_t lsn)
 		} else {
 			cu_snapshot_range_fini(&shape->birth->range);
 			shape->birth = NULL;
+			cu_shape_note_range(shape);
 		}
 	}
 	cu_arena_fini(&set->births);
@@ -392,8 +393,13 @@ void cu_shape_set_each(cu_shape_set *set, void (*each)(void *ctx, cu_shape *shap
 
 void cu_shape_set_wake(cu_shape_set *set, cu_shape *shape)
 {
-	uint64_t loops = atomic_exchange(&shape->waiting_loops, 0);
+	uint64_t loops;
 
+	/* Whoever set a bit before it looked at what has changed since is seen here: its look and the change were under the
+	 * shape's lock, one after the other. */
+	if (!atomic_load_explicit(&shape->waiting_loops, memory_order_relaxed))
+		return;
+	loops = atomic_exchange(&shape->waiting_loops, 0);
 	if (loops)
 		set->opts.wake(set->opts.ctx, shape->id, loops);
 }
@@ -480,6 +486,7 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 	shape->birth = cu_arena_alloc(&set->births, sizeof *shape->birth);
 	CU_ASSERT(shape->birth); /* as cu_xmalloc() would */
 	*shape->birth = (struct cu_shape_birth){ .range = range };
+	cu_shape_note_range(shape);
 	set->last_handle_us = CU_MAX(set->last_handle_us, handle_us(shape->handle));
 	insert(set, shape);
 	pthread_mutex_unlock(&set->lock);

@@ -206,7 +206,7 @@ static void a_disk_that_lies_is_found_out(void **state)
 /* Some take many seeds: those are looked for by `make crash-sim` alone. */
 static bool is_looked_for(uint64_t within)
 {
-	return within <= 400 || getenv("COPPER_CRASH_RARE");
+	return within <= 1000 || getenv("COPPER_CRASH_RARE");
 }
 
 static void slips_of_the_store_are_found(void **state)
@@ -224,7 +224,7 @@ static void slips_of_the_store_are_found(void **state)
 		{ CU_MUTANT_REPLAY_SHOWS_HELD, "replay shows what the snapshot holds", 5000 },
 		{ CU_MUTANT_SEAL_BEYOND_CHECKPOINT, "sealed beyond the checkpoint", 5000 },
 		{ CU_MUTANT_STRAYS_STAY, "sealed chunks without a row stay", 5000 },
-		{ CU_MUTANT_COMPACTED_FILES_GO_FIRST, "compacted chunks' files removed before the new row", 400 },
+		{ CU_MUTANT_COMPACTED_FILES_GO_FIRST, "compacted chunks' files removed before the new row", 1000 },
 		{ CU_MUTANT_MERGE_TAKES_THE_LAST, "a merged update without the columns of the others", 5000 },
 		{ CU_MUTANT_REPLAY_SHOWS_SEALED, "replay shows what is sealed", 400 },
 		{ CU_MUTANT_FILES_GO_FIRST, "a shape's files removed before its row", 400 },
