@@ -70,7 +70,9 @@
 	200u                     /* a chunk file that cannot be read (not: is damaged) is tried again after so long */
 #define CU_STORE_TRASH_SLICE 64u /* trashed files unlinked before a checkpoint may go first: continue */
 #define CU_CHECKPOINT_BYTES (64u * 1024 * 1024)
-#define CU_COMPACTION_BYTES (64u * 1024 * 1024)  /* items compacted together: the next ones apart */
+#define CU_COMPACTION_BYTES (64u * 1024 * 1024)             /* items compacted together: the next ones apart */
+#define CU_COMPACTION_BYTES_MAX (4ull * 1024 * 1024 * 1024) /* … when everything is: older chunks stay as they are */
+#define CU_COMPACTION_CHUNK_MAX (256u * 1024 * 1024) /* items of one transaction after it: they stay as they are */
 #define CU_COMPACTION_MEMORY (16u * 1024 * 1024) /* items of a compaction in memory: the others in a file meanwhile */
 #define CU_COMPACTION_PARTS_MAX 512u             /* parts of that file: larger ones */
 #define CU_COMPACTION_BLOCK (16u * 1024)         /* bytes of a part that are written or read at a time: the next */

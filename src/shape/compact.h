@@ -12,7 +12,7 @@
  *
  * Threads: one at a time. Cost: one pass per item when it is added (bench_compact), one more over the updates that are
  * merged. Memory: about 64 bytes per item and 32 per key; the items are borrowed
- * until cu_compaction_free(), so the caller bounds both (CU_COMPACTION_BYTES).
+ * until cu_compaction_free(), so the caller bounds both (compact_parts.h).
  */
 #ifndef CU_SHAPE_COMPACT_H
 #define CU_SHAPE_COMPACT_H

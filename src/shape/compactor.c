@@ -14,10 +14,22 @@
 
 /* ---- what to compact ---- */
 
+struct cu_compactor_limits cu_compactor_limits_of(uint64_t chunk_bytes)
+{
+	return (struct cu_compactor_limits){
+		.chunk_bytes = chunk_bytes,
+		.memory = CU_COMPACTION_MEMORY,
+		.near = CU_COMPACTION_BYTES,
+		.far = CU_COMPACTION_BYTES_MAX,
+		.chunk_max = CU_COMPACTION_CHUNK_MAX,
+	};
+}
+
 /* Chunks at … at + len of a log. */
 struct plan {
 	uint32_t at;
 	uint32_t len;
+	bool far;
 };
 
 /* Compaction has been there. */
@@ -26,54 +38,91 @@ static bool is_old(const struct cu_sealed *chunk)
 	return chunk->compacted || chunk->kept;
 }
 
+/* Leaves out new chunks until what remains fits, but one at least. */
+static void plan_trim(const cu_shape_log *log, uint64_t bytes, uint64_t max, struct plan *plan)
+{
+	for (; plan->len > 1 && bytes > max; plan->len--)
+		bytes -= log->sealed[plan->at + plan->len - 1].bytes;
+}
+
 /* Many small ones: joined with those before them that are not much larger than what has gathered, so that sizes
  * about double. */
-static void plan_small(const cu_shape_log *log, uint64_t chunk_bytes, uint64_t bytes, struct plan *plan)
+static void plan_small(const cu_shape_log *log, const struct cu_compactor_limits *limits, uint64_t bytes,
+		       struct plan *plan)
 {
-	for (; plan->at > 0; plan->at--, plan->len++) {
+	for (; plan->at > 0 && !log->sealed[plan->at - 1].settled; plan->at--, plan->len++) {
 		uint64_t before = log->sealed[plan->at - 1].bytes;
 
-		if (before > bytes + bytes / 2 || bytes + before > CU_MIN(chunk_bytes, CU_COMPACTION_BYTES))
+		if (before > bytes + bytes / 2 || bytes + before > CU_MIN(limits->chunk_bytes, limits->near))
 			return;
 		bytes += before;
 	}
 }
 
-/* False: nothing to do now. */
-static bool plan_make(const cu_shape_log *log, uint64_t chunk_bytes, struct plan *ret_plan)
+/* What is sealed and not settled, and as much of what is settled: when nearer ones cannot reach all of it. */
+static bool plan_far(const cu_shape_log *log, const struct cu_compactor_limits *limits, uint32_t end,
+		     struct plan *ret_plan)
 {
-	uint32_t end = log->sealed_len > CU_COMPACTION_WINDOW ? log->sealed_len - CU_COMPACTION_WINDOW : 0;
-	uint32_t first = end, at;
+	uint64_t fresh = 0, settled = 0;
+	uint32_t at = end;
+
+	for (; at > 0 && !log->sealed[at - 1].settled; at--)
+		fresh += log->sealed[at - 1].bytes;
+	if (fresh <= limits->near)
+		return false;
+	for (; at > 0 && settled + log->sealed[at - 1].bytes <= limits->far / 2; at--)
+		settled += log->sealed[at - 1].bytes;
+	if (fresh < settled)
+		return false;
+	*ret_plan = (struct plan){ at, end - at, true };
+	plan_trim(log, fresh + settled, limits->far, ret_plan);
+	return true;
+}
+
+/* New chunks, and the compacted ones beside them that can take part, when together these are not larger. */
+static bool plan_near(const cu_shape_log *log, const struct cu_compactor_limits *limits, uint32_t end,
+		      struct plan *ret_plan)
+{
 	uint64_t fresh = 0, old = 0;
+	uint32_t first = end, at;
 
 	while (first > 0 && !is_old(&log->sealed[first - 1]))
 		fresh += log->sealed[--first].bytes;
 	if (first == end)
 		return false;
-	/* The compacted ones beside them that can take part. */
-	for (at = first; at > 0 && old + log->sealed[at - 1].bytes <= CU_COMPACTION_BYTES / 2; at--)
+	for (at = first; at > 0 && !log->sealed[at - 1].settled; at--) {
+		if (old + log->sealed[at - 1].bytes > limits->near / 2)
+			break;
 		old += log->sealed[at - 1].bytes;
-	if (fresh >= CU_MIN(CU_COMPACTION_BYTES_MIN, CU_COMPACTION_CHUNKS * chunk_bytes) && fresh >= old) {
-		/* No more new ones than fit, but one at least. */
-		for (; end - 1 > first && old + fresh > CU_COMPACTION_BYTES; end--)
-			fresh -= log->sealed[end - 1].bytes;
-		*ret_plan =
-			old + fresh > CU_COMPACTION_BYTES ? (struct plan){ first, 1 } : (struct plan){ at, end - at };
+	}
+	if (fresh >= CU_MIN(CU_COMPACTION_BYTES_MIN, CU_COMPACTION_CHUNKS * limits->chunk_bytes) && fresh >= old) {
+		*ret_plan = (struct plan){ at, end - at, false };
+		plan_trim(log, old + fresh, limits->near, ret_plan);
+		if (ret_plan->at + ret_plan->len <= first) /* not even one new one fits */
+			*ret_plan = (struct plan){ first, 1, false };
 		return true;
 	}
-	*ret_plan = (struct plan){ first, end - first };
+	*ret_plan = (struct plan){ first, end - first, false };
 	/* Chunks of about the usual size wait for more. */
-	if (end - first < CU_COMPACTION_CHUNKS || fresh >= (end - first) * (chunk_bytes / 4))
+	if (end - first < CU_COMPACTION_CHUNKS || fresh >= (end - first) * (limits->chunk_bytes / 4))
 		return false;
-	plan_small(log, chunk_bytes, fresh, ret_plan);
+	plan_small(log, limits, fresh, ret_plan);
 	return true;
 }
 
-bool cu_compactor_wants(const cu_shape_log *log, uint64_t chunk_bytes)
+/* False: nothing to do now. */
+static bool plan_make(const cu_shape_log *log, const struct cu_compactor_limits *limits, struct plan *ret_plan)
+{
+	uint32_t end = log->sealed_len > CU_COMPACTION_WINDOW ? log->sealed_len - CU_COMPACTION_WINDOW : 0;
+
+	return plan_near(log, limits, end, ret_plan) || plan_far(log, limits, end, ret_plan);
+}
+
+bool cu_compactor_wants(const cu_shape_log *log, const struct cu_compactor_limits *limits)
 {
 	struct plan plan;
 
-	return plan_make(log, chunk_bytes, &plan);
+	return plan_make(log, limits, &plan);
 }
 
 /* ---- reading ---- */
@@ -83,20 +132,28 @@ struct input {
 	struct cu_chunk_info info; /* of all its bytes, the index too */
 };
 
+struct output {
+	struct cu_sealed chunk;
+	struct cu_log_chunk written;
+};
+
 /* One compaction. */
 struct work {
 	cu_store *store;
 	cu_shape *shape;
+	const struct cu_compactor_limits *limits;
 	struct plan plan;
 	cu_offset from; /* the last offset before */
 	struct input *inputs;
 	uint64_t bytes; /* of the items */
 	bool unknown;   /* an item that compact.h does not know: all stay */
 	cu_compact_parts *parts;
+	struct output *outputs;
+	uint32_t outputs_len, outputs_cap;
 };
 
 /* The plan, with copies of what the lock guards. False: nothing to do. */
-static bool work_init(struct work *work, uint64_t chunk_bytes)
+static bool work_init(struct work *work)
 {
 	cu_shape *shape = work->shape;
 	cu_shape_log *log;
@@ -104,7 +161,7 @@ static bool work_init(struct work *work, uint64_t chunk_bytes)
 
 	cu_shape_lock(shape);
 	log = shape->log;
-	wants = log && shape->state == CU_SHAPE_LIVE && plan_make(log, chunk_bytes, &work->plan);
+	wants = log && shape->state == CU_SHAPE_LIVE && plan_make(log, work->limits, &work->plan);
 	if (wants) {
 		work->inputs = cu_xzalloc(work->plan.len * sizeof *work->inputs);
 		for (uint32_t i = 0; i < work->plan.len; i++) {
@@ -119,6 +176,9 @@ static bool work_init(struct work *work, uint64_t chunk_bytes)
 
 static void work_fini(struct work *work)
 {
+	for (uint32_t i = 0; i < work->outputs_len; i++)
+		free(work->outputs[i].written.small);
+	free(work->outputs);
 	free(work->inputs);
 	cu_compact_parts_free(&work->parts);
 }
@@ -199,7 +259,7 @@ static int read_inputs(struct work *work)
 	int rc = 0;
 
 	work->parts = cu_compact_parts_new(cu_store_file_ops(work->store), cu_store_dir(work->store), work->bytes,
-					   CU_COMPACTION_MEMORY);
+					   work->limits->memory);
 	for (uint32_t i = 0; rc == 0 && i < work->plan.len; i++) {
 		struct input *input = &work->inputs[i];
 
@@ -209,9 +269,107 @@ static int read_inputs(struct work *work)
 	return rc == CU_ENOTFOUND ? missing(work) : rc;
 }
 
+/* ---- writing ---- */
+
+/* The output that is being written. */
+struct writing {
+	cu_log_chunk_writer *writer; /* NULL: none has begun */
+	cu_log_index index;
+	uint64_t bytes;
+	uint32_t n;
+};
+
+static void writing_begin(struct work *work, struct writing *writing)
+{
+	cu_shape_lock(work->shape);
+	writing->n = work->shape->log->next_n++;
+	cu_shape_unlock(work->shape);
+	writing->writer = cu_log_chunk_writer_new(cu_store_chunks(work->store), work->shape->id, writing->n);
+	writing->bytes = 0;
+}
+
+static int writing_add(struct writing *writing, const struct cu_compacted *item)
+{
+	int rc = writing->bytes ? cu_log_chunk_writer_append(writing->writer, ",", 1) : 0;
+
+	if (rc == 0)
+		rc = cu_log_chunk_writer_append(writing->writer, item->item, item->len);
+	writing->bytes += item->len + 1;
+	cu_log_index_add(&writing->index, item->tx, item->op, item->len);
+	return rc;
+}
+
+/* It is an output now. */
+static int writing_end(struct work *work, struct writing *writing, cu_offset last)
+{
+	struct output *output;
+	int rc;
+
+	if (work->outputs_len == work->outputs_cap) {
+		work->outputs_cap = work->outputs_cap ? work->outputs_cap * 2 : 4;
+		work->outputs = cu_xrealloc(work->outputs, work->outputs_cap * sizeof *work->outputs);
+	}
+	output = &work->outputs[work->outputs_len++];
+	*output = (struct output){ .chunk = { .n = writing->n } };
+	rc = cu_log_chunk_writer_finish(&writing->writer, &writing->index, &output->written);
+	output->chunk = (struct cu_sealed){
+		.tx = last.tx,
+		.op = last.op,
+		.n = writing->n,
+		.bytes = (uint32_t)output->written.wire_bytes,
+		.crc = output->written.info.crc,
+		.small = output->written.small != NULL,
+		.ends = true,
+		.compacted = true,
+		.settled = work->plan.far,
+		.good = true,
+	};
+	return rc;
+}
+
+static void remove_file(struct work *work, uint32_t n)
+{
+	cu_chunk_remove(cu_store_chunks(work->store), work->shape->id, CU_CHUNK_LOG, n);
+}
+
+static void remove_outputs(struct work *work)
+{
+	for (uint32_t i = 0; i < work->outputs_len; i++)
+		remove_file(work, work->outputs[i].chunk.n);
+}
+
+/* Chunks of about the usual size, each but the last up to the end of a transaction. CU_EFULL: a transaction has left so much that
+ * an answer with all of it would be too large. */
+static int write_outputs(struct work *work)
+{
+	cu_offset end = cu_sealed_last(&work->inputs[work->plan.len - 1].chunk);
+	struct writing writing = { .index = CU_LOG_INDEX_INIT };
+	struct cu_compacted item;
+	int rc = 0, next = 1;
+
+	while (rc == 0 && (next = cu_compact_parts_next(work->parts, &item)) == 1) {
+		if (writing.writer && writing.bytes >= work->limits->chunk_bytes && item.tx > writing.index.tx)
+			rc = writing_end(work, &writing, cu_sealed_boundary(writing.index.tx, writing.n));
+		if (rc == 0 && !writing.writer)
+			writing_begin(work, &writing);
+		if (rc == 0 && writing.bytes + item.len > work->limits->chunk_max)
+			rc = CU_EFULL;
+		if (rc == 0)
+			rc = writing_add(&writing, &item);
+	}
+	rc = next < 0 ? next : rc;
+	if (rc == 0)
+		rc = writing_end(work, &writing, end);
+	cu_log_chunk_writer_free(&writing.writer);
+	cu_buf_fini(&writing.index.bytes);
+	if (rc < 0)
+		remove_outputs(work);
+	return rc;
+}
+
 /* ---- changing hands ---- */
 
-/* A chunk on its way into the metadata. */
+/* Chunks on their way into the metadata. */
 struct handover {
 	pthread_mutex_t lock;
 	pthread_cond_t over;
@@ -219,7 +377,8 @@ struct handover {
 	int rc;
 	cu_shape *shape;
 	struct plan plan;
-	struct cu_sealed chunk;
+	const struct cu_sealed *chunks;
+	uint32_t chunks_len;
 };
 
 /* On the metadata's thread: what was committed is what readers find from now on. */
@@ -229,7 +388,8 @@ static void handed_over(void *ctx, int rc)
 
 	if (rc == 0) {
 		cu_shape_lock(handover->shape);
-		cu_shape_log_replace(handover->shape->log, handover->plan.at, handover->plan.len, &handover->chunk);
+		cu_shape_log_replace(handover->shape->log, handover->plan.at, handover->plan.len, handover->chunks,
+				     handover->chunks_len);
 		cu_shape_unlock(handover->shape);
 	}
 	pthread_mutex_lock(&handover->lock);
@@ -239,18 +399,10 @@ static void handed_over(void *ctx, int rc)
 	pthread_mutex_unlock(&handover->lock);
 }
 
-/* chunk stands for plan's chunks, those behind `from`. */
-static int hand_over(struct work *work, const struct plan *plan, cu_offset from, const struct cu_sealed *chunk,
-		     const struct cu_chunk_info *info, const char *small)
+static struct cu_log_chunk_row row_of(const struct work *work, const struct cu_sealed *chunk,
+				      const struct cu_chunk_info *info, const char *small)
 {
-	struct handover handover = {
-		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.over = PTHREAD_COND_INITIALIZER,
-		.shape = work->shape,
-		.plan = *plan,
-		.chunk = *chunk,
-	};
-	struct cu_log_chunk_row row = {
+	return (struct cu_log_chunk_row){
 		.shape_id = work->shape->id,
 		.n = chunk->n,
 		.last_tx = chunk->tx,
@@ -260,11 +412,26 @@ static int hand_over(struct work *work, const struct plan *plan, cu_offset from,
 		.ends = chunk->ends,
 		.compacted = chunk->compacted,
 		.kept = chunk->kept,
+		.settled = chunk->settled,
 		.is_small = chunk->small,
 		.small = small,
 	};
-	int rc = cu_metadata_put_log_chunk(cu_store_metadata(work->store), &row, from.tx, from.op, handed_over,
-					   &handover);
+}
+
+/* The chunks, with their rows, stand for the plan's. */
+static int hand_over(struct work *work, const struct cu_sealed *chunks, const struct cu_log_chunk_row *rows,
+		     uint32_t len)
+{
+	struct handover handover = {
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.over = PTHREAD_COND_INITIALIZER,
+		.shape = work->shape,
+		.plan = work->plan,
+		.chunks = chunks,
+		.chunks_len = len,
+	};
+	int rc = cu_metadata_put_log_chunks(cu_store_metadata(work->store), rows, len, work->from.tx, work->from.op,
+					    handed_over, &handover);
 
 	pthread_mutex_lock(&handover.lock);
 	while (rc == 0 && !handover.done)
@@ -278,62 +445,30 @@ static int hand_over(struct work *work, const struct plan *plan, cu_offset from,
 /* The chunks stay, each marked as looked at. */
 static int mark_all(struct work *work)
 {
-	cu_offset from = work->from;
+	uint32_t len = work->plan.len;
+	struct cu_sealed *chunks = cu_xmalloc(len * sizeof *chunks);
+	struct cu_log_chunk_row *rows = cu_xmalloc(len * sizeof *rows);
+	cu_buf *smalls = cu_xzalloc(len * sizeof *smalls);
 	int rc = 0;
 
-	for (uint32_t i = 0; rc == 0 && i < work->plan.len; i++) {
+	for (uint32_t i = 0; rc == 0 && i < len; i++) {
 		struct input *input = &work->inputs[i];
-		cu_buf small = CU_BUF_INIT;
 
-		if (!is_old(&input->chunk)) {
-			input->chunk.kept = true;
-			if (input->chunk.small)
-				rc = read_small(work, input, &small);
-			if (rc == 0)
-				rc = hand_over(work, &(struct plan){ work->plan.at + i, 1 }, from, &input->chunk,
-					       &input->info, small.data);
-			cu_buf_fini(&small);
-		}
-		from = cu_sealed_last(&input->chunk);
+		chunks[i] = input->chunk;
+		chunks[i].kept = !chunks[i].compacted;
+		chunks[i].settled |= work->plan.far;
+		if (chunks[i].small)
+			rc = read_small(work, input, &smalls[i]);
+		rows[i] = row_of(work, &chunks[i], &input->info, smalls[i].data);
 	}
-	return rc;
-}
-
-/* One that does not fit into memory: known until the next start, which costs a look then. */
-static void mark_too_large(struct work *work)
-{
-	cu_shape_lock(work->shape);
-	work->shape->log->sealed[work->plan.at].kept = true;
-	cu_shape_unlock(work->shape);
-}
-
-static int write_merged(struct work *work, uint32_t n, struct cu_log_chunk *ret_chunk)
-{
-	cu_log_chunk_writer *writer = cu_log_chunk_writer_new(cu_store_chunks(work->store), work->shape->id, n);
-	cu_log_index index = CU_LOG_INDEX_INIT;
-	struct cu_compacted item;
-	bool any = false;
-	int rc, put = 0;
-
-	while (put == 0 && (rc = cu_compact_parts_next(work->parts, &item)) == 1) {
-		if (any)
-			put = cu_log_chunk_writer_append(writer, ",", 1);
-		any = true;
-		if (put == 0)
-			put = cu_log_chunk_writer_append(writer, item.item, item.len);
-		cu_log_index_add(&index, item.tx, item.op, item.len);
-	}
-	rc = put < 0 ? put : rc;
 	if (rc == 0)
-		rc = cu_log_chunk_writer_finish(&writer, &index, ret_chunk);
-	cu_log_chunk_writer_free(&writer);
-	cu_buf_fini(&index.bytes);
+		rc = hand_over(work, chunks, rows, len);
+	for (uint32_t i = 0; i < len; i++)
+		cu_buf_fini(&smalls[i]);
+	free(smalls);
+	free(rows);
+	free(chunks);
 	return rc;
-}
-
-static void remove_file(struct work *work, uint32_t n)
-{
-	cu_chunk_remove(cu_store_chunks(work->store), work->shape->id, CU_CHUNK_LOG, n);
 }
 
 static void remove_inputs(struct work *work)
@@ -344,62 +479,56 @@ static void remove_inputs(struct work *work)
 	}
 }
 
-/* All chunks become one. */
+/* The outputs take the inputs' place. A COMMIT that failed may be durable all the same, so both stay then: what the next start finds
+ * no row for goes. */
 static int replace_all(struct work *work, uint64_t *ret_bytes)
 {
-	const struct cu_sealed *last = &work->inputs[work->plan.len - 1].chunk;
-	struct cu_log_chunk written = { 0 };
-	struct cu_sealed chunk = { .tx = last->tx, .op = last->op, .ends = true, .compacted = true, .good = true };
-	bool asked;
+	uint32_t len = work->outputs_len;
+	struct cu_sealed *chunks = cu_xmalloc(len * sizeof *chunks);
+	struct cu_log_chunk_row *rows = cu_xmalloc(len * sizeof *rows);
 	int rc;
 
-	cu_shape_lock(work->shape);
-	chunk.n = work->shape->log->next_n++;
-	cu_shape_unlock(work->shape);
-	rc = write_merged(work, chunk.n, &written);
-	/* A COMMIT that failed may be durable all the same: what the next start finds no row for goes then. */
-	asked = rc == 0;
-	if (rc == 0) {
-		chunk.bytes = (uint32_t)written.wire_bytes;
-		chunk.crc = written.info.crc;
-		chunk.small = written.small != NULL;
-		if (CU_MUTANT(COMPACTED_FILES_GO_FIRST))
-			remove_inputs(work);
-		rc = hand_over(work, &work->plan, work->from, &chunk, &written.info, written.small);
+	*ret_bytes = 0;
+	for (uint32_t i = 0; i < len; i++) {
+		const struct output *output = &work->outputs[i];
+
+		chunks[i] = output->chunk;
+		rows[i] = row_of(work, &output->chunk, &output->written.info, output->written.small);
+		*ret_bytes += output->chunk.bytes;
 	}
+	if (CU_MUTANT(COMPACTED_FILES_GO_FIRST))
+		remove_inputs(work);
+	rc = hand_over(work, chunks, rows, len);
 	if (rc == 0)
 		remove_inputs(work);
-	else if (!asked)
-		remove_file(work, chunk.n);
-	*ret_bytes = chunk.bytes;
-	free(written.small);
+	free(rows);
+	free(chunks);
 	return rc;
 }
 
-int cu_compactor_run(cu_store *store, cu_shape *shape, uint64_t chunk_bytes, struct cu_compacted_bytes *ret_bytes)
+int cu_compactor_run(cu_store *store, cu_shape *shape, const struct cu_compactor_limits *limits,
+		     struct cu_compacted_bytes *ret_bytes)
 {
-	struct work work = { .store = store, .shape = shape };
+	struct work work = { .store = store, .shape = shape, .limits = limits };
 	uint64_t gained = 0;
 	int rc = 0;
 
-	if (!work_init(&work, chunk_bytes))
+	if (!work_init(&work))
 		return 0;
-	if (work.plan.len == 1 && work.inputs[0].chunk.bytes > CU_COMPACTION_BYTES) {
-		mark_too_large(&work);
-		*ret_bytes = (struct cu_compacted_bytes){ 0, 0 };
-		rc = 1;
-		goto out;
-	}
 	rc = read_inputs(&work);
 	if (rc == 0 && !work.unknown)
 		rc = unless_unknown(&work, cu_compact_parts_merge(work.parts, &gained));
 	if (rc < 0)
 		goto out;
 	*ret_bytes = (struct cu_compacted_bytes){ work.bytes, work.bytes };
-	if (work.unknown || (gained < work.bytes / WORTH && (work.bytes > chunk_bytes || work.plan.len == 1)))
-		rc = mark_all(&work);
+	if (work.unknown || (gained < work.bytes / WORTH && (work.bytes > limits->chunk_bytes || work.plan.len == 1)))
+		rc = CU_EFULL;
 	else
+		rc = write_outputs(&work);
+	if (rc == 0)
 		rc = replace_all(&work, &ret_bytes->after);
+	else if (rc == CU_EFULL)
+		rc = mark_all(&work);
 	if (rc == 0)
 		rc = 1;
 out:

@@ -80,9 +80,10 @@ void cu_sealer_note(cu_sealer *sealer, cu_shape *shape)
 /* Under the shape's lock. */
 static void note_compactable(cu_sealer *sealer, cu_shape *shape)
 {
+	struct cu_compactor_limits limits = cu_compactor_limits_of(cu_shape_set_chunk_bytes(sealer->opts.shapes));
 	cu_shape_log *log = shape->log;
 
-	if (!log || log->waits || !cu_compactor_wants(log, cu_shape_set_chunk_bytes(sealer->opts.shapes)))
+	if (!log || log->waits || !cu_compactor_wants(log, &limits))
 		return;
 	log->waits = true;
 	pthread_mutex_lock(&sealer->lock);
@@ -256,8 +257,8 @@ static int record_piece(struct cu_sealer *sealer, cu_shape *shape, const struct 
 	pthread_mutex_lock(&sealer->lock);
 	sealer->in_flight++;
 	pthread_mutex_unlock(&sealer->lock);
-	rc = cu_metadata_put_log_chunk(cu_store_metadata(sealer->opts.store), &row, piece->from.tx, piece->from.op,
-				       sealed, sealing);
+	rc = cu_metadata_put_log_chunks(cu_store_metadata(sealer->opts.store), &row, 1, piece->from.tx, piece->from.op,
+					sealed, sealing);
 	if (rc < 0)
 		sealed(sealing, rc);
 	return rc;
@@ -414,8 +415,9 @@ static void drain(struct cu_sealer *sealer, uint64_t log_pos)
 
 static void compact(struct cu_sealer *sealer, cu_shape *shape)
 {
+	struct cu_compactor_limits limits = cu_compactor_limits_of(cu_shape_set_chunk_bytes(sealer->opts.shapes));
 	struct cu_compacted_bytes bytes = { 0, 0 };
-	int rc = cu_compactor_run(sealer->opts.store, shape, cu_shape_set_chunk_bytes(sealer->opts.shapes), &bytes);
+	int rc = cu_compactor_run(sealer->opts.store, shape, &limits, &bytes);
 
 	if (rc == 1) {
 		cu_debug("a shape's log was compacted", CU_KV("stack", sealer->opts.stack_id),

@@ -8,12 +8,17 @@ void cu_shape_log_fini(cu_shape_log *log)
 	cu_tail_fini(&log->tail);
 }
 
-static void push(cu_shape_log *log, const struct cu_sealed *chunk)
+static void make_room(cu_shape_log *log, uint32_t len)
 {
-	if (log->sealed_len == log->sealed_cap) {
-		log->sealed_cap += log->sealed_cap / 2 + 1;
+	if (len > log->sealed_cap) {
+		log->sealed_cap = CU_MAX(len, log->sealed_cap + log->sealed_cap / 2);
 		log->sealed = cu_xrealloc(log->sealed, log->sealed_cap * sizeof *log->sealed);
 	}
+}
+
+static void push(cu_shape_log *log, const struct cu_sealed *chunk)
+{
+	make_room(log, log->sealed_len + 1);
 	log->sealed[log->sealed_len++] = *chunk;
 }
 
@@ -29,6 +34,7 @@ int cu_shape_log_restore(cu_shape_log *log, const struct cu_log_chunk_row *row)
 		.ends = row->ends,
 		.compacted = row->compacted,
 		.kept = row->kept,
+		.settled = row->settled,
 	};
 
 	if (row->wire_bytes > UINT32_MAX ||
@@ -52,13 +58,17 @@ void cu_shape_log_seal(cu_shape_log *log, const struct cu_sealed *chunk)
 		cu_tail_drop_first(&log->tail, runs);
 }
 
-void cu_shape_log_replace(cu_shape_log *log, uint32_t at, uint32_t len, const struct cu_sealed *chunk)
+void cu_shape_log_replace(cu_shape_log *log, uint32_t at, uint32_t len, const struct cu_sealed *chunks,
+			  uint32_t chunks_len)
 {
-	CU_ASSERT(len > 0 && at + len <= log->sealed_len);
-	CU_ASSERT(cu_offset_cmp(cu_sealed_last(&log->sealed[at + len - 1]), cu_sealed_last(chunk)) == 0);
-	log->sealed[at] = *chunk;
-	memmove(log->sealed + at + 1, log->sealed + at + len, (log->sealed_len - at - len) * sizeof *log->sealed);
-	log->sealed_len -= len - 1;
+	CU_ASSERT(len > 0 && chunks_len > 0 && at + len <= log->sealed_len);
+	CU_ASSERT(cu_offset_cmp(cu_sealed_last(&log->sealed[at + len - 1]), cu_sealed_last(&chunks[chunks_len - 1])) ==
+		  0);
+	make_room(log, log->sealed_len - len + chunks_len);
+	memmove(log->sealed + at + chunks_len, log->sealed + at + len,
+		(log->sealed_len - at - len) * sizeof *log->sealed);
+	memcpy(log->sealed + at, chunks, chunks_len * sizeof *chunks);
+	log->sealed_len = log->sealed_len - len + chunks_len;
 }
 
 uint32_t cu_shape_log_seek(const cu_shape_log *log, cu_offset offset)
@@ -86,11 +96,24 @@ cu_offset cu_shape_log_latest(const cu_shape_log *log)
 	return log->tail.visible ? cu_tail_latest(&log->tail) : cu_shape_log_sealed_end(log);
 }
 
+static bool is_boundary(cu_offset offset)
+{
+	return offset.op >= CU_OP_BOUNDARY && offset.op != CU_OP_INF;
+}
+
+bool cu_shape_log_gave(const cu_shape_log *log, cu_offset offset)
+{
+	return !is_boundary(offset) || offset.op - CU_OP_BOUNDARY < log->next_n;
+}
+
 cu_offset cu_shape_log_answer_end(const cu_shape_log *log, cu_offset offset)
 {
 	for (uint32_t i = cu_shape_log_seek(log, offset); i < log->sealed_len; i++) {
-		if (log->sealed[i].ends)
-			return cu_sealed_last(&log->sealed[i]);
+		cu_offset last = cu_sealed_last(&log->sealed[i]);
+
+		/* In the same transaction there may be no item in between: an answer has one. */
+		if (log->sealed[i].ends && !(is_boundary(last) && last.tx == offset.tx))
+			return last;
 	}
 	return log->tail.visible ? cu_tail_answer_end(&log->tail, offset) : cu_shape_log_sealed_end(log);
 }

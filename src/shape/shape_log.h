@@ -24,8 +24,19 @@ struct cu_sealed {
 	bool ends;       /* answers end here */
 	bool compacted;  /* superseded updates were merged in it */
 	bool kept;       /* compaction has looked at it and left it as it is */
+	bool settled;    /* a compaction of all that came before has been there */
 	bool good; /* its file is known to be what was written: this process wrote it, or has checked it (chunk_check.h) */
 };
+
+/* Where chunk n ends that a compaction has made and that others of the same compaction follow: behind the last item of a
+ * transaction, at an offset that no item has. Nobody was given it before, because no number is used twice, so no cache holds an
+ * answer to it that relies on other chunks than these. Transactions have fewer changes than 2^40; clients in JavaScript can
+ * read numbers up to 2^53. */
+#define CU_OP_BOUNDARY (UINT64_C(1) << 40)
+static inline cu_offset cu_sealed_boundary(uint64_t tx, uint32_t n)
+{
+	return cu_offset_of(tx, CU_OP_BOUNDARY + n);
+}
 
 typedef struct cu_shape_log {
 	struct cu_sealed *sealed;
@@ -64,8 +75,9 @@ void cu_shape_log_fini(cu_shape_log *log);
 int cu_shape_log_restore(cu_shape_log *log, const struct cu_log_chunk_row *row);
 /* A new chunk is durable: the runs that it holds leave the tail. */
 void cu_shape_log_seal(cu_shape_log *log, const struct cu_sealed *chunk);
-/* A chunk is durable that holds what the `len` chunks from `at` on held: the same range, to the same end. */
-void cu_shape_log_replace(cu_shape_log *log, uint32_t at, uint32_t len, const struct cu_sealed *chunk);
+/* Chunks are durable that hold what the `len` chunks from `at` on held: the same range, to the same end. */
+void cu_shape_log_replace(cu_shape_log *log, uint32_t at, uint32_t len, const struct cu_sealed *chunks,
+			  uint32_t chunks_len);
 /* Index of the first sealed chunk with an item behind the offset; == sealed_len when there is none. */
 uint32_t cu_shape_log_seek(const cu_shape_log *log, cu_offset offset);
 /* The offset of the last item of chunk i. */
@@ -77,6 +89,8 @@ static inline cu_offset cu_sealed_last(const struct cu_sealed *chunk)
 cu_offset cu_shape_log_sealed_end(const cu_shape_log *log);
 /* The offset of the last visible item, 0_inf when there is none. */
 cu_offset cu_shape_log_latest(const cu_shape_log *log);
+/* False: an offset that no answer has ended at, and one to come may end at (cu_sealed_boundary()). */
+bool cu_shape_log_gave(const cu_shape_log *log, cu_offset offset);
 /* Where an answer that starts after `offset` ends: at the next chunk end, else at the latest. */
 cu_offset cu_shape_log_answer_end(const cu_shape_log *log, cu_offset offset);
 

@@ -250,14 +250,28 @@ void cu_metadata_free(cu_metadata **ref)
 	free(md);
 }
 
-/* Takes op, whatever happens. */
+static void ops_free(struct cu_metadata_op *op)
+{
+	while (op) {
+		struct cu_metadata_op *next = op->next;
+
+		op_free(op);
+		op = next;
+	}
+}
+
+/* Takes op and those behind it, whatever happens; they are one transaction, whose end the last one's `done` is told. */
 static int op_queue(struct cu_metadata *md, struct cu_metadata_op *op, cu_store_done *done, void *ctx)
 {
+	struct cu_metadata_op *last = op;
+	unsigned len = 1;
 	int rc = 0;
 
 	CU_ASSERT(md->magic == METADATA_MAGIC);
-	op->done = done;
-	op->ctx = ctx;
+	for (; last->next; last = last->next)
+		len++;
+	last->done = done;
+	last->ctx = ctx;
 	pthread_mutex_lock(&md->mtx);
 	/* The writer never waits for itself: a `done` that queues more finds room or makes the queue longer. */
 	while (md->queue_len >= CU_METADATA_QUEUE_MAX && !md->closing &&
@@ -267,13 +281,13 @@ static int op_queue(struct cu_metadata *md, struct cu_metadata_op *op, cu_store_
 		rc = CU_ECLOSED;
 	} else {
 		*md->tail = op;
-		md->tail = &op->next;
-		md->queue_len++;
+		md->tail = &last->next;
+		md->queue_len += len;
 		pthread_cond_signal(&md->work);
 	}
 	pthread_mutex_unlock(&md->mtx);
 	if (rc < 0)
-		op_free(op);
+		ops_free(op);
 	return rc;
 }
 
@@ -375,8 +389,7 @@ int cu_metadata_remove_shape(cu_metadata *md, uint64_t shape_id, cu_store_done *
 	return op_queue(md, op, done, ctx);
 }
 
-int cu_metadata_put_log_chunk(cu_metadata *md, const struct cu_log_chunk_row *row, uint64_t from_tx, uint64_t from_op,
-			      cu_store_done *done, void *ctx)
+static int log_chunk_op(const struct cu_log_chunk_row *row, struct cu_metadata_op **ret_op)
 {
 	struct cu_metadata_op *op = op_new(CU_METADATA_PUT_LOG_CHUNK);
 	int rc = 0;
@@ -390,13 +403,39 @@ int cu_metadata_put_log_chunk(cu_metadata *md, const struct cu_log_chunk_row *ro
 	op->num[6] = row->info.items;
 	op->num[7] = row->info.crc;
 	op->num[8] = (row->ends ? CU_LOG_CHUNK_ENDS : 0) | (row->compacted ? CU_LOG_CHUNK_COMPACTED : 0) |
-		     (row->kept ? CU_LOG_CHUNK_KEPT : 0) | (row->is_small ? CU_LOG_CHUNK_SMALL : 0);
-	op->num[9] = from_tx;
-	op->num[10] = from_op;
+		     (row->kept ? CU_LOG_CHUNK_KEPT : 0) | (row->settled ? CU_LOG_CHUNK_SETTLED : 0) |
+		     (row->is_small ? CU_LOG_CHUNK_SMALL : 0);
 	op->is_small = row->is_small;
 	if (row->is_small)
 		rc = op_set_blob(op, row->small, row->info.bytes);
-	return rc < 0 ? rc : op_queue(md, op, done, ctx);
+	if (rc == 0)
+		*ret_op = op;
+	return rc;
+}
+
+int cu_metadata_put_log_chunks(cu_metadata *md, const struct cu_log_chunk_row *rows, size_t rows_len, uint64_t from_tx,
+			       uint64_t from_op, cu_store_done *done, void *ctx)
+{
+	struct cu_metadata_op *ops = NULL, **end = &ops;
+	int rc = 0;
+
+	CU_ASSERT(rows_len > 0);
+	for (size_t i = 0; rc == 0 && i < rows_len; i++) {
+		rc = log_chunk_op(&rows[i], end);
+		if (rc < 0)
+			break;
+		(*end)->follows = i > 0;
+		end = &(*end)->next;
+	}
+	if (rc < 0) {
+		ops_free(ops);
+		return rc;
+	}
+	ops->num[9] = from_tx;
+	ops->num[10] = from_op;
+	ops->num[11] = rows[rows_len - 1].last_tx;
+	ops->num[12] = rows[rows_len - 1].last_op;
+	return op_queue(md, ops, done, ctx);
 }
 
 int cu_metadata_put_definition(cu_metadata *md, uint64_t id, const void *body, size_t len, cu_store_done *done,

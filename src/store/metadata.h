@@ -63,6 +63,7 @@ struct cu_log_chunk_row {
 	bool ends;         /* answers end at its end */
 	bool compacted;    /* superseded updates were merged in it */
 	bool kept;         /* compaction has looked at it and left it as it is */
+	bool settled;      /* a compaction of all that came before has been there */
 	bool is_small;     /* it is kept here and has no file */
 	const char *small; /* info.bytes of them; NULL when loaded: cu_metadata_get_log_chunk() */
 };
@@ -104,11 +105,11 @@ int cu_metadata_put_shape(cu_metadata *md, const struct cu_shape_row *row, cu_st
 int cu_metadata_set_snapshot(cu_metadata *md, uint64_t shape_id, const struct cu_snapshot_info *info,
 			     cu_store_done *done, void *ctx); /* also marks it complete */
 int cu_metadata_remove_shape(cu_metadata *md, uint64_t shape_id, cu_store_done *done, void *ctx); /* idempotent */
-/* A sealed chunk of a shape's log; replaces those whose last offset lies behind (from_tx, from_op) up to its own.
- * The bytes of small ones among them can be read until the shape's next chunk is put. A chunk may replace itself, to be
- * marked. CU_ENOTFOUND: no such shape. */
-int cu_metadata_put_log_chunk(cu_metadata *md, const struct cu_log_chunk_row *row, uint64_t from_tx, uint64_t from_op,
-			      cu_store_done *done, void *ctx);
+/* Sealed chunks of a shape's log, in their order; they replace those whose last offset lies behind (from_tx, from_op) up to the
+ * last one's own, all or none. The bytes of small ones among them can be read until the shape's next chunk is put. A chunk may
+ * replace itself, to be marked. CU_ENOTFOUND: no such shape. */
+int cu_metadata_put_log_chunks(cu_metadata *md, const struct cu_log_chunk_row *rows, size_t rows_len, uint64_t from_tx,
+			       uint64_t from_op, cu_store_done *done, void *ctx);
 /* A definition: opaque to storage, binary-safe; ids are the caller's. Replaces. Shapes refer to it by id; storage does not
  * check that it is there. */
 int cu_metadata_put_definition(cu_metadata *md, uint64_t id, const void *body, size_t len, cu_store_done *done,

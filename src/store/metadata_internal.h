@@ -37,14 +37,16 @@ enum cu_metadata_kind {
 enum {
 	CU_LOG_CHUNK_ENDS = 1,
 	CU_LOG_CHUNK_COMPACTED = 2,
-	CU_LOG_CHUNK_KEPT = 8,
 	CU_LOG_CHUNK_SMALL = 4,
+	CU_LOG_CHUNK_KEPT = 8,
+	CU_LOG_CHUNK_SETTLED = 16,
 };
 
 struct cu_metadata_op {
 	struct cu_metadata_op *next;
 	enum cu_metadata_kind kind;
-	uint64_t num[11];
+	uint64_t num[13];
+	bool follows; /* PUT_LOG_CHUNK: what it replaces has gone with the one before it */
 	bool has_route_key;
 	bool is_small; /* blob is the snapshot, the log chunk */
 	char *text;    /* handle, xip, key */

@@ -231,6 +231,7 @@ static int load_log_chunk(struct load *load, sqlite3_stmt *stmt)
 					       .ends = flags & CU_LOG_CHUNK_ENDS,
 					       .compacted = flags & CU_LOG_CHUNK_COMPACTED,
 					       .kept = flags & CU_LOG_CHUNK_KEPT,
+					       .settled = flags & CU_LOG_CHUNK_SETTLED,
 					       .is_small = flags & CU_LOG_CHUNK_SMALL,
 				       });
 }

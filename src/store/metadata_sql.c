@@ -579,14 +579,14 @@ static int run_put_log_chunk(struct cu_metadata_db *db, const struct cu_metadata
 	uint64_t count[2] = { op->num[0], 0 };
 	int rc = has_shape(db, op->num[0]);
 
-	if (rc == 0)
+	if (rc == 0 && !op->follows) {
 		/* The bytes of what is replaced now stay until the next time: readers may have looked up that chunk. */
-		rc = drop_log_chunks(db, STMT_DROP_OLD_LOG_BYTES, op->num[0], op->num[9], op->num[10], op->num[2],
-				     op->num[3]);
-	if (rc == 0) {
+		rc = drop_log_chunks(db, STMT_DROP_OLD_LOG_BYTES, op->num[0], op->num[9], op->num[10], op->num[11],
+				     op->num[12]);
 		count[1] = (uint64_t)sqlite3_changes(db->sqlite);
-		rc = run_simple(db, STMT_PUT_LOG_CHUNK, op->num, 9);
 	}
+	if (rc == 0)
+		rc = run_simple(db, STMT_PUT_LOG_CHUNK, op->num, 9);
 	if (rc == 0)
 		rc = run_simple(db, STMT_COUNT_LOG_CHUNKS, count, 2);
 	if (rc == 0 && op->is_small) {

@@ -152,7 +152,7 @@ static void put_log_chunk(cu_metadata *md, uint64_t id, uint32_t n)
 	};
 
 	memset(small, (int)('a' + n), sizeof small);
-	assert_int_equal(cu_metadata_put_log_chunk(md, &row, 9000 + n, n ? 2 * n - 1 : 0, NULL, NULL), 0);
+	assert_int_equal(cu_metadata_put_log_chunks(md, &row, 1, 9000 + n, n ? 2 * n - 1 : 0, NULL, NULL), 0);
 }
 
 /* The file of every test, closed. */
