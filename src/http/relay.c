@@ -206,6 +206,7 @@ static int relay_next(struct cu_http_source *source, struct cu_http_piece *ret_p
 	struct relay *relay = CU_CONTAINER_OF(source, struct relay, source);
 	int rc = 0;
 
+	relay_watch(relay, 0); /* the client may have been woken by something else */
 	/* The first piece has come with the head. */
 	if (relay->state == RELAY_BODY)
 		relay->piece_len = 0;

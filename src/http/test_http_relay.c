@@ -4,6 +4,7 @@
 
 #define KEY 1u
 #define PIECE 65536u
+#define BURSTS 100
 
 struct app {
 	cu_http_server *origin, *front;
@@ -56,21 +57,44 @@ static void body_close(struct cu_http_source *source)
 	free(body);
 }
 
-static void respond_body(struct app *app, cu_http_request *req, uint64_t len, bool known)
+/* A piece as large as any per tick, until there have been BURSTS. */
+static int bursts_next(struct cu_http_source *source, struct cu_http_piece *ret_piece)
+{
+	struct body *body = CU_CONTAINER_OF(source, struct body, source);
+
+	if (body->ticks == BURSTS)
+		return 0;
+	if (ticks_next(source, ret_piece) == CU_HTTP_SOURCE_WAIT)
+		return CU_HTTP_SOURCE_WAIT;
+	memset(body->data, 'b', PIECE);
+	*ret_piece = (struct cu_http_piece){ .data = body->data, .len = PIECE };
+	return 1;
+}
+
+static void respond_source(struct app *app, cu_http_request *req, uint64_t left, struct cu_http_source source)
 {
 	struct cu_http_response response = kit_response(200, NULL);
 	struct body *body = cu_xzalloc(sizeof *body);
 
 	body->app = app;
-	body->left = len;
-	body->source = (struct cu_http_source){
-		.next = len ? body_next : ticks_next,
-		.close = body_close,
-		.length = known ? len : CU_HTTP_LENGTH_UNKNOWN,
-		.stream = len == 0,
-	};
+	body->left = left;
+	body->source = source;
+	body->source.close = body_close;
 	response.source = &body->source;
 	cu_http_respond(req, &response);
+}
+
+static void respond_body(struct app *app, cu_http_request *req, uint64_t len, bool known)
+{
+	respond_source(app, req, len,
+		       (struct cu_http_source){ .next = body_next, .length = known ? len : CU_HTTP_LENGTH_UNKNOWN });
+}
+
+static void respond_stream(struct app *app, cu_http_request *req,
+			   int (*next)(struct cu_http_source *source, struct cu_http_piece *ret_piece))
+{
+	respond_source(app, req, 0,
+		       (struct cu_http_source){ .next = next, .length = CU_HTTP_LENGTH_UNKNOWN, .stream = true });
 }
 
 static void put_slice(cu_buf *out, const char *name, struct cu_http_slice slice)
@@ -127,7 +151,9 @@ static void on_origin_request(void *ctx, cu_http_request *req)
 	else if (kit_is(path, "/chunks"))
 		respond_body(app, req, number, false);
 	else if (kit_is(path, "/ticks"))
-		respond_body(app, req, 0, false);
+		respond_stream(app, req, ticks_next);
+	else if (kit_is(path, "/bursts"))
+		respond_stream(app, req, bursts_next);
 	else if (kit_is(path, "/status"))
 		cu_http_respond(req, &(struct cu_http_response){ .status = (int)number,
 								 .headers = empty,
@@ -205,6 +231,13 @@ static uint64_t connections(cu_http_server *server)
 static void connect_front(struct app *app, struct kit_client *client)
 {
 	kit_connect(client, cu_http_server_port(app->front));
+}
+
+/* So many keys that everybody is woken. */
+static void wake_everybody(struct app *app)
+{
+	for (uint64_t key = 0; key < 2 * CU_HTTP_WAKE_KEYS_MAX; key++)
+		cu_http_wake(app->front, 1000 + key, CU_HTTP_ALL_LOOPS);
 }
 
 /* ---- stories ---- */
@@ -352,9 +385,8 @@ static void what_waits_is_answered_when_the_origin_answers(void **state)
 	kit_get(&stream, "/ticks");
 	assert_true(kit_read(&stream, &reply, true));
 	kit_until(parked(app.origin) == 2 && parked(app.front) == 2);
-	/* So many keys that everybody is woken: nothing has come for ours. */
-	for (uint64_t key = 0; key < 2 * CU_HTTP_WAKE_KEYS_MAX; key++)
-		cu_http_wake(app.front, 1000 + key, CU_HTTP_ALL_LOOPS);
+	/* So many keys that nobody counts them any more: nothing has come for ours. */
+	wake_everybody(&app);
 	for (int tick = 1; tick <= 3; tick++) {
 		app.ticks++;
 		cu_http_wake(app.origin, KEY, CU_HTTP_ALL_LOOPS);
@@ -367,6 +399,34 @@ static void what_waits_is_answered_when_the_origin_answers(void **state)
 	kit_reply_fini(&reply);
 	kit_close(&waiter);
 	kit_close(&stream);
+	app_stop(&app);
+}
+
+/* Clients are woken for nothing at the very moment when something comes, and are full at once. */
+static void wakes_meet_what_comes(void **state)
+{
+	struct kit_client clients[32];
+	struct kit_reply reply;
+	struct app app;
+
+	(void)state;
+	app_start(&app, (struct cu_http_opts){ .loops = 1 });
+	for (size_t i = 0; i < CU_ARRAY_LEN(clients); i++) {
+		kit_connect_rcvbuf(&clients[i], cu_http_server_port(app.front), 16384);
+		kit_get(&clients[i], "/bursts");
+	}
+	kit_until(parked(app.front) == CU_ARRAY_LEN(clients));
+	for (int tick = 0; tick < BURSTS; tick++) {
+		app.ticks++;
+		cu_http_wake(app.origin, KEY, CU_HTTP_ALL_LOOPS);
+		wake_everybody(&app);
+	}
+	for (size_t i = 0; i < CU_ARRAY_LEN(clients); i++) {
+		assert_true(kit_read(&clients[i], &reply, false));
+		assert_int_equal(reply.body.len, BURSTS * PIECE);
+		kit_reply_fini(&reply);
+		kit_close(&clients[i]);
+	}
 	app_stop(&app);
 }
 
@@ -482,6 +542,7 @@ int main(void)
 		cmocka_unit_test(a_slow_client_holds_the_origin_back),
 		cmocka_unit_test(a_client_that_hangs_up_ends_the_other_side),
 		cmocka_unit_test(what_waits_is_answered_when_the_origin_answers),
+		cmocka_unit_test(wakes_meet_what_comes),
 		cmocka_unit_test(nobody_there_is_told_at_once_or_in_time),
 		cmocka_unit_test(relayed_requests_count_as_connections),
 		cmocka_unit_test(draining_ends_what_is_relayed),
