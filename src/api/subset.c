@@ -5,7 +5,10 @@
 #include "base/log.h"
 #include "shape/subset.h"
 
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 struct job {
 	struct cu_reader *reader;
@@ -14,10 +17,16 @@ struct job {
 	cu_spool spool;
 	struct cu_pg_error err;
 	int rc;
+
+	/* the loop and the worker */
+	pthread_mutex_t lock;
+	bool gone;     /* the client hung up */
+	int cancel_fd; /* while the worker reads: readable ends that; else -1 */
 };
 
 static void job_free(struct job *job)
 {
+	pthread_mutex_destroy(&job->lock);
 	cu_spool_fini(&job->spool);
 	free(job);
 }
@@ -149,6 +158,44 @@ static void job_done(cu_http_request *req, void *arg)
 	job_free(job);
 }
 
+/* On the loop. The query is not for nobody: the pool closes its connection, and the server ends what it ran for that one. */
+static void job_gone(void *app)
+{
+	struct job *job = app;
+
+	pthread_mutex_lock(&job->lock);
+	job->gone = true;
+	if (job->cancel_fd >= 0)
+		(void)eventfd_write(job->cancel_fd, 1);
+	pthread_mutex_unlock(&job->lock);
+}
+
+static const struct cu_http_waiter_ops job_ops = { .on_gone = job_gone };
+
+/* False: there is no need to begin. Without a descriptor it is read to its end. */
+static bool begin(struct job *job)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&job->lock);
+	wanted = !job->gone;
+	if (wanted)
+		job->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	cu_pg_thread_job_cancel_fd(job->cancel_fd);
+	pthread_mutex_unlock(&job->lock);
+	return wanted;
+}
+
+static void end(struct job *job)
+{
+	pthread_mutex_lock(&job->lock);
+	cu_pg_thread_job_cancel_fd(-1);
+	if (job->cancel_fd >= 0)
+		close(job->cancel_fd);
+	job->cancel_fd = -1;
+	pthread_mutex_unlock(&job->lock);
+}
+
 static void job_run(PGconn *conn, const struct cu_pg_error *err, void *arg)
 {
 	struct job *job = arg;
@@ -156,8 +203,11 @@ static void job_run(PGconn *conn, const struct cu_pg_error *err, void *arg)
 	const cu_shape *shape = reader->shape;
 
 	if (conn) {
-		job->rc = cu_subset_read(reader->api->opts.snapshots, conn, shape->def, shape->route.where,
-					 reader->subset, &job->spool, &job->err);
+		job->rc = CU_ECLOSED;
+		if (begin(job))
+			job->rc = cu_subset_read(reader->api->opts.snapshots, conn, shape->def, shape->route.where,
+						 reader->subset, &job->spool, &job->err);
+		end(job);
 	} else {
 		job->rc = CU_EPG;
 		job->err = *err;
@@ -171,8 +221,10 @@ void cu_answer_subset(struct cu_reader *reader, cu_http_request *req, cu_offset 
 
 	job->reader = reader;
 	job->offset = offset;
+	job->cancel_fd = -1;
+	CU_ASSERT(pthread_mutex_init(&job->lock, NULL) == 0);
 	cu_spool_init(&job->spool, reader->api->opts.storage_dir, NULL);
-	job->ticket = cu_http_request_defer(req);
+	job->ticket = cu_http_request_defer_while_wanted(req, &job_ops, job);
 	if (cu_pool_submit(reader->api->opts.pool, CU_POOL_LONG, job_run, job) < 0)
 		job_run(NULL,
 			&(struct cu_pg_error){ .kind = CU_PG_BUSY, .message = "too many are waiting for the database" },

@@ -112,6 +112,11 @@ static void pending_keep(conn *c, const char *data, size_t len)
 
 /* ---- the end ---- */
 
+static bool tells_when_gone(enum conn_state state, const conn *c)
+{
+	return state == CONN_PARKED || (state == CONN_DEFERRED && c->ops);
+}
+
 static void conn_freed(uv_handle_t *handle)
 {
 	free(CU_CONTAINER_OF((uv_poll_t *)handle, conn, poll));
@@ -135,7 +140,7 @@ void http_conn_close(conn *c)
 	loop->refused_open -= c->refused;
 	uv_close((uv_handle_t *)&c->poll, conn_freed);
 	close(c->fd); /* libuv has forgotten it */
-	if (state == CONN_PARKED)
+	if (tells_when_gone(state, c))
 		c->ops->on_gone(c->app);
 	http_loop_conn_gone(loop);
 }
@@ -332,9 +337,9 @@ static void peer_check(conn *c, int events)
 		http_conn_watch(c, UV_DISCONNECT); /* a pipelined request: it waits in the kernel */
 		return;
 	}
-	/* The peer sends no more. Who waits for a change has hung up; a deferred answer is still sent, in case that
-	 * only its side is closed. */
-	if (c->state == CONN_PARKED)
+	/* The peer sends no more. Who waits for a change, or for what costs much, has hung up; another deferred answer is still
+	 * sent, in case that only its side is closed. */
+	if (tells_when_gone((enum conn_state)c->state, c))
 		http_conn_close(c);
 	else
 		http_conn_watch(c, 0);
@@ -497,7 +502,17 @@ cu_http_ticket cu_http_request_defer(cu_http_request *req)
 
 	CU_ASSERT(req->state == CONN_HANDLING);
 	req->state = CONN_DEFERRED;
+	req->ops = NULL;
 	return (cu_http_ticket){ loop->server, loop->index, req->slot, loop->slots[req->slot].generation };
+}
+
+cu_http_ticket cu_http_request_defer_while_wanted(cu_http_request *req, const struct cu_http_waiter_ops *ops, void *app)
+{
+	cu_http_ticket ticket = cu_http_request_defer(req);
+
+	req->ops = ops;
+	req->app = app;
+	return ticket;
 }
 
 void cu_http_abort(cu_http_request *req)

@@ -195,6 +195,11 @@ typedef struct cu_http_ticket {
 
 /* The request will be answered from a post. It keeps its slices until it is answered or parked. */
 cu_http_ticket cu_http_request_defer(cu_http_request *req);
+struct cu_http_waiter_ops;
+/* The same for an answer that costs much to make: a client that hangs up, or sends no more, counts as gone, and ops->on_gone(app)
+ * runs on the loop as soon as that is seen. A post gets NULL afterwards: app goes then, not here. */
+cu_http_ticket cu_http_request_defer_while_wanted(cu_http_request *req, const struct cu_http_waiter_ops *ops,
+						  void *app);
 /* Any thread: runs fn(req, arg) on the request's loop, in order of posting per loop; req is NULL when the client went
  * away or the request is over. fn must respond, park, abort, or leave it deferred. fn always runs exactly once, at the
  * latest inside cu_http_server_free(). */

@@ -74,7 +74,7 @@ struct cu_http_request {
 	struct cu_http_request *deadline_prev, *deadline_next;
 	uint64_t deadline_at;
 
-	/* CONN_PARKED */
+	/* CONN_PARKED; ops and app also CONN_DEFERRED while it is wanted, else ops is NULL then */
 	struct cu_http_request *wait_prev, *wait_next;
 	struct http_key *wait_key;
 	uint64_t wait_seq;

@@ -114,8 +114,9 @@ static void respond_echo(cu_http_request *req)
 
 struct job {
 	cu_http_ticket ticket;
+	bool wanted; /* deferred while it is */
 	_Atomic bool go;
-	_Atomic bool ran, was_null;
+	_Atomic bool ran, was_null, gone;
 };
 static struct job *job_now;
 
@@ -132,6 +133,13 @@ static void job_done(cu_http_request *req, void *arg)
 	}
 	job->ran = true;
 }
+
+static void job_gone(void *app)
+{
+	((struct job *)app)->gone = true;
+}
+
+static const struct cu_http_waiter_ops job_ops = { .on_gone = job_gone };
 
 static void *job_main(void *arg)
 {
@@ -176,7 +184,8 @@ static void on_request(void *ctx, cu_http_request *req)
 	} else if (kit_is(path, "/defer")) {
 		pthread_t thread;
 
-		job_now->ticket = cu_http_request_defer(req);
+		job_now->ticket = job_now->wanted ? cu_http_request_defer_while_wanted(req, &job_ops, job_now)
+						  : cu_http_request_defer(req);
 		assert_int_equal(pthread_create(&thread, NULL, job_main, job_now), 0);
 		pthread_detach(thread);
 	} else {
@@ -696,7 +705,19 @@ static void a_deferred_request_of_a_client_that_went_away_gets_null(void **state
 	kit_until(job.ran);
 	assert_true(job.was_null);
 
-	/* One that only half-closes gets its answer. */
+	/* One that only half-closes gets its answer, unless that costs much: then it is told at once that nobody wants it. */
+	job = (struct job){ .wanted = true };
+	kit_connect(&client, cu_http_server_port(server));
+	kit_get(&client, "/defer");
+	kit_until((cu_http_server_stats(server, &stats), stats.requests == 2));
+	shutdown(client.fd, SHUT_WR);
+	kit_until(job.gone);
+	assert_false(job.ran);
+	job.go = true;
+	kit_until(job.ran);
+	assert_true(job.was_null);
+	kit_close(&client);
+
 	job = (struct job){ .go = false };
 	kit_connect(&client, cu_http_server_port(server));
 	kit_get(&client, "/defer");

@@ -32,6 +32,7 @@ static const char check_interval[] = "SET client_connection_check_interval = '2s
 
 /* Readable: this thread's statements and connection attempts end with CU_ECLOSED. */
 static _Thread_local int thread_cancel_fd = -1;
+static _Thread_local int thread_job_cancel_fd = -1;
 
 /* Copies without splitting a UTF-8 character, and without the newline that libpq puts at the end. */
 static void text_copy(char *out, size_t size, const char *text)
@@ -434,13 +435,14 @@ static PGresult *result_wait(PGconn *conn, bool *ret_cancelled)
 		ExecStatusType status;
 
 		while (PQisBusy(conn)) {
-			struct pollfd fds[2] = {
+			struct pollfd fds[3] = {
 				{ .fd = PQsocket(conn), .events = POLLIN },
 				{ .fd = thread_cancel_fd, .events = POLLIN },
+				{ .fd = thread_job_cancel_fd, .events = POLLIN },
 			};
-			int n = poll(fds, 2, -1);
+			int n = poll(fds, 3, -1);
 
-			if (n > 0 && fds[1].revents) {
+			if (n > 0 && (fds[1].revents || fds[2].revents)) {
 				*ret_cancelled = true;
 				PQclear(last);
 				return NULL;
@@ -493,6 +495,16 @@ static int result_take(PGconn *conn, int sent, PGresult **ret_result, struct cu_
 void cu_pg_thread_cancel_fd(int fd)
 {
 	thread_cancel_fd = fd;
+}
+
+void cu_pg_thread_job_cancel_fd(int fd)
+{
+	thread_job_cancel_fd = fd;
+}
+
+int cu_pg_thread_job_cancel_fd_get(void)
+{
+	return thread_job_cancel_fd;
 }
 
 bool cu_pg_thread_pause(unsigned ms)

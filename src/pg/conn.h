@@ -67,6 +67,9 @@ int cu_pg_connect(const cu_pg_config *config, enum cu_pg_mode mode, int cancel_f
 /* From now on cu_pg_exec() and its kin end with CU_ECLOSED in this thread as soon as fd is readable (-1 = never); the
  * connection must then be closed. For threads that must stop within a second. */
 void cu_pg_thread_cancel_fd(int fd);
+/* The same for the job that this thread has in hand, COPY included: nobody waits for it any more. */
+void cu_pg_thread_job_cancel_fd(int fd);
+int cu_pg_thread_job_cancel_fd_get(void);
 /* Waits for ms; false at once when that descriptor is readable. For what must be asked again. */
 bool cu_pg_thread_pause(unsigned ms);
 

@@ -5,19 +5,25 @@
 
 #include <poll.h>
 
-/* Waits for something to read; while others wait for us, no longer than their patience. -1: the connection is lost. */
+/* Waits for something to read; while others wait for us, no longer than their patience. -1: the connection is lost. -2:
+ * nobody wants it any more. */
 static int wait_for_input(PGconn *conn, struct cu_pg_patience *patience)
 {
-	struct pollfd fd = { .fd = PQsocket(conn), .events = POLLIN };
+	struct pollfd fds[2] = {
+		{ .fd = PQsocket(conn), .events = POLLIN },
+		{ .fd = cu_pg_thread_job_cancel_fd_get(), .events = POLLIN },
+	};
 	uint64_t now = cu_now_ms();
 
 	if (patience->lost && now >= patience->until_ms) {
 		patience->lost(patience->ctx);
 		patience->lost = NULL;
 	}
-	if (poll(&fd, 1, patience->lost ? (int)(patience->until_ms - now) : -1) > 0 && !PQconsumeInput(conn))
-		return -1;
-	return 0;
+	if (poll(fds, 2, patience->lost ? (int)(patience->until_ms - now) : -1) <= 0)
+		return 0;
+	if (fds[1].revents)
+		return -2;
+	return fds[0].revents && !PQconsumeInput(conn) ? -1 : 0;
 }
 
 /* As PQexec(). The server says that the COPY has begun only when it sends the first rows, for a clause that few rows meet
@@ -30,7 +36,13 @@ static PGresult *start(PGconn *conn, const char *sql, struct cu_pg_patience *pat
 		return NULL;
 	do {
 		while (PQisBusy(conn)) {
-			if (wait_for_input(conn, patience) < 0)
+			int rc = wait_for_input(conn, patience);
+
+			if (rc == -2) {
+				PQclear(last);
+				return NULL;
+			}
+			if (rc < 0)
 				break;
 		}
 		next = PQgetResult(conn);

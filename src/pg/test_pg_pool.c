@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "pg/copy_out.h"
 #include "pg/pool.h"
 #include "pg/replication_queue.h"
 
@@ -269,6 +270,63 @@ static void stop_ends_running_statements_and_answers_waiting_jobs(void **state)
 				     "0", WAIT_S * 1000));
 }
 
+/* A statement, or a COPY, that nobody waits for any more. */
+struct unwanted {
+	struct gate gate;
+	int cancel_fd;
+	bool copies;
+};
+
+static int no_line(void *ctx, const char *line, size_t len)
+{
+	(void)ctx;
+	(void)line;
+	(void)len;
+	return 0;
+}
+
+static void run_unwanted(PGconn *conn, const struct cu_pg_error *job_err, void *arg)
+{
+	struct unwanted *job = arg;
+	struct cu_pg_error own;
+	int rc;
+
+	assert_non_null(conn);
+	cu_pg_thread_job_cancel_fd(job->cancel_fd);
+	if (job->copies)
+		rc = cu_pg_copy_out(conn, "COPY (SELECT pg_sleep(3600)) TO STDOUT", NULL, no_line, NULL, &own);
+	else
+		rc = cu_pg_exec(conn, "SELECT pg_sleep(3600)", NULL, &own);
+	cu_pg_thread_job_cancel_fd(-1);
+	assert_true(rc < 0);
+	job_done(&job->gate, conn, job_err);
+}
+
+static void a_job_that_nobody_waits_for_ends_here_and_at_the_server(void **state)
+{
+	static const char running[] =
+		"SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)%' AND pid <> "
+		"pg_backend_pid() AND application_name = 'copper'";
+	cu_pool *pool = pool_new(1, 0, 0);
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct unwanted job = { .gate = GATE_INIT, .cancel_fd = eventfd(0, EFD_CLOEXEC), .copies = i };
+		struct gate next = GATE_INIT;
+
+		assert_int_equal(cu_pool_submit(pool, CU_POOL_LONG, run_unwanted, &job), 0);
+		assert_true(pg_cluster_until(cluster, running, "1", WAIT_S * 1000));
+		assert_int_equal(eventfd_write(job.cancel_fd, 1), 0);
+		gate_wait(&job.gate, &job.gate.done, 1);
+		assert_true(pg_cluster_until(cluster, running, "0", WAIT_S * 1000));
+		assert_int_equal(cu_pool_submit(pool, CU_POOL_LONG, quick, &next), 0);
+		gate_wait(&next, &next.done, 1);
+		assert_int_equal(next.failed, 0);
+		close(job.cancel_fd);
+	}
+	cu_pool_free(&pool);
+}
+
 /* --- the queue between replication and collector --- */
 
 struct producer {
@@ -402,6 +460,7 @@ int main(void)
 		cmocka_unit_test(untidy_job_does_not_hurt_the_next),
 		cmocka_unit_test(broken_connection_is_replaced_and_a_dead_server_reported),
 		cmocka_unit_test(stop_ends_running_statements_and_answers_waiting_jobs),
+		cmocka_unit_test(a_job_that_nobody_waits_for_ends_here_and_at_the_server),
 		cmocka_unit_test(queue_keeps_order_and_bound_with_a_slow_consumer),
 		cmocka_unit_test(trickle_behind_a_stalled_consumer_shares_blocks),
 		cmocka_unit_test(message_without_memory_is_refused),

@@ -60,6 +60,28 @@ test("an answer: metadata, items with the snapshot's mark, headers", async () =>
   assert.equal(again.headers["electric-handle"], answer.headers["electric-handle"])
 })
 
+test("a client that hangs up ends its query at the server, whether it runs or still waits for a connection", async () => {
+  assert.equal((await copper.get({ table: "wide", offset: "-1", log: "changes_only", subset__where: "id = 1" })).status, 200)
+  const locked = await cluster.connect()
+  const waiting = async () =>
+    Number((await sql("SELECT count(*) AS n FROM pg_locks WHERE relation = 'wide'::regclass AND NOT granted"))[0].n)
+  await locked.query("BEGIN; LOCK TABLE wide IN ACCESS EXCLUSIVE MODE")
+  // More than there are connections.
+  const clients = Array.from({ length: 40 }, () => new AbortController())
+  const asked = clients.map(({ signal }, i) =>
+    fetch(`${copper.shapeUrl}?${new URLSearchParams({ table: "wide", offset: "-1", log: "changes_only", subset__where: `id = ${i}` })}`, { signal }))
+  const began = Date.now()
+  await waitFor(async () => (await waiting()) >= 5, { what: "queries that wait" })
+  for (const client of clients) client.abort()
+  for (const answer of await Promise.allSettled(asked)) assert.equal(answer.status, "rejected")
+  await waitFor(async () => (await waiting()) === 0, { what: "the end of the queries" })
+  // Not because they had waited for the lock long enough.
+  assert.ok(Date.now() - began < 20_000)
+  await locked.query("ROLLBACK")
+  await locked.end()
+  assert.equal((await copper.get({ table: "wide", offset: "-1", log: "changes_only", subset__where: "id = 1" })).status, 200)
+})
+
 test("transactions under way are listed, and their rows are not there", async () => {
   const writer = await cluster.connect()
   await writer.query("BEGIN; INSERT INTO things VALUES (1000, 1, 'not yet')")
