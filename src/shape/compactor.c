@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "shape/compact_parts.h"
+#include "shape/item_scan.h"
 #include "store/log_chunk.h"
 
 #include <pthread.h>
@@ -145,8 +146,10 @@ struct work {
 	struct plan plan;
 	cu_offset from; /* the last offset before */
 	struct input *inputs;
-	uint64_t bytes; /* of the items */
-	bool unknown;   /* an item that compact.h does not know: all stay */
+	uint64_t bytes;   /* of the items */
+	bool unknown;     /* an item that compact.h does not know: all stay */
+	bool looking;     /* only adding up: */
+	uint64_t updates; /* bytes of updates: no more can be gained */
 	cu_compact_parts *parts;
 	struct output *outputs;
 	uint32_t outputs_len, outputs_cap;
@@ -201,16 +204,36 @@ static int unless_unknown(struct work *work, int rc)
 	return rc == CU_ECORRUPT ? 0 : rc;
 }
 
+static bool is_worth(const struct work *work, uint64_t gained)
+{
+	return gained >= work->bytes / WORTH;
+}
+
+static void look_at(struct work *work, const struct cu_log_chunk_item *item)
+{
+	struct cu_item_parts parts;
+
+	if (cu_item_scan(item->wire, item->len, &parts) == 0 && parts.operation == CU_ITEM_UPDATE)
+		work->updates += item->len;
+}
+
+/* 1: there is no need to look further. */
 static int walk_input(struct work *work, struct input *input, struct cu_log_chunk_cursor *cursor)
 {
 	struct cu_log_chunk_item item;
 	int rc = 0;
 
+	input->info.items = 0;
 	while (rc == 0 && (rc = cu_log_chunk_next(cursor, &item)) == 1) {
 		input->info.items++;
-		rc = work->unknown ? 0
-				   : unless_unknown(work, cu_compact_parts_add(work->parts, item.tx, item.op, item.wire,
-									       item.len));
+		rc = 0;
+		if (work->looking)
+			look_at(work, &item);
+		else if (!work->unknown)
+			rc = unless_unknown(work,
+					    cu_compact_parts_add(work->parts, item.tx, item.op, item.wire, item.len));
+		if (work->looking && is_worth(work, work->updates))
+			rc = 1;
 	}
 	return rc;
 }
@@ -254,12 +277,10 @@ static int walk_file(struct work *work, struct input *input)
 	return rc;
 }
 
-static int read_inputs(struct work *work)
+static int walk_inputs(struct work *work)
 {
 	int rc = 0;
 
-	work->parts = cu_compact_parts_new(cu_store_file_ops(work->store), cu_store_dir(work->store), work->bytes,
-					   work->limits->memory);
 	for (uint32_t i = 0; rc == 0 && i < work->plan.len; i++) {
 		struct input *input = &work->inputs[i];
 
@@ -267,6 +288,31 @@ static int read_inputs(struct work *work)
 		rc = input->chunk.small ? walk_small(work, input) : walk_file(work, input);
 	}
 	return rc == CU_ENOTFOUND ? missing(work) : rc;
+}
+
+/* CU_EFULL: they stay as they are. */
+static int compact_inputs(struct work *work)
+{
+	bool joins = work->bytes <= work->limits->chunk_bytes && work->plan.len > 1; /* worth while by itself */
+	uint64_t gained = 0;
+	int rc = 0;
+
+	/* Logs of inserts alone are not dealt out to find that there is nothing to merge. */
+	if (!joins && work->bytes > work->limits->memory) {
+		work->looking = true;
+		rc = walk_inputs(work);
+		work->looking = false;
+		if (rc <= 0)
+			return rc < 0 ? rc : CU_EFULL;
+	}
+	work->parts = cu_compact_parts_new(cu_store_file_ops(work->store), cu_store_dir(work->store), work->bytes,
+					   work->limits->memory);
+	rc = walk_inputs(work);
+	if (rc == 0 && !work->unknown)
+		rc = unless_unknown(work, cu_compact_parts_merge(work->parts, &gained));
+	if (rc < 0)
+		return rc;
+	return work->unknown || !(joins || is_worth(work, gained)) ? CU_EFULL : 0;
 }
 
 /* ---- writing ---- */
@@ -510,20 +556,13 @@ int cu_compactor_run(cu_store *store, cu_shape *shape, const struct cu_compactor
 		     struct cu_compacted_bytes *ret_bytes)
 {
 	struct work work = { .store = store, .shape = shape, .limits = limits };
-	uint64_t gained = 0;
-	int rc = 0;
+	int rc;
 
 	if (!work_init(&work))
 		return 0;
-	rc = read_inputs(&work);
-	if (rc == 0 && !work.unknown)
-		rc = unless_unknown(&work, cu_compact_parts_merge(work.parts, &gained));
-	if (rc < 0)
-		goto out;
 	*ret_bytes = (struct cu_compacted_bytes){ work.bytes, work.bytes };
-	if (work.unknown || (gained < work.bytes / WORTH && (work.bytes > limits->chunk_bytes || work.plan.len == 1)))
-		rc = CU_EFULL;
-	else
+	rc = compact_inputs(&work);
+	if (rc == 0)
 		rc = write_outputs(&work);
 	if (rc == 0)
 		rc = replace_all(&work, &ret_bytes->after);
@@ -531,7 +570,6 @@ int cu_compactor_run(cu_store *store, cu_shape *shape, const struct cu_compactor
 		rc = mark_all(&work);
 	if (rc == 0)
 		rc = 1;
-out:
 	if (rc == CU_ENOTFOUND) /* it was removed; its directory may have come back with the new file */
 		cu_chunks_remove_shape(cu_store_chunks(store), shape->id);
 	work_fini(&work);

@@ -478,6 +478,23 @@ static void what_gains_little_is_kept_and_not_looked_at_again(void **state)
 	world_free(w);
 }
 
+static void a_log_of_inserts_is_read_once_and_nothing_is_written(void **state)
+{
+	struct world *w = world_new();
+	struct cu_compacted_bytes bytes;
+
+	(void)state;
+	limits.memory = 100000;
+	for (unsigned i = 0; i < 6; i++)
+		seal(w, 30, 40000, insert_only);
+	help_fault_set(0, false);
+	assert_int_equal(cu_compactor_run(w->store, w->shape, &limits, &bytes), 1);
+	assert_int_equal(help_fault.calls, 6 - CU_COMPACTION_WINDOW); /* each file was opened */
+	assert_true(log_of(w)->sealed[0].kept);
+	assert_false(cu_compactor_wants(log_of(w), &limits));
+	world_free(w);
+}
+
 /* Rows that are all updated in turn, and are larger than what may be in memory and than what is compacted as a rule. */
 #define TURN 1500u
 
@@ -805,6 +822,7 @@ int main(void)
 		cmocka_unit_test(a_hot_log_stays_as_large_as_its_rows_and_the_window),
 		cmocka_unit_test(large_chunks_are_compacted_as_they_come),
 		cmocka_unit_test(what_gains_little_is_kept_and_not_looked_at_again),
+		cmocka_unit_test(a_log_of_inserts_is_read_once_and_nothing_is_written),
 		cmocka_unit_test(rows_larger_than_the_memory_are_compacted_too),
 		cmocka_unit_test(a_cache_that_forgets_nothing_gives_no_wrong_rows),
 		cmocka_unit_test(an_offset_that_was_not_given_yet_is_told),
