@@ -220,8 +220,8 @@ static void look_up(const cu_log_reader *reader, struct look *ret_look)
 		size_t at = cu_tail_seek(&log->tail, reader->at);
 
 		ret_look->runs_len = CU_MIN(log->tail.visible - at, (size_t)RUNS_AT_A_TIME);
-		if (ret_look->runs_len)
-			memcpy(ret_look->runs, log->tail.runs + at, ret_look->runs_len * sizeof *ret_look->runs);
+		for (size_t i = 0; i < ret_look->runs_len; i++)
+			ret_look->runs[i] = *cu_tail_run_at(&log->tail, at + i);
 	}
 	cu_shape_unlock(shape);
 }

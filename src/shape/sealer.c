@@ -180,7 +180,7 @@ static bool next_piece(struct cu_sealer *sealer, cu_shape *shape, bool whole, st
 	if (log && cu_shape_is_settled(shape))
 		runs = cu_tail_sealable(&log->tail, sealer->sealable_pos, &ret_piece->ends);
 	if (runs && (ret_piece->ends || whole)) {
-		const struct cu_tail_run *last = &log->tail.runs[runs - 1];
+		const struct cu_tail_run *last = cu_tail_run_at(&log->tail, runs - 1);
 
 		ret_piece->from = cu_shape_log_sealed_end(log);
 		ret_piece->end = cu_offset_of(last->tx, last->last_op);
@@ -363,7 +363,7 @@ static uint64_t sweep(struct cu_sealer *sealer, uint64_t pos, struct cu_shape_li
 										  : shape->state != CU_SHAPE_GONE);
 		shape->log->listed = keep;
 		if (keep) {
-			uint64_t first = shape->log->tail.runs[0].pos;
+			uint64_t first = cu_tail_run_at(&shape->log->tail, 0)->pos;
 
 			oldest = CU_MIN(oldest, first);
 			if (ret_old && first < pos)

@@ -67,7 +67,7 @@ static inline void cu_shape_log_prefetch_run(const cu_shape_log *log)
 /* Under the shape's lock, collector. */
 static inline void cu_shape_log_note_run(cu_shape_log *log)
 {
-	log->next_run = log->tail.len < log->tail.cap ? log->tail.runs + log->tail.len : NULL;
+	log->next_run = cu_tail_next_run(&log->tail);
 }
 
 void cu_shape_log_fini(cu_shape_log *log);

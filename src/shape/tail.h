@@ -1,11 +1,15 @@
 /* tail.h: where the newest part of a shape's log stands in the change log.
  *
- * A tail is an array of runs. A run is a stretch of consecutive change log records that all belong to this shape
+ * A tail is a list of runs. A run is a stretch of consecutive change log records that all belong to this shape
  * and to one transaction, so a table with one shape costs one run per fragment or eighth of a chunk, however many rows
  * it changes.
  *
  *	runs:  [ visible … | committed, not yet shown … | of the open transaction … ]
  *	                   ^ visible                    ^ committed                  ^ len
+ *
+ * Memory: up to a block of runs is one array, as large as it has to be: most tails have one run. More are blocks, so that
+ * where thousands of shapes see the same changes, the places of their next runs are made one after the other and lie beside
+ * each other: one array for each shape would be a page of its own to look for with every change.
  *
  * Threads: none of its own; the shape's lock guards it. The collector appends, commits and aborts; it shows what
  * is committed once the change log has been flushed. Readers copy runs out.
@@ -39,9 +43,16 @@ static inline uint64_t cu_tail_run_bytes_max(uint64_t chunk_bytes_max)
  * the first (run->items == 0; tx and xid are the caller's). False: it starts another run. */
 bool cu_tail_run_extend(struct cu_tail_run *run, uint64_t pos, uint32_t len, uint64_t op, uint64_t bytes_max);
 
+#define CU_TAIL_BLOCK 8u /* runs */
+
 typedef struct cu_tail {
-	struct cu_tail_run *runs;
-	uint32_t len, cap;
+	union {
+		struct cu_tail_run *one;   /* blocks_cap 0: the runs */
+		struct cu_tail_run **many; /* of CU_TAIL_BLOCK runs each */
+	};
+	uint32_t blocks_cap;
+	uint32_t skip;     /* runs of the first of many that have left */
+	uint32_t len, cap; /* cap: room in all, what skip counts included */
 	uint32_t committed;
 	uint32_t visible;
 	/* Runs at which an answer ends because the chunk threshold was reached: indexes, ascending. HTTP caches depend
@@ -51,7 +62,20 @@ typedef struct cu_tail {
 	uint64_t chunk_bytes; /* payload bytes of the committed runs since the last chunk end */
 } cu_tail;
 
+static inline struct cu_tail_run *cu_tail_run_at(const cu_tail *tail, size_t i)
+{
+	if (!tail->blocks_cap)
+		return &tail->one[i];
+	i += tail->skip;
+	return &tail->many[i / CU_TAIL_BLOCK][i % CU_TAIL_BLOCK];
+}
+
 void cu_tail_fini(cu_tail *tail);
+/* Where the next run goes; NULL: there is no room yet. */
+static inline const struct cu_tail_run *cu_tail_next_run(const cu_tail *tail)
+{
+	return tail->skip + tail->len < tail->cap ? cu_tail_run_at(tail, tail->len) : NULL;
+}
 /* A run of the open transaction. Runs arrive in order of (tx, op). CU_ENOMEM: the shape has to go. */
 int cu_tail_append(cu_tail *tail, const struct cu_tail_run *run);
 /* The open transaction is complete: marks its last run, and chunk ends every chunk_bytes_max. */

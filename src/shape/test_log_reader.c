@@ -187,15 +187,17 @@ static void assert_same_tail(const cu_tail *a, const cu_tail *b)
 	assert_int_equal(a->committed, b->committed);
 	assert_int_equal(a->visible, b->visible);
 	for (size_t i = 0; i < a->len; i++) {
-		assert_int_equal(a->runs[i].tx, b->runs[i].tx);
-		assert_int_equal(a->runs[i].xid, b->runs[i].xid);
-		assert_int_equal(a->runs[i].first_op, b->runs[i].first_op);
-		assert_int_equal(a->runs[i].last_op, b->runs[i].last_op);
-		assert_int_equal(a->runs[i].pos, b->runs[i].pos);
-		assert_int_equal(a->runs[i].span, b->runs[i].span);
-		assert_int_equal(a->runs[i].items, b->runs[i].items);
-		assert_int_equal(a->runs[i].bytes, b->runs[i].bytes);
-		assert_int_equal(a->runs[i].last, b->runs[i].last);
+		const struct cu_tail_run *x = cu_tail_run_at(a, i), *y = cu_tail_run_at(b, i);
+
+		assert_int_equal(x->tx, y->tx);
+		assert_int_equal(x->xid, y->xid);
+		assert_int_equal(x->first_op, y->first_op);
+		assert_int_equal(x->last_op, y->last_op);
+		assert_int_equal(x->pos, y->pos);
+		assert_int_equal(x->span, y->span);
+		assert_int_equal(x->items, y->items);
+		assert_int_equal(x->bytes, y->bytes);
+		assert_int_equal(x->last, y->last);
 	}
 	assert_int_equal(a->chunk_ends_len, b->chunk_ends_len);
 	for (size_t i = 0; i < a->chunk_ends_len; i++)

@@ -185,7 +185,7 @@ static void the_log_of_a_shape_whose_removal_is_not_durable_is_kept(void **state
 	assert_int_equal(cu_shape_status(w->shapes[0]).state, CU_SHAPE_GONE);
 	help_metadata_exec(w->dir, "DROP TRIGGER broken");
 	seal(w, 16384);
-	assert_true(w->shapes[0]->log->tail.runs[0].pos > cu_changelog_start(w->log));
+	assert_true(cu_tail_run_at(&w->shapes[0]->log->tail, 0)->pos > cu_changelog_start(w->log));
 	assert_int_equal(cu_changelog_start(w->log), 0);
 	cu_shape_set_retry_removals(w->set);
 	assert_int_equal(cu_metadata_sync(cu_store_metadata(w->store)), 0);
@@ -315,7 +315,7 @@ static void a_damaged_item_behind_the_sealed_part_of_its_transaction_costs_the_s
 	seal(w, UINT64_MAX);
 	assert_true(w->shapes[0]->log->sealed_len > 0);
 	assert_true(w->shapes[0]->log->tail.len > 1);
-	pos = w->shapes[0]->log->tail.runs[1].pos;
+	pos = cu_tail_run_at(&w->shapes[0]->log->tail, 1)->pos;
 	cu_store_free(&w->store);
 	fd = open(path, O_RDWR);
 	assert_true(fd >= 0);

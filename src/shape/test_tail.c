@@ -100,8 +100,8 @@ static void an_abort_drops_the_open_transaction_alone(void **state)
 	cu_tail_commit(&tail, CHUNK);
 	cu_tail_show(&tail);
 	assert_true(offset_is(cu_tail_latest(&tail), 20, 4));
-	assert_false(tail.runs[1].last);
-	assert_true(tail.runs[0].last && tail.runs[2].last);
+	assert_false(cu_tail_run_at(&tail, 1)->last);
+	assert_true(cu_tail_run_at(&tail, 0)->last && cu_tail_run_at(&tail, 2)->last);
 	cu_tail_fini(&tail);
 }
 
@@ -236,8 +236,8 @@ static void filtering_equals_never_having_had_it(void **state)
 	assert_int_equal(tail.committed, never.committed);
 	assert_int_equal(tail.visible, never.visible);
 	for (size_t i = 0; i < tail.len; i++) {
-		assert_int_equal(tail.runs[i].tx, never.runs[i].tx);
-		assert_int_equal(tail.runs[i].last, never.runs[i].last);
+		assert_int_equal(cu_tail_run_at(&tail, i)->tx, cu_tail_run_at(&never, i)->tx);
+		assert_int_equal(cu_tail_run_at(&tail, i)->last, cu_tail_run_at(&never, i)->last);
 	}
 	assert_int_equal(tail.chunk_ends_len, never.chunk_ends_len);
 	assert_memory_equal(tail.chunk_ends, never.chunk_ends, tail.chunk_ends_len * sizeof *tail.chunk_ends);
@@ -245,6 +245,73 @@ static void filtering_equals_never_having_had_it(void **state)
 	cu_tail_fini(&tail);
 	cu_tail_fini(&never);
 	cu_snapshot_range_fini(&range);
+}
+
+/* An array, and what a tail has done to it. */
+struct model {
+	struct cu_tail_run runs[4096];
+	size_t len, committed, visible;
+};
+
+static void assert_is_model(const cu_tail *tail, const struct model *model)
+{
+	assert_int_equal(tail->len, model->len);
+	assert_int_equal(tail->committed, model->committed);
+	assert_int_equal(tail->visible, model->visible);
+	for (size_t i = 0; i < model->len; i++) {
+		assert_int_equal(cu_tail_run_at(tail, i)->tx, model->runs[i].tx);
+		assert_int_equal(cu_tail_run_at(tail, i)->pos, model->runs[i].pos);
+	}
+}
+
+static void drop_first(cu_tail *tail, struct model *model, size_t n)
+{
+	cu_tail_drop_first(tail, n);
+	model->len -= n;
+	model->committed -= n;
+	model->visible -= n;
+	memmove(model->runs, model->runs + n, model->len * sizeof model->runs[0]);
+}
+
+static void blocks_hold_what_an_array_would(void **state)
+{
+	static struct model model;
+	cu_tail tail = { 0 };
+	uint64_t dice = 42, tx = 0;
+
+	(void)state;
+	for (int step = 0; step < 4000; step++) {
+		unsigned what;
+		size_t n;
+
+		dice = dice * 6364136223846793005ull + 1442695040888963407ull;
+		what = (unsigned)(dice >> 60);
+		n = (dice >> 32) % 5;
+		for (size_t i = 0; what < 10 && i < n; i++) {
+			struct cu_tail_run run = run_of(tx + 1, (uint32_t)tx, 0, 1, 10);
+
+			assert_int_equal(cu_tail_append(&tail, &run), 0);
+			model.runs[model.len++] = run;
+			tx++;
+		}
+		if (what < 8) {
+			cu_tail_commit(&tail, CHUNK);
+			model.committed = model.len;
+		} else if (what == 10) {
+			cu_tail_abort(&tail);
+			model.len = model.committed;
+		} else if (what < 14) {
+			cu_tail_show(&tail);
+			model.visible = model.committed;
+		} else {
+			/* Some, often enough all: small ones are one array, and become blocks again. */
+			drop_first(&tail, &model, n == 4 ? model.visible : CU_MIN(model.visible, (dice >> 36) % 40));
+		}
+		assert_is_model(&tail, &model);
+		assert_true(!cu_tail_next_run(&tail) || cu_tail_next_run(&tail) == cu_tail_run_at(&tail, tail.len));
+	}
+	assert_true(tx > 4000);
+	cu_tail_fini(&tail);
 }
 
 int main(void)
@@ -259,6 +326,7 @@ int main(void)
 		cmocka_unit_test(a_chunk_end_that_is_not_shown_yet_is_no_end),
 		cmocka_unit_test(chunk_ends_never_move_as_the_log_grows),
 		cmocka_unit_test(filtering_equals_never_having_had_it),
+		cmocka_unit_test(blocks_hold_what_an_array_would),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
