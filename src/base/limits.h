@@ -60,7 +60,8 @@
 	(16u * 1024) /* bytes of a snapshot that is kept in the metadata: a file for larger ones */
 #define CU_LOG_CHUNK_SMALL_MAX \
 	(16u * 1024) /* bytes of a sealed piece of a log that is kept in the metadata: a file for larger ones */
-#define CU_METADATA_QUEUE_MAX 16384u /* metadata operations not yet taken by the writer: the caller waits */
+#define CU_METADATA_QUEUE_MAX \
+	16384u /* metadata operations not yet taken by the writer: the caller waits; a new shape is refused (503) */
 #define CU_METADATA_BLOB_MAX (256u * 1024 * 1024) /* definition, relation, setting: CU_ETOOBIG */
 #define CU_CHANGELOG_BYTES_MAX \
 	(256u * 1024 * 1024)        /* default of --change-log-max: tails are sealed, segments dropped */

@@ -446,6 +446,41 @@ static void a_shape_that_is_removed_before_it_could_not_be_stored_goes_once(void
 	sem_destroy(&hold);
 }
 
+/* A request's thread has others to serve. */
+static void while_the_metadata_are_behind_shapes_are_refused_and_removed_without_waiting(void **state)
+{
+	struct world *w = world_new();
+	cu_metadata *md = cu_store_metadata(w->store);
+	cu_shape *first = help_create(w->set, help_definition(1, true)), *shape;
+	sem_t hold;
+
+	(void)state;
+	settle(w);
+	sem_init(&hold, 0, 0);
+	/* The first puts the writer to sleep; whatever it took with that is not in the queue. */
+	assert_int_equal(cu_metadata_set(md, "held", "", 0, hold_writer, &hold), 0);
+	while (cu_metadata_put_definition(md, 99, "{}", 2, NULL, NULL) == 0)
+		;
+	assert_int_equal(cu_metadata_put_definition(md, 99, "{}", 2, NULL, NULL), CU_EFULL);
+	shape = help_create(w->set, help_definition(2, true));
+	assert_int_equal(cu_shape_status(shape).state, CU_SHAPE_GONE);
+	assert_int_equal(cu_shape_failure(shape)->status, 503);
+	assert_non_null(strstr(cu_shape_failure(shape)->message, "Too many"));
+	assert_int_equal(w->created, 1);
+	cu_shape_set_remove(w->set, first, "a test", NULL);
+	sem_post(&hold);
+	settle_removals(w);
+	assert_int_equal(cu_shape_status(first).state, CU_SHAPE_GONE);
+	cu_shape_unref(&shape);
+	shape = help_create(w->set, help_definition(2, true));
+	settle(w);
+	assert_true(shape->durable);
+	cu_shape_unref(&shape);
+	cu_shape_unref(&first);
+	world_free(w);
+	sem_destroy(&hold);
+}
+
 static void a_removal_that_could_not_be_stored_is_tried_again(void **state)
 {
 	const struct cu_snapshot_info snapshot = { .xmin = 1, .xmax = 1, .xip = "" };
@@ -574,6 +609,7 @@ int main(void)
 		cmocka_unit_test(a_removed_shape_stays_removed_after_a_restart),
 		cmocka_unit_test(of_two_equal_definitions_both_are_kept),
 		cmocka_unit_test(a_shape_that_is_removed_before_it_could_not_be_stored_goes_once),
+		cmocka_unit_test(while_the_metadata_are_behind_shapes_are_refused_and_removed_without_waiting),
 		cmocka_unit_test(a_removal_that_could_not_be_stored_is_tried_again),
 		cmocka_unit_test(a_damaged_row_is_corrupt_and_adds_nothing),
 		cmocka_unit_test(no_checkpoint_is_stored_behind_a_removal_that_was_not),

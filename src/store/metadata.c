@@ -260,6 +260,19 @@ static void ops_free(struct cu_metadata_op *op)
 	}
 }
 
+/* The queue is full. Under mtx. */
+static bool may_wait(const struct cu_metadata *md, enum cu_metadata_kind kind)
+{
+	switch (kind) {
+	case CU_METADATA_PUT_SHAPE:
+	case CU_METADATA_PUT_DEFINITION:
+	case CU_METADATA_REMOVE_SHAPE:
+	case CU_METADATA_REMOVE_DEFINITION: return false;
+	/* The writer never waits for itself: a `done` that queues more finds room or makes the queue longer. */
+	default: return !(md->thread_runs && pthread_equal(pthread_self(), md->thread));
+	}
+}
+
 /* Takes op and those behind it, whatever happens; they are one transaction, whose end the last one's `done` is told. */
 static int op_queue(struct cu_metadata *md, struct cu_metadata_op *op, cu_store_done *done, void *ctx)
 {
@@ -273,12 +286,13 @@ static int op_queue(struct cu_metadata *md, struct cu_metadata_op *op, cu_store_
 	last->done = done;
 	last->ctx = ctx;
 	pthread_mutex_lock(&md->mtx);
-	/* The writer never waits for itself: a `done` that queues more finds room or makes the queue longer. */
-	while (md->queue_len >= CU_METADATA_QUEUE_MAX && !md->closing &&
-	       !(md->thread_runs && pthread_equal(pthread_self(), md->thread)))
+	while (md->queue_len >= CU_METADATA_QUEUE_MAX && !md->closing && may_wait(md, op->kind))
 		pthread_cond_wait(&md->room, &md->mtx);
 	if (md->closing) {
 		rc = CU_ECLOSED;
+	} else if (md->queue_len >= CU_METADATA_QUEUE_MAX &&
+		   (op->kind == CU_METADATA_PUT_SHAPE || op->kind == CU_METADATA_PUT_DEFINITION)) {
+		rc = CU_EFULL;
 	} else {
 		*md->tail = op;
 		md->tail = &last->next;

@@ -4,7 +4,8 @@
  * Threads: any; inside a `done` everything but get, sync and free, which wait.
  * Operations are queued in order; one writer thread takes what has gathered, runs it in one SQLite transaction
  * (synchronous=FULL) and then runs each `done` on itself, in order: rc 0 means durable. Callbacks must be short.
- * Arguments are copied. A queue of CU_METADATA_QUEUE_MAX operations is full: the call waits.
+ * Arguments are copied. A queue of CU_METADATA_QUEUE_MAX operations is full: the call waits, but for what a request may ask for,
+ * whose thread must not: a shape or a definition is refused (CU_EFULL), removals go in beyond it, one for each shape at most.
  * Errors: the call itself says CU_ENOMEM, CU_ETOOBIG (definition, blob) or CU_ECLOSED (closing), and `done` is not
  * called then. A small snapshot is read on the caller's thread, by a connection of its own that never waits for the
  * writer. `done` gets CU_EEXIST (id or handle taken), CU_ENOTFOUND (no such shape), CU_EIO or CU_ECORRUPT (the
