@@ -80,6 +80,7 @@ static int take_original(void *ctx, const struct cu_shape_row *row)
 	original->handle = cu_xstrdup(row->handle);
 	original->snapshot = row->snapshot;
 	original->snapshot.xip = cu_xstrdup(row->snapshot.xip);
+	original->snapshot.published = cu_xstrdup(row->snapshot.published);
 	if (!row->snapshot.is_small)
 		original->chunk = row->snapshot.chunks[0];
 	original->snapshot.chunks = &original->chunk;
@@ -155,7 +156,7 @@ static void write_log_chunk(cu_store *store, uint64_t id)
 	row.wire_bytes = chunk.wire_bytes;
 	row.info = chunk.info;
 	row.small = chunk.small;
-	check(cu_metadata_put_log_chunk(cu_store_metadata(store), &row, 0, 0, NULL, NULL), "a sealed piece's row");
+	check(cu_metadata_put_log_chunks(cu_store_metadata(store), &row, 1, 0, 0, NULL, NULL), "a sealed piece's row");
 	free(chunk.small);
 	cu_buf_fini(&index.bytes);
 }
@@ -217,6 +218,7 @@ int main(int argc, char **argv)
 	free(original->data);
 	free(original->handle);
 	free((char *)original->snapshot.xip);
+	free((char *)original->snapshot.published);
 	for (size_t i = 0; i < found.defs_len; i++)
 		cu_definition_unref(&found.defs[i]);
 	return 0;

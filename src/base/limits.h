@@ -81,6 +81,10 @@
 #define CU_COMPACTION_BYTES_MIN (1024u * 1024)   /* items that are worth a compaction: fewer wait for others … */
 #define CU_COMPACTION_CHUNKS 16u                 /* … until there are so many small chunks: joined all the same */
 
+/* Between two times that what the heap has free is given back to the system: a burst's memory stays so long. Takes up to
+ * ten milliseconds with a million shapes. */
+#define CU_MEMORY_TRIM_MS 20000u
+
 #define CU_RETENTION_CHECK_MS 5000u /* between two looks for shapes that have to go: what was exceeded stays so long */
 #define CU_RETENTION_EVICTIONS_MAX 4096u /* shapes evicted in one look: the others in the next */
 #define CU_RETENTION_SAVE_MS 600000u /* between two times that the shapes' last reads are stored: older after a crash */

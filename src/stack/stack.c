@@ -17,6 +17,7 @@
 
 #include <limits.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -53,6 +54,7 @@ struct cu_stack {
 	cu_table_watch *table_watch;
 	cu_retention *retention; /* NULL: there is no limit */
 	cu_ticker *retention_ticker;
+	cu_ticker *memory_ticker;
 	_Atomic(cu_http_server *) http;
 	cu_api *idle_api;                        /* answers as long as there is no other */
 	_Atomic(cu_api *) api;                   /* NULL until everything that it needs runs */
@@ -555,6 +557,12 @@ static int start_retention(struct cu_stack *stack)
 	return cu_ticker_start("retention", CU_RETENTION_CHECK_MS, retain, stack, &stack->retention_ticker);
 }
 
+static void trim_memory(void *ctx)
+{
+	(void)ctx;
+	malloc_trim(0);
+}
+
 static void stop_retention(struct cu_stack *stack)
 {
 	cu_ticker_stop(&stack->retention_ticker);
@@ -689,6 +697,8 @@ static int run_all(struct cu_stack *stack)
 	if (rc == 0)
 		rc = start_retention(stack);
 	if (rc == 0)
+		rc = cu_ticker_start("memory", CU_MEMORY_TRIM_MS, trim_memory, NULL, &stack->memory_ticker);
+	if (rc == 0)
 		make_api(stack);
 	return rc == CU_EBUSY ? CU_EIO : rc;
 }
@@ -770,6 +780,7 @@ void cu_stack_stop(cu_stack **ref)
 	http = atomic_load(&stack->http);
 	if (http)
 		cu_http_server_drain(http, DRAIN_GRACE_MS);
+	cu_ticker_stop(&stack->memory_ticker);
 	stop_retention(stack);
 	/* Snapshots under way fail; their shapes are made anew when asked for. */
 	if (stack->pool)
