@@ -254,15 +254,16 @@ test("a request counts as a first one until its answer begins, and not at all wh
   const writer = await cluster.connect()
   await writer.query("BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
   const waiting = [request(query("table=locked&offset=-1"), { port })]
+  await waitFor(async () =>
+    (await cluster.sql("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")).length > 0, { what: "the snapshot waits" })
   const unheardOf = () => request(query({ table: "items", offset: "-1", where: "id = 1" }), { port })
-  await waitFor(async () => (await unheardOf()).status === 503)
-  const refused = JSON.parse((await unheardOf()).text)
+  const answer = await unheardOf()
+  assert.equal(answer.status, 503)
+  const refused = JSON.parse(answer.text)
   assert.equal(refused.message, "Concurrent initial request limit exceeded (limit: 1), please retry")
   assert.equal((await request(query(`table=items&offset=-1&handle=${first.headers["electric-handle"]}`), { port })).status, 200)
   // Nor is there a limit of one for what waits for a snapshot that is being made, or needs none.
   assert.equal((await request(query("table=items&offset=-1"), { port })).status, 200)
-  await waitFor(async () =>
-    (await cluster.sql("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")).length > 0, { what: "the snapshot waits" })
   for (let i = 0; i < 5; i++) waiting.push(request(query("table=locked&offset=-1"), { port }))
   await writer.query("COMMIT")
   assert.deepEqual((await Promise.all(waiting)).map(({ status }) => status), [200, 200, 200, 200, 200, 200])
