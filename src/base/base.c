@@ -62,6 +62,15 @@ void *cu_xzalloc(size_t size)
 	return ptr;
 }
 
+void *cu_xaligned_alloc(size_t alignment, size_t size)
+{
+	void *ptr;
+
+	if (posix_memalign(&ptr, alignment, size) != 0)
+		out_of_memory(size);
+	return ptr;
+}
+
 void *cu_xrealloc(void *ptr, size_t size)
 {
 	void *moved = realloc(ptr, size ? size : 1);

@@ -43,6 +43,7 @@ static inline int cu_hex_digit(char c)
 /* Allocation that aborts when it fails: small structures of a size we chose. Returns owned. */
 void *cu_xmalloc(size_t size);
 void *cu_xzalloc(size_t size);
+void *cu_xaligned_alloc(size_t alignment, size_t size); /* a power of two */
 void *cu_xrealloc(void *ptr, size_t size);
 char *cu_xstrdup(const char *text);
 char *cu_xstrndup(const char *text, size_t len);

@@ -2,8 +2,11 @@
 #include "base/map.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define MAP_CAP_MIN 8
+#define HUGE_PAGE ((size_t)2 * 1024 * 1024)
+#define MAP_HUGE_MIN (4 * HUGE_PAGE) /* from so many bytes on */
 
 /* Fibonacci hashing spreads sequential keys (oids, ids) and leaves good hashes good. The size is any number, so that a large
  * table grows by a quarter: the hash is scaled to it. */
@@ -43,11 +46,24 @@ void *cu_map_get(const cu_map *map, uint64_t key)
 	return map->len ? find(map, key)->value : NULL;
 }
 
+/* A large table is dense and used at random: on ordinary pages most look-ups miss the processor's table of pages, too. */
+static struct cu_map_slot *slots_new(size_t cap)
+{
+	size_t size = cap * sizeof(struct cu_map_slot);
+	struct cu_map_slot *slots;
+
+	if (size < MAP_HUGE_MIN)
+		return cu_xzalloc(size);
+	slots = cu_xaligned_alloc(HUGE_PAGE, size);
+	(void)madvise(slots, size, MADV_HUGEPAGE);
+	return memset(slots, 0, size);
+}
+
 static void resize(cu_map *map, size_t cap)
 {
 	cu_map old = *map;
 
-	map->slots = cu_xzalloc(cap * sizeof *map->slots);
+	map->slots = slots_new(cap);
 	map->cap = cap;
 	for (size_t i = 0; i < old.cap; i++) {
 		if (old.slots[i].value)

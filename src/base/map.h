@@ -1,6 +1,6 @@
 /* map.h: a hash map from 64-bit keys to pointers (open addressing, linear probing, no tombstones).
  *
- * 16 bytes per slot, at most 3/4 and seldom less than 3/5 full.
+ * 16 bytes per slot, at most 3/4 and seldom less than 3/5 full; a table of 8 MiB or more asks for huge pages.
  * Threads: one at a time; the owner brings the lock. Cost: one cache line per look-up at the usual load. The map
  * owns its table, never what the values point to. For text keys, use the text's XXH3 hash as the key and chain
  * what collides through the values.

@@ -136,6 +136,23 @@ static void walking_the_map_meets_every_value_once(void **state)
 	cu_map_fini(&map);
 }
 
+/* From some size on its table asks for huge pages. */
+static void a_large_map_keeps_what_a_small_one_does(void **state)
+{
+	enum { ENTRIES = 600000 };
+	cu_map map = CU_MAP_INIT;
+
+	(void)state;
+	for (uintptr_t i = 1; i <= ENTRIES; i++)
+		assert_null(cu_map_put(&map, i, (void *)i));
+	for (uintptr_t i = 1; i <= ENTRIES; i += 2)
+		assert_ptr_equal(cu_map_del(&map, i), (void *)i);
+	for (uintptr_t i = 1; i <= ENTRIES; i++)
+		assert_ptr_equal(cu_map_get(&map, i), (void *)(i % 2 ? 0 : i));
+	assert_int_equal(map.len, ENTRIES / 2);
+	cu_map_fini(&map);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -144,6 +161,7 @@ int main(void)
 		cmocka_unit_test(a_reset_keeps_one_block_and_hands_it_out_again),
 		cmocka_unit_test(out_of_memory_leaves_the_arena_usable),
 		cmocka_unit_test(the_map_agrees_with_an_array_through_every_change),
+		cmocka_unit_test(a_large_map_keeps_what_a_small_one_does),
 		cmocka_unit_test(walking_the_map_meets_every_value_once),
 	};
 
