@@ -65,6 +65,8 @@ static void publish(struct cu_collector *c)
 	c->placing = scratch(c->placing, &c->placing_cap, n, sizeof *c->placing);
 	for (size_t i = 0; i < n; i++) {
 		fragment->events[i].touches = fragment->touches;
+		fragment->events[i].ahead =
+			i + CU_SHAPES_AHEAD < n ? fragment->events[i + CU_SHAPES_AHEAD].shape : NULL;
 		c->placing[i] = (struct cu_placing){ false, false };
 		c->deliveries[i].handle = fragment->events[i].shape->handle;
 		c->deliveries[i].event = &fragment->events[i];

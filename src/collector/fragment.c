@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#define KEEP_MAX 4096 /* entries of an array that are kept for the next fragment */
+#define KEEP_MAX 16384 /* entries of an array that are kept for the next fragment */
 
 void cu_fragment_init(cu_fragment *fragment)
 {

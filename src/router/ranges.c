@@ -213,25 +213,39 @@ static bool is_below(const struct cu_ranges *ranges, const struct cu_datum *valu
 	return compared < 0 || (compared == 0 && inclusive);
 }
 
+#define ROUTES_AHEAD 8u /* met later than they are found */
+
 struct search {
 	const struct cu_ranges *ranges;
 	const struct cu_datum *value; /* NULL: all */
 	cu_route_found *found;
 	void *ctx;
+	/* Where thousands are found, most of the time is memory's: a route is asked for here, and met when some more have been
+	 * found. */
+	cu_route *met[ROUTES_AHEAD];
+	size_t met_len; /* in all; the last ROUTES_AHEAD of them wait */
 };
 
-static int search(const struct search *s, const struct cu_range_node *tree)
+static int meet(struct search *s, cu_route *route)
+{
+	cu_route **place = &s->met[s->met_len % ROUTES_AHEAD];
+	cu_route *before = *place;
+
+	__builtin_prefetch(route, 1);
+	*place = route;
+	return s->met_len++ < ROUTES_AHEAD ? 0 : s->found(s->ctx, before, s->value != NULL);
+}
+
+static int search(struct search *s, const struct cu_range_node *tree)
 {
 	const struct cu_datum *value = s->value;
 	int rc;
 
 	for (; tree; tree = tree->right) {
-		/* Where thousands are met, most of the time is memory's: ask for what comes next while the left is walked. */
 		if (tree->right) {
 			__builtin_prefetch(tree->right);
 			__builtin_prefetch(&tree->right->max);
 		}
-		__builtin_prefetch(tree->route, 1);
 		/* Nothing here or below reaches up to the value. */
 		if (value && !is_below(s->ranges, value, &tree->max, tree->max_inclusive))
 			return 0;
@@ -244,7 +258,7 @@ static int search(const struct search *s, const struct cu_range_node *tree)
 		if (value && !is_above(s->ranges, value, &tree->lower, tree->lower_inclusive))
 			return 0;
 		if (!value || is_below(s->ranges, value, &tree->upper, tree->upper_inclusive)) {
-			rc = s->found(s->ctx, tree->route, value != NULL);
+			rc = meet(s, tree->route);
 			if (rc)
 				return rc;
 		}
@@ -252,12 +266,23 @@ static int search(const struct search *s, const struct cu_range_node *tree)
 	return 0;
 }
 
+static int search_all(const struct cu_ranges *ranges, const struct cu_datum *value, cu_route_found *found, void *ctx)
+{
+	struct search s = { .ranges = ranges, .value = value, .found = found, .ctx = ctx };
+	size_t i;
+	int rc = search(&s, ranges->root);
+
+	for (i = s.met_len < ROUTES_AHEAD ? 0 : s.met_len - ROUTES_AHEAD; rc == 0 && i < s.met_len; i++)
+		rc = found(ctx, s.met[i % ROUTES_AHEAD], value != NULL);
+	return rc;
+}
+
 int cu_ranges_find(const struct cu_ranges *ranges, const struct cu_datum *value, cu_route_found *found, void *ctx)
 {
-	return search(&(struct search){ ranges, value, found, ctx }, ranges->root);
+	return search_all(ranges, value, found, ctx);
 }
 
 int cu_ranges_each(const struct cu_ranges *ranges, cu_route_found *found, void *ctx)
 {
-	return search(&(struct search){ ranges, NULL, found, ctx }, ranges->root);
+	return search_all(ranges, NULL, found, ctx);
 }

@@ -50,6 +50,8 @@ static enum cu_verdict on_message(struct cu_actor_ctx *ctx, void *state, struct 
 
 	if (msg->type != CU_MSG_EVENT)
 		return CU_VERDICT_CONTINUE;
+	if (event->ahead)
+		cu_shape_prefetch(event->ahead);
 	if (event->shape != consumer->shape)
 		return cu_actor_end(ctx, CU_EXIT_ERROR, CU_EINVAL, "an event for another shape");
 	cu_consumer_decide(event);

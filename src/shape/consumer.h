@@ -41,6 +41,7 @@ struct cu_event {
 	uint64_t tx;              /* final LSN */
 	uint32_t first, last;     /* its touches */
 	struct cu_touch *touches; /* of the whole fragment; set when it is published */
+	const cu_shape *ahead;    /* likewise: whose event is decided soon, to ask for its memory; NULL: nobody's */
 };
 
 /* Writes the decisions of one event. */
