@@ -1,0 +1,166 @@
+/* Clients of a log that is compacted again and again, behind a cache: whatever answer it gives them, they end with the right rows.
+ * label: unit */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "shape/test_compactor_help.h"
+
+/* ---- answers, and a cache that forgets none ---- */
+
+struct answer {
+	cu_offset from, end;
+	json_t *items;
+};
+
+struct cache {
+	struct answer *answers;
+	size_t len, cap;
+};
+
+static uint64_t random_state;
+
+static uint32_t random_below(uint32_t n)
+{
+	random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(random_state >> 33) % n;
+}
+
+/* Any answer that was ever given to this offset, or a new one. */
+static const struct answer *answer_get(struct world *w, struct cache *cache, cu_offset from)
+{
+	size_t skip = random_below(4);
+	struct answer *answer;
+
+	for (size_t i = cache->len; i > 0 && skip < 3; i--) {
+		if (cu_offset_cmp(cache->answers[i - 1].from, from) == 0 && skip-- == 0)
+			return &cache->answers[i - 1];
+	}
+	if (cache->len == cache->cap) {
+		cache->cap = cache->cap ? cache->cap * 2 : 64;
+		cache->answers = cu_xrealloc(cache->answers, cache->cap * sizeof *cache->answers);
+	}
+	answer = &cache->answers[cache->len++];
+	assert_true(cu_shape_log_gave(log_of(w), from));
+	*answer = (struct answer){ .from = from, .end = cu_shape_log_answer_end(log_of(w), from) };
+	answer->items = read_range(w, answer->from, answer->end);
+	assert_true(json_array_size(answer->items) > 0);
+	return answer;
+}
+
+static void cache_fini(struct cache *cache)
+{
+	for (size_t i = 0; i < cache->len; i++)
+		json_decref(cache->answers[i].items);
+	free(cache->answers);
+}
+
+struct client {
+	cu_offset at;
+	json_t *rows;
+};
+
+static void client_step(struct world *w, struct cache *cache, struct client *client)
+{
+	const struct answer *answer = answer_get(w, cache, client->at);
+
+	apply(client->rows, answer->items);
+	client->at = answer->end;
+}
+
+static bool is_up_to_date(struct world *w, const struct client *client)
+{
+	return cu_offset_cmp(client->at, cu_shape_log_latest(log_of(w))) == 0;
+}
+
+/* ---- tests ---- */
+
+/* Few columns each time, so that an update that is missed is seen; now and then a row goes and comes. */
+static const char *at_random(struct world *w, unsigned *ret_key)
+{
+	*ret_key = random_below(120);
+	if (w->tx <= 120) {
+		*ret_key = (unsigned)w->tx - 1;
+		return "insert";
+	}
+	if (w->tx >= 160 && w->tx % 40 < 2) {
+		*ret_key = (unsigned)(w->tx / 40 % 120);
+		return w->tx % 40 == 0 ? "delete" : "insert";
+	}
+	return "update";
+}
+
+static void clients_round(uint64_t seed)
+{
+	struct world *w = world_new();
+	struct client clients[12];
+	struct cache cache = { 0 };
+	json_t *want = NULL;
+
+	random_state = seed;
+	limits.chunk_bytes = 600;
+	limits.memory = 4000;
+	limits.near = 20000;
+	w->tx_items = 1 + random_below(3);
+	for (size_t c = 0; c < CU_ARRAY_LEN(clients); c++)
+		clients[c] = (struct client){ CU_OFFSET_SNAPSHOT_END, json_object() };
+	for (unsigned round = 0; round < 60; round++) {
+		seal(w, 20 + random_below(30), 2, at_random);
+		if (random_below(2))
+			compact_all(w);
+		for (size_t c = 0; c < CU_ARRAY_LEN(clients); c++) {
+			for (uint32_t steps = random_below(6); steps && !is_up_to_date(w, &clients[c]); steps--)
+				client_step(w, &cache, &clients[c]);
+		}
+		if (random_below(4) == 0) {
+			struct client *late = &clients[random_below(CU_ARRAY_LEN(clients))];
+
+			json_decref(late->rows);
+			*late = (struct client){ CU_OFFSET_SNAPSHOT_END, json_object() };
+		}
+	}
+	want = rows_at(w, w->tx);
+	for (size_t c = 0; c < CU_ARRAY_LEN(clients); c++) {
+		while (!is_up_to_date(w, &clients[c]))
+			client_step(w, &cache, &clients[c]);
+		assert_true(json_equal(clients[c].rows, want));
+		json_decref(clients[c].rows);
+	}
+	json_decref(want);
+	cache_fini(&cache);
+	world_free(w);
+}
+
+static void a_cache_that_forgets_nothing_gives_no_wrong_rows(void **state)
+{
+	const char *rounds = getenv("COPPER_COMPACTOR_ROUNDS"); /* for longer runs */
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= (rounds ? strtoull(rounds, NULL, 10) : 4); seed++)
+		clients_round(seed);
+}
+
+static void an_offset_that_was_not_given_yet_is_told(void **state)
+{
+	struct world *w = world_new();
+
+	(void)state;
+	seal(w, 3, 10, insert_only);
+	assert_true(cu_shape_log_gave(log_of(w), cu_offset_of(1, 0)));
+	assert_true(cu_shape_log_gave(log_of(w), cu_offset_of(1, CU_OP_INF)));
+	assert_true(cu_shape_log_gave(log_of(w), cu_sealed_boundary(1, log_of(w)->next_n - 1)));
+	assert_false(cu_shape_log_gave(log_of(w), cu_sealed_boundary(1, log_of(w)->next_n)));
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_cache_that_forgets_nothing_gives_no_wrong_rows),
+		cmocka_unit_test(an_offset_that_was_not_given_yet_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
