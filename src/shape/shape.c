@@ -2,6 +2,7 @@
 #include "shape/shape.h"
 
 #include "base/clock.h"
+#include "base/slab.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -20,11 +21,23 @@ void cu_shape_unlock(const cu_shape *shape)
 	pthread_mutex_unlock(&stripes[shape->id % STRIPES]);
 }
 
+static void birth_free(struct cu_shape_birth *birth)
+{
+	if (!birth)
+		return;
+	cu_snapshot_range_fini(&birth->range);
+	free(birth->failure.message);
+	free(birth->small);
+	cu_slab_free(birth, sizeof *birth);
+}
+
 cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def, const char *where, size_t where_len)
 {
 	size_t size = strlen(handle) + 1;
-	cu_shape *shape = cu_xzalloc(offsetof(cu_shape, handle) + size + (where ? where_len + 1 : 0));
+	cu_shape *shape;
 
+	where_len = where ? strnlen(where, where_len) : 0; /* as shape_size() will find it */
+	shape = cu_slab_alloc(offsetof(cu_shape, handle) + size + (where ? where_len + 1 : 0));
 	shape->magic = CU_SHAPE_MAGIC;
 	atomic_init(&shape->refs, 1);
 	atomic_init(&shape->read_until_s, cu_shape_clock_s());
@@ -36,6 +49,12 @@ cu_shape *cu_shape_new(uint64_t id, const char *handle, cu_definition *def, cons
 		shape->route.where = shape->handle + size;
 	}
 	return shape;
+}
+
+static size_t shape_size(const cu_shape *shape)
+{
+	return offsetof(cu_shape, handle) + strlen(shape->handle) + 1 +
+	       (shape->route.where ? strlen(shape->route.where) + 1 : 0);
 }
 
 cu_shape *cu_shape_ref(cu_shape *shape)
@@ -59,15 +78,10 @@ void cu_shape_unref(cu_shape **ref)
 	if (shape->log)
 		cu_shape_log_fini(shape->log);
 	free(shape->log);
-	if (shape->birth) {
-		cu_snapshot_range_fini(&shape->birth->range);
-		free(shape->birth->failure.message);
-		free(shape->birth->small);
-	}
-	free(shape->birth);
+	birth_free(shape->birth);
 	cu_expr_unref(&shape->route.expr);
 	cu_definition_unref(&shape->def);
-	free(shape);
+	cu_slab_free(shape, shape_size(shape));
 }
 
 uint32_t cu_shape_clock_s(void)
@@ -109,8 +123,14 @@ const cu_shape_log *cu_shape_log_of(const cu_shape *shape)
 static struct cu_shape_birth *birth_of(cu_shape *shape)
 {
 	if (!shape->birth)
-		shape->birth = cu_xzalloc(sizeof *shape->birth);
+		shape->birth = cu_slab_alloc(sizeof *shape->birth);
 	return shape->birth;
+}
+
+/* Under the lock: what its range holds has changed. */
+static void note_range(cu_shape *shape)
+{
+	atomic_store_explicit(&shape->held_below, shape->birth ? shape->birth->range.lsn : 0, memory_order_relaxed);
 }
 
 void cu_shape_set_range(cu_shape *shape, cu_snapshot_range *range)
@@ -121,11 +141,10 @@ void cu_shape_set_range(cu_shape *shape, cu_snapshot_range *range)
 	birth->range = *range;
 	*range = (cu_snapshot_range){ 0 };
 	if (!birth->range.lsn && !birth->failure.status && !birth->small) {
-		cu_snapshot_range_fini(&birth->range);
-		free(birth);
+		birth_free(birth);
 		shape->birth = NULL;
 	}
-	cu_shape_note_range(shape);
+	note_range(shape);
 }
 
 void cu_shape_set_failure(cu_shape *shape, struct cu_shape_failure *failure)

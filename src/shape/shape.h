@@ -46,10 +46,24 @@ struct cu_shape_birth {
 	size_t small_len;
 };
 
-#define CU_SHAPE_MAGIC 0x5ba9e001u
+#define CU_SHAPE_MAGIC 0x5ba9u
 
 typedef struct cu_shape {
-	unsigned magic;
+	uint16_t magic;
+
+	/* collector thread only */
+	bool touched : 1; /* has items in the open transaction */
+	bool dirty : 1;   /* has committed runs that are not shown yet */
+	bool doomed : 1;  /* is removed when the fragment being put together goes through */
+	uint8_t : 0;      /* what others write is another byte */
+
+	/* any thread, under cu_shape_lock() */
+	uint8_t state : 2;          /* enum cu_shape_state */
+	bool durable : 1;           /* its record is committed: the handle may be given out */
+	bool snapshot_complete : 1; /* no further chunk will come */
+	bool snapshot_small : 1;    /* its one chunk is not a file: cu_shape_put_small(), else in metadata */
+	bool checking : 1;          /* its chunks are being checked */
+
 	atomic_uint refs;
 
 	/* set once */
@@ -62,17 +76,9 @@ typedef struct cu_shape {
 	                                 may look whether it has without the lock */
 	struct cu_shape_birth *birth; /* NULL for most of its life */
 	uint32_t chunks_len;          /* of the snapshot: complete ones, ready to be read */
-	uint32_t chunks_good;   /* … of these, the first ones that are known to be what was written (chunk_check.h) */
-	uint8_t state;          /* enum cu_shape_state */
-	bool durable;           /* its record is committed: the handle may be given out */
-	bool snapshot_complete; /* no further chunk will come */
-	bool snapshot_small;    /* its one chunk is not a file: cu_shape_put_small(), else in metadata */
-	bool checking;          /* its chunks are being checked */
+	uint32_t chunks_good; /* … of these, the first ones that are known to be what was written (chunk_check.h) */
 
 	/* collector thread only */
-	bool touched;   /* has items in the open transaction */
-	bool dirty;     /* has committed runs that are not shown yet */
-	bool doomed;    /* is removed when the fragment being put together goes through */
 	uint32_t event; /* index + 1 of its event in the fragment being put together; 0: none */
 
 	/* any thread, atomic: until when somebody reads it, on cu_shape_clock_s(): a reader that waits is reading */
@@ -131,11 +137,6 @@ static inline const cu_snapshot_range *cu_shape_range(const cu_shape *shape)
 static inline bool cu_shape_is_settled(const cu_shape *shape)
 {
 	return shape->state <= CU_SHAPE_LIVE && shape->snapshot_complete;
-}
-/* Under the lock, by whoever puts a birth in or takes it out: what its range holds has changed. */
-static inline void cu_shape_note_range(cu_shape *shape)
-{
-	atomic_store_explicit(&shape->held_below, shape->birth ? shape->birth->range.lsn : 0, memory_order_relaxed);
 }
 /* Under the lock. Takes *range; what was there goes. Its lsn 0: it is not needed any more. */
 void cu_shape_set_range(cu_shape *shape, cu_snapshot_range *range);

@@ -1,7 +1,6 @@
 /* shape_set.c: four indexes under one lock. */
 #include "shape/shape_set.h"
 
-#include "base/arena.h"
 #include "base/clock.h"
 #include "base/index.h"
 #include "base/log.h"
@@ -23,7 +22,6 @@ struct cu_shape_set {
 	cu_index by_key; /* by definition and where clause; not those being removed */
 	cu_index by_id;
 	cu_map restored; /* id → definition; at start-up only, with a reference each */
-	cu_arena births; /* of restored shapes: most are not needed for longer, and would leave holes */
 	uint64_t last_definition_id;
 	uint64_t last_handle_us; /* handles never repeat, whatever the clock does */
 	cu_shape **ranged;       /* live ones that have a snapshot range; a reference each */
@@ -131,23 +129,6 @@ static void forget_restored(cu_shape_set *set)
 	cu_map_fini(&set->restored);
 }
 
-/* From the arena to where each belongs. */
-static void settle_births(cu_shape_set *set, uint64_t lsn)
-{
-	for (size_t i = 0; i < set->ranged_len; i++) {
-		cu_shape *shape = set->ranged[i];
-
-		if (shape->birth->range.lsn > lsn) {
-			shape->birth = cu_xmemdup(shape->birth, sizeof *shape->birth);
-		} else {
-			cu_snapshot_range_fini(&shape->birth->range);
-			shape->birth = NULL;
-			cu_shape_note_range(shape);
-		}
-	}
-	cu_arena_fini(&set->births);
-}
-
 void cu_shape_set_free(cu_shape_set **ref)
 {
 	cu_shape_set *set = *ref;
@@ -156,8 +137,6 @@ void cu_shape_set_free(cu_shape_set **ref)
 	if (!set)
 		return;
 	*ref = NULL;
-	if (set->births.blocks)
-		settle_births(set, UINT64_MAX); /* the start failed */
 	forget_restored(set);
 	for (size_t i = 0; i < set->ranged_len; i++)
 		cu_shape_unref(&set->ranged[i]);
@@ -177,7 +156,6 @@ void cu_shape_set_end_restore(cu_shape_set *set, cu_store *store, uint64_t lsn)
 {
 	cu_definition *def;
 
-	settle_births(set, lsn);
 	cu_shape_set_drop_ranges(set, lsn);
 	set->opts.store = store;
 	for (size_t i = 0; (def = cu_map_next(&set->restored, &i));) {
@@ -483,10 +461,7 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 	shape->snapshot_small = row->snapshot.is_small;
 	shape->chunks_len = row->snapshot.is_small ? 1 : row->snapshot.chunks_len;
 	pthread_mutex_lock(&set->lock);
-	shape->birth = cu_arena_alloc(&set->births, sizeof *shape->birth);
-	CU_ASSERT(shape->birth); /* as cu_xmalloc() would */
-	*shape->birth = (struct cu_shape_birth){ .range = range };
-	cu_shape_note_range(shape);
+	cu_shape_set_range(shape, &range);
 	set->last_handle_us = CU_MAX(set->last_handle_us, handle_us(shape->handle));
 	insert(set, shape);
 	pthread_mutex_unlock(&set->lock);
