@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process"
 import { createGunzip, gunzipSync } from "node:zlib"
 import { sleepUntilNextLook } from "./support.mjs"
 import { Malformed, Wire, requestBytes } from "./wire.mjs"
-import { ShapeLog, briefRow, compareOffsets, itemOf, parseOffset } from "./shape_model.mjs"
+import { ShapeLog, briefRow, compareOffsets, isBoundary, itemOf, parseOffset } from "./shape_model.mjs"
 
 // What the whole protocol may answer; 500 and 502 are never right.
 const statuses = new Set([200, 202, 204, 304, 400, 404, 405, 408, 409, 413, 414, 417, 431, 501, 503, 505])
@@ -275,6 +275,8 @@ export class Reader {
       if (items.some(({ at }) => !at)) this.fault("a row of the snapshot in the log", request, reply)
       if (compareOffsets(to, from) < 0) this.fault("offsets go back", request, reply)
       if (items.length === 0 && !upToDate) this.fault("an answer with nothing", request, reply)
+      if (isBoundary(to)) world.count("to a boundary")
+      if (isBoundary(from)) world.count("from a boundary")
       this.judge(log.observe(from, to, items), request, reply)
       if (upToDate) this.upToDateAt(log, to, Number(end.global_last_seen_lsn), { globalBefore: live ? 0 : globalBefore, moment }, request, reply)
     }

@@ -1,6 +1,8 @@
 // shape_model.mjs: what is known of a shape's log from all that anyone has read of it, and what every further answer must
 // agree with. Inserts and deletes never change, come or go. Updates may be merged into a later update of their key, or left
-// out before its deletion (src/shape/compact.h): whoever reads a range ends with the same row all the same.
+// out before its deletion (src/shape/compact.h): whoever reads a range ends with the same row all the same. Except at a boundary
+// inside what was compacted (cu_sealed_boundary() in src/shape/shape_log.h): what was left out before it may come behind it. So
+// who has read to a boundary is judged together with each answer that goes on from there.
 import { createHash } from "node:crypto"
 
 // "-1", "0_3", "0_inf", "26673336_4" as [tx, op]. The positions of these tests are below 2^53.
@@ -11,6 +13,8 @@ export function parseOffset(text) {
   return [Number(tx), op === "inf" ? Infinity : Number(op)]
 }
 export const compareOffsets = (a, b) => a[0] - b[0] || (a[1] === b[1] ? 0 : a[1] - b[1])
+const boundaryOps = 2 ** 40 // CU_OP_BOUNDARY
+export const isBoundary = ([, op]) => op >= boundaryOps && op !== Infinity
 const textOf = ([tx, op]) => (tx === -1 ? "-1" : `${tx}_${op === Infinity ? "inf" : op}`)
 
 // Large values by their hash.
@@ -38,6 +42,7 @@ export class ShapeLog {
     this.frontier = [0, Infinity] // all up to here is known
     this.claims = [] // [where an up-to-date stood, its LSN]
     this.later = [] // observations beyond the frontier
+    this.boundaries = new Map() // boundary → the last few ways to get there: { asked, items }
     this.merged = 0
   }
 
@@ -67,14 +72,22 @@ export class ShapeLog {
     const faults = []
     let last = asked
     for (const item of items) {
+      if (isBoundary(item.at)) faults.push(`item ${textOf(item.at)} at a boundary`)
       if (compareOffsets(item.at, last) <= 0) faults.push(`item ${textOf(item.at)} after ${textOf(last)}`)
       last = item.at
     }
-    if (items.length > 0 && compareOffsets(last, answered) !== 0) {
+    const behind = isBoundary(answered) && answered[0] === last[0]
+    if (items.length > 0 && compareOffsets(last, answered) !== 0 && !behind) {
       faults.push(`the answer ends at ${textOf(last)} and says ${textOf(answered)}`)
     }
     for (const item of items) this.#add(item, faults)
-    this.later.push({ asked, answered, items })
+    const ways = this.boundaries.get(textOf(asked)) ?? []
+    const ranges = [{ asked, answered, items }, ...ways.map((way) => ({ asked: way.asked, answered, items: [...way.items, ...items] }))]
+    if (isBoundary(answered)) {
+      const to = textOf(answered)
+      this.boundaries.set(to, [...(this.boundaries.get(to) ?? []), ...ranges].slice(-4))
+    }
+    this.later.push(...ranges)
     this.#judge(faults)
     return faults
   }
@@ -157,6 +170,7 @@ export class ShapeLog {
     const end = lastSolid >= 0 ? there[lastSolid] : null
     const updates = end ? told.slice(told.findLastIndex(({ kind }) => kind !== "update") + 1) : told
     if (end?.kind === "delete") return updates.length ? "an update behind the deletion" : null
+    if (isBoundary(answered)) return null
     const row = Object.assign({}, ...updates.map(({ value }) => value))
     // What must have been told: each column that an update in the range names.
     for (const { narrow } of there.slice(lastSolid + 1)) {
@@ -177,13 +191,15 @@ export class ShapeLog {
 
   // "Up to date at `stood`, up to the LSN": nothing behind it may be of a transaction at or below.
   claim(stood, lsn) {
+    if (isBoundary(stood)) return [`up-to-date at the boundary ${textOf(stood)}`]
     const next = this.items[this.#after(stood)]
     this.claims = [...this.claims.slice(-100), [stood, lsn]]
     return next && next.at[0] <= lsn ? [`up-to-date at ${textOf(stood)} says ${lsn}; item ${textOf(next.at)} is behind it`] : []
   }
 
-  // Any item's place is a place to read on from.
+  // Any item's place is a place to read on from, and each boundary that was given out.
   someOffset(rng) {
+    if (this.boundaries.size > 0 && rng.likely(0.2)) return rng.pick([...this.boundaries.keys()])
     return this.items.length ? textOf(rng.pick(this.items).at) : "0_inf"
   }
 }
