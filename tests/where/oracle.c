@@ -23,7 +23,7 @@ void w_session(PGconn *conn)
 {
 	w_run(conn, "SET bytea_output = 'hex'; SET DateStyle = 'ISO, DMY'; SET TimeZone = 'UTC';"
 		    "SET extra_float_digits = 1; SET IntervalStyle = 'iso_8601'; SET client_min_messages = error;"
-		    "SET statement_timeout = '5s'; SET jit = off; SET synchronous_commit = off");
+		    "SET statement_timeout = '60s'; SET jit = off; SET synchronous_commit = off");
 }
 
 void w_ask(PGconn *conn, const struct wquery *queries, unsigned len, PGresult **ret_results)
