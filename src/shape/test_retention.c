@@ -241,6 +241,8 @@ static void nothing_more_goes_until_what_went_has_made_room(void **state)
 	retention = retention_new(w, 0, total - 400 * 1024, 0);
 	assert_int_equal(cu_retention_run(retention, cu_now_ms()), 2);
 	assert_int_equal(cu_metadata_sync(cu_store_metadata(w->store)), CU_EIO);
+	/* The first one's definition, queued behind the sync, may have failed together with the second one's row. */
+	cu_metadata_sync(cu_store_metadata(w->store));
 	assert_int_equal(cu_retention_run(retention, cu_now_ms() + 60000), 0);
 	help_metadata_exec(w->dir, "DROP TRIGGER broken");
 	cu_shape_set_retry_removals(w->set);
