@@ -12,6 +12,7 @@ const { cluster, copper, sql } = await startBoth({
   schema: `CREATE TABLE big (id int PRIMARY KEY, t text);
     INSERT INTO big SELECT n, repeat('row ' || n || ' ', 20) FROM generate_series(1, 2000) n;
     CREATE TABLE small (id int PRIMARY KEY, t text); INSERT INTO small SELECT n, 'text ' || n FROM generate_series(1, 30) n;
+    CREATE TABLE lively (id int PRIMARY KEY, t text);
     CREATE TABLE one (id int PRIMARY KEY); INSERT INTO one VALUES (1)`,
   args: ["--shape-chunk-bytes-threshold", "100KB", "--change-log-max", "1MB"],
 })
@@ -161,11 +162,12 @@ test("Accept-Encoding is weighed; 304 is for what the client would get, or for t
 })
 
 test("a change of many live readers comes to each in its own way, and is the same", async () => {
-  const { headers } = await get({ table: "small", offset: "now" })
-  const params = { table: "small", handle: headers["electric-handle"], offset: headers["electric-offset"], live: "true" }
+  // A table of its own: behind a long log the answer may end with a chunk, in the middle of the change.
+  const { headers } = await get({ table: "lively", offset: "now" })
+  const params = { table: "lively", handle: headers["electric-handle"], offset: headers["electric-offset"], live: "true" }
   const ways = [undefined, "gzip", "zstd"]
   const readers = Array.from({ length: 150 }, (_, i) => get(params, ways[i % 3]))
-  await sql("INSERT INTO small SELECT n, repeat('live', 20) || n FROM generate_series(100, 150) n")
+  await sql("INSERT INTO lively SELECT n, repeat('live', 20) || n FROM generate_series(100, 150) n")
   const answers = await Promise.all(readers)
   answers.forEach(({ encoding, text }, i) => {
     assert.equal(encoding, ways[i % 3])
