@@ -302,6 +302,7 @@ export async function startCopper({ cluster, env = {}, args = [], storageDir, po
       const child = copper.process
       if (!child) return
       copper.process = null
+      copper.killed = true
       child.kill("SIGKILL")
       await exited(child)
     },
@@ -359,7 +360,8 @@ export function follow(copper, params, { handle, offset, via = fetch, ...options
     signal: abort.signal,
     fetchClient: watchingFetch,
     backoffOptions: { initialDelay: 30, maxDelay: 300, multiplier: 1.5 },
-    onError: (error) => void view.errors.push(error),
+    // An answer that kill -9 cut off: the client leaves it to the application to ask again.
+    onError: (error) => (copper.killed && error.status === 200 ? {} : void view.errors.push(error)),
     ...options,
   })
   stream.subscribe((messages) => {
