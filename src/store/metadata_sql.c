@@ -259,14 +259,10 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	}
 	/* Pragmas that write come after the check: a file that is refused is not touched. The cache is small because
 	 * nothing here is read twice. */
-	rc = exec(
-		db,
-		"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -256;"
-		"PRAGMA journal_size_limit = 4194304; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;"
-		/* We fold, at once and as a whole: where a write-ahead file stays behind whose pages are in the other one,
-		   * damage in it would bring older pages back beside newer ones. */
-		"PRAGMA wal_autocheckpoint = 0",
-		"settings");
+	rc = exec(db,
+		  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -256;"
+		  "PRAGMA journal_size_limit = 4194304; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY",
+		  "settings");
 	if (rc == 0 && version > 0 && version < SCHEMA_VERSION) {
 		cu_warn("the storage was written by an older copper; every shape is made anew when asked for",
 			CU_KV("path", path), CU_KV_U64("version", version));
@@ -352,6 +348,9 @@ int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db)
 	rc = cu_metadata_check_length(path);
 	if (rc == 0)
 		rc = connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, ret_db);
+	/* In the place of SQLite's own hook, as PRAGMA wal_autocheckpoint would be in ours. We fold, at once and as a whole: where a
+	 * write-ahead file stays behind whose pages are in the other one, damage in it would bring older pages back beside newer
+	 * ones. */
 	if (rc == 0)
 		sqlite3_wal_hook((*ret_db)->sqlite, wal_written, *ret_db);
 	if (rc == 0)

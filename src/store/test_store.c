@@ -576,6 +576,26 @@ static void a_small_snapshot_is_read_while_the_writer_is_busy(void **state)
 	free(path);
 }
 
+static void the_write_ahead_file_is_folded_when_it_is_long(void **state)
+{
+	char *wal = cu_file_path("%s/metadata.sqlite3-wal", (char *)*state);
+	char *value = cu_xzalloc(100000);
+	cu_store *store = NULL;
+	struct stat st;
+
+	assert_int_equal(open_store(*state, NULL, &store), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		memset(value, (int)i, 100000);
+		assert_int_equal(cu_metadata_set(cu_store_metadata(store), "key", value, 100000, NULL, NULL), 0);
+		assert_int_equal(cu_metadata_sync(cu_store_metadata(store)), 0);
+		assert_int_equal(stat(wal, &st), 0);
+		assert_true(st.st_size < 5 * 1024 * 1024);
+	}
+	cu_store_free(&store);
+	free(value);
+	free(wal);
+}
+
 static void newer_foreign_and_broken_metadata_is_refused(void **state)
 {
 	char *path = cu_file_path("%s/metadata.sqlite3", (char *)*state);
@@ -719,6 +739,7 @@ int main(void)
 		T(a_small_snapshot_is_kept_in_the_metadata_without_a_file),
 		T(a_damaged_small_snapshot_is_refused),
 		T(a_small_snapshot_is_read_while_the_writer_is_busy),
+		T(the_write_ahead_file_is_folded_when_it_is_long),
 		T(newer_foreign_and_broken_metadata_is_refused),
 		T(an_older_directory_is_emptied),
 		T(a_checkpoint_may_ask_for_the_next_from_its_done),
