@@ -137,18 +137,19 @@ static void serve_log(struct cu_reader *reader, cu_http_request *req, cu_offset 
 	cu_offset end;
 	bool gave;
 
-	if (compared < 0) {
-		/* More may have been shown since `latest` was read; what the answer says is decided here. */
-		cu_shape_lock(reader->shape);
-		gave = cu_shape_log_gave(cu_shape_log_of(reader->shape), from);
-		end = cu_shape_log_answer_end(cu_shape_log_of(reader->shape), from);
+	/* More may have been shown since `latest` was read; what the answer says is decided here. */
+	cu_shape_lock(reader->shape);
+	gave = cu_shape_log_gave(cu_shape_log_of(reader->shape), from);
+	end = cu_shape_log_answer_end(cu_shape_log_of(reader->shape), from);
+	if (compared < 0)
 		latest = cu_shape_log_latest(cu_shape_log_of(reader->shape));
-		cu_shape_unlock(reader->shape);
-		/* An answer to it would be right now, and wrong in a cache when an answer to come ends there. */
-		if (!gave) {
-			cu_answer_must_refetch(reader, req, NULL);
-			return;
-		}
+	cu_shape_unlock(reader->shape);
+	/* An answer to it would be right now, and wrong in a cache when an answer to come ends there. */
+	if (!gave) {
+		cu_answer_must_refetch(reader, req, NULL);
+		return;
+	}
+	if (compared < 0) {
 		if (!cu_chunk_check_log(reader->api->opts.checks, reader->shape, from, end)) {
 			park(reader, req, CU_WAIT_SNAPSHOT);
 			return;

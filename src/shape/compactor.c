@@ -153,7 +153,16 @@ struct work {
 	cu_compact_parts *parts;
 	struct output *outputs;
 	uint32_t outputs_len, outputs_cap;
+	uint32_t next_n; /* of the next output; the log's own goes on when they are in it, or were not to be */
 };
+
+/* Its numbers are not used again, whatever has become of it. */
+static void work_end(struct work *work)
+{
+	cu_shape_lock(work->shape);
+	work->shape->log->next_n = CU_MAX(work->shape->log->next_n, work->next_n);
+	cu_shape_unlock(work->shape);
+}
 
 /* The plan, with copies of what the lock guards. False: nothing to do. */
 static bool work_init(struct work *work)
@@ -171,6 +180,7 @@ static bool work_init(struct work *work)
 			work->inputs[i].chunk = log->sealed[work->plan.at + i];
 			work->bytes += work->inputs[i].chunk.bytes;
 		}
+		work->next_n = log->next_n;
 		work->from = work->plan.at ? cu_sealed_last(&log->sealed[work->plan.at - 1]) : CU_OFFSET_SNAPSHOT_END;
 	}
 	cu_shape_unlock(shape);
@@ -327,9 +337,7 @@ struct writing {
 
 static void writing_begin(struct work *work, struct writing *writing)
 {
-	cu_shape_lock(work->shape);
-	writing->n = work->shape->log->next_n++;
-	cu_shape_unlock(work->shape);
+	writing->n = work->next_n++;
 	writing->writer = cu_log_chunk_writer_new(cu_store_chunks(work->store), work->shape->id, writing->n);
 	writing->bytes = 0;
 }
@@ -570,6 +578,7 @@ int cu_compactor_run(cu_store *store, cu_shape *shape, const struct cu_compactor
 		rc = mark_all(&work);
 	if (rc == 0)
 		rc = 1;
+	work_end(&work);
 	if (rc == CU_ENOTFOUND) /* it was removed; its directory may have come back with the new file */
 		cu_chunks_remove_shape(cu_store_chunks(store), shape->id);
 	work_fini(&work);

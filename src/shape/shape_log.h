@@ -41,10 +41,11 @@ static inline cu_offset cu_sealed_boundary(uint64_t tx, uint32_t n)
 typedef struct cu_shape_log {
 	struct cu_sealed *sealed;
 	uint32_t sealed_len, sealed_cap;
-	uint32_t next_n; /* of the next sealed chunk */
-	bool listed;     /* the sealer knows that there is something in the tail */
-	bool full;       /* … and a whole chunk to be sealed */
-	bool waits;      /* … and chunks to be compacted */
+	uint32_t
+		next_n; /* of the next sealed chunk; sealer thread. A compaction's chunks count when they are in the log. */
+	bool listed; /* the sealer knows that there is something in the tail */
+	bool full;   /* … and a whole chunk to be sealed */
+	bool waits;  /* … and chunks to be compacted */
 	cu_tail tail;
 
 	/* collector thread only: where it believes that the next run goes, to ask for it ahead. Others may have moved or freed
@@ -89,7 +90,7 @@ static inline cu_offset cu_sealed_last(const struct cu_sealed *chunk)
 cu_offset cu_shape_log_sealed_end(const cu_shape_log *log);
 /* The offset of the last visible item, 0_inf when there is none. */
 cu_offset cu_shape_log_latest(const cu_shape_log *log);
-/* False: an offset that no answer has ended at, and one to come may end at (cu_sealed_boundary()). */
+/* False: an offset that no answer has ended at, and one to come may end at (cu_sealed_boundary()). Behind all items there is none. */
 bool cu_shape_log_gave(const cu_shape_log *log, cu_offset offset);
 /* Where an answer that starts after `offset` ends: at the next chunk end, else at the latest. */
 cu_offset cu_shape_log_answer_end(const cu_shape_log *log, cu_offset offset);

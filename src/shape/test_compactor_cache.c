@@ -155,11 +155,77 @@ static void an_offset_that_was_not_given_yet_is_told(void **state)
 	world_free(w);
 }
 
+static const char *in_turn(struct world *w, unsigned *ret_key)
+{
+	*ret_key = (unsigned)w->tx % 30;
+	return w->tx <= 30 ? "insert" : "update";
+}
+
+struct look {
+	struct world *w;
+	uint32_t next_n; /* as the compaction began */
+	unsigned before, after;
+	bool early;
+};
+
+/* In the middle of the compaction, whose chunks will have the next numbers and end in some transaction. */
+static void look_for_early(void *ctx)
+{
+	struct look *look = ctx;
+	cu_shape_log *log = log_of(look->w);
+
+	cu_shape_lock(look->w->shape);
+	if (log->sealed[0].n < look->next_n) {
+		look->before++;
+		for (uint32_t n = look->next_n; n < look->next_n + 100; n++)
+			look->early |= cu_shape_log_gave(log, cu_sealed_boundary(1, n));
+	} else {
+		look->after++;
+	}
+	cu_shape_unlock(look->w->shape);
+}
+
+static void an_offset_is_given_when_its_chunk_is_in_the_log(void **state)
+{
+	struct world *w = world_new();
+	struct look look = { .w = w };
+	struct cu_compacted_bytes bytes;
+	uint32_t len;
+
+	(void)state;
+	for (unsigned i = 0; i < 3 + CU_COMPACTION_WINDOW; i++)
+		seal(w, 30, 40000, in_turn);
+	look.next_n = log_of(w)->next_n;
+	help_fault.look_ctx = &look;
+	help_fault.look = look_for_early;
+	assert_int_equal(cu_compactor_run(w->store, w->shape, &limits, &bytes), 1);
+	help_fault.look = NULL;
+	len = log_of(w)->sealed_len;
+	assert_true(len > 5 + CU_COMPACTION_WINDOW && look.before > 10 && look.after > 0);
+	assert_false(look.early);
+	for (uint32_t i = 0; i < len; i++)
+		assert_true(cu_shape_log_gave(log_of(w), cu_sealed_last(&log_of(w)->sealed[i])));
+	world_free(w);
+}
+
+static void behind_all_items_no_offset_was_given(void **state)
+{
+	struct world *w = world_new();
+
+	(void)state;
+	seal(w, 3, 10, insert_only);
+	assert_false(cu_shape_log_gave(log_of(w), cu_sealed_boundary(3, 0)));
+	assert_false(cu_shape_log_gave(log_of(w), cu_sealed_boundary(99, 0)));
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cache_that_forgets_nothing_gives_no_wrong_rows),
 		cmocka_unit_test(an_offset_that_was_not_given_yet_is_told),
+		cmocka_unit_test(an_offset_is_given_when_its_chunk_is_in_the_log),
+		cmocka_unit_test(behind_all_items_no_offset_was_given),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

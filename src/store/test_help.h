@@ -63,10 +63,14 @@ static struct {
 	_Atomic long calls;
 	_Atomic long fail_at; /* 0: never */
 	_Atomic bool syncs_only;
+	void (*look)(void *ctx); /* before each operation; NULL: nobody looks */
+	void *look_ctx;
 } help_fault;
 
 static bool help_fails(bool sync)
 {
+	if (help_fault.look)
+		help_fault.look(help_fault.look_ctx);
 	if (help_fault.syncs_only && !sync)
 		return false;
 	if (++help_fault.calls != help_fault.fail_at)

@@ -102,6 +102,8 @@ test("clients at every kind of offset end with the table's rows, before, while a
   // An offset at which a compacted chunk may end one day, and which a cache must not have an answer to by then.
   const ahead = await copper.get({ table: "hot", offset: `${early}_${2 ** 40 + 2 ** 31}`, handle: leader.handle })
   assert.equal(ahead.status, 409)
+  const behindAll = await copper.get({ table: "hot", offset: `${leader.offset.split("_")[0]}_${2 ** 40}`, handle: leader.handle })
+  assert.equal(behindAll.status, 409)
 })
 
 test("the same after a restart and after kill -9, from a snapshot and from the middle", async () => {
