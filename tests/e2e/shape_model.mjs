@@ -39,7 +39,7 @@ export class ShapeLog {
     this.pieces = new Map() // of the snapshot: asked → { answered, text }
     this.items = [] // in order; { at, kind, key, fixed, text, narrow, wide }
     this.byKey = new Map()
-    this.frontier = [0, Infinity] // all up to here is known
+    this.frontier = [0, Infinity] // all up to here is known, or an update and known to be superseded; no boundary
     this.claims = [] // [where an up-to-date stood, its LSN]
     this.later = [] // observations beyond the frontier
     this.boundaries = new Map() // boundary → the last few ways to get there: { asked, items }
@@ -97,7 +97,7 @@ export class ShapeLog {
       moved = false
       this.later = this.later.filter((seen) => {
         if (compareOffsets(seen.asked, this.frontier) > 0) return true
-        if (compareOffsets(seen.answered, this.frontier) > 0) this.frontier = seen.answered
+        if (!isBoundary(seen.answered) && compareOffsets(seen.answered, this.frontier) > 0) this.frontier = seen.answered
         this.#judgeRange(seen, faults)
         moved = true
         return false
