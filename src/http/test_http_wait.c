@@ -479,8 +479,8 @@ static void draining_answers_everybody_and_then_refuses(void **state)
 	kit_get(&idle, "/now");
 	kit_expect(&idle, 200, "now");
 	start_ms = cu_now_ms();
-	cu_http_server_drain(app.server, 5000);
-	assert_true(cu_now_ms() - start_ms < 4900);
+	cu_http_server_drain(app.server, 60000);
+	assert_true(cu_now_ms() - start_ms < 50000); /* it did not wait for the end of its time */
 	assert_int_equal(app.drained, 100);
 	for (int i = 0; i < 100; i++) {
 		struct kit_reply reply;
