@@ -214,14 +214,16 @@ for (const option of ["liveSse", "experimentalLiveSse"]) {
     await Promise.all([view.upToDate(), parsed.upToDate()])
     view.schema = parsed.schema
     parsed.close()
-    const until = Date.now() + 3000
-    for (let i = 0; Date.now() < until; i++) {
-      await sql(`INSERT INTO items VALUES (${1000 + i}, '${option}'); UPDATE items SET title = 'r${i}' WHERE id <= 3;
-        DELETE FROM items WHERE id = ${1000 + i - 1}`)
-    }
+    // Until it came back after a stream's end.
+    let changes = 0
+    await waitFor(async () => {
+      changes += 1
+      await sql(`INSERT INTO items VALUES (${1000 + changes}, '${option}'); UPDATE items SET title = 'r${changes}' WHERE id <= 3;
+        DELETE FROM items WHERE id = ${1000 + changes - 1}`)
+      return urls.length >= 2 && changes >= 50
+    })
     await rowsBecome(view, cluster, "SELECT * FROM items")
-    assert.ok(urls.length >= 2, "it came back after a stream's end")
-    assert.ok(urls.length < 10, `few requests for many changes: ${urls.length}`)
+    assert.ok(urls.length < changes / 2, `few requests for many changes: ${urls.length}, ${changes}`)
     for (const url of urls) assert.ok(url.includes("live_sse=true"), url)
     view.close()
     await sql("DELETE FROM items WHERE id >= 1000")
