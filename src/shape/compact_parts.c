@@ -33,6 +33,7 @@ struct cu_compact_parts {
 	const struct cu_file_ops *ops;
 	const char *dir;
 	size_t memory;
+	const atomic_bool *stop;
 	int fd;
 	uint64_t file_bytes;
 	uint64_t added;    /* bytes of items */
@@ -63,6 +64,11 @@ cu_compact_parts *cu_compact_parts_new(const struct cu_file_ops *ops, const char
 	parts->parts_len = (size_t)CU_MIN(len, (uint64_t)CU_COMPACTION_PARTS_MAX);
 	parts->parts = cu_xzalloc(parts->parts_len * sizeof *parts->parts);
 	return parts;
+}
+
+void cu_compact_parts_stop_on(cu_compact_parts *parts, const atomic_bool *stop)
+{
+	parts->stop = stop;
 }
 
 void cu_compact_parts_free(cu_compact_parts **ref)
@@ -323,7 +329,7 @@ int cu_compact_parts_merge(cu_compact_parts *parts, uint64_t *ret_gained)
 		return rc;
 	}
 	for (size_t i = 0; rc == 0 && i < parts->parts_len; i++)
-		rc = part_compact(parts, &parts->parts[i]);
+		rc = parts->stop && atomic_load(parts->stop) ? CU_ECLOSED : part_compact(parts, &parts->parts[i]);
 	cu_buf_fini(&parts->in);
 	cu_buf_fini(&parts->out);
 	parts->merged = cu_xmalloc(parts->parts_len * sizeof(struct part *));

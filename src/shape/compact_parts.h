@@ -18,11 +18,16 @@
 #include "shape/compact.h"
 #include "store/file.h"
 
+#include <stdatomic.h>
+
 typedef struct cu_compact_parts cu_compact_parts;
 
 /* For about so many bytes, of which so many may be in memory at a time. dir: of the file; borrowed, as is ops. */
 cu_compact_parts *cu_compact_parts_new(const struct cu_file_ops *ops, const char *dir, uint64_t bytes, size_t memory);
 void cu_compact_parts_free(cu_compact_parts **parts); /* NULL is fine */
+
+/* Once it is set, _merge() ends with CU_ECLOSED. Borrowed. */
+void cu_compact_parts_stop_on(cu_compact_parts *parts, const atomic_bool *stop);
 
 /* In the order of the log; copied. */
 int cu_compact_parts_add(cu_compact_parts *parts, uint64_t tx, uint64_t op, const char *item, size_t len);

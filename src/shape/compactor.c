@@ -287,6 +287,12 @@ static int walk_file(struct work *work, struct input *input)
 	return rc;
 }
 
+/* A large one takes minutes. */
+static bool is_to_stop(const struct work *work)
+{
+	return work->limits->stop && atomic_load(work->limits->stop);
+}
+
 static int walk_inputs(struct work *work)
 {
 	int rc = 0;
@@ -294,6 +300,8 @@ static int walk_inputs(struct work *work)
 	for (uint32_t i = 0; rc == 0 && i < work->plan.len; i++) {
 		struct input *input = &work->inputs[i];
 
+		if (is_to_stop(work))
+			return CU_ECLOSED;
 		input->info.crc = input->chunk.crc;
 		rc = input->chunk.small ? walk_small(work, input) : walk_file(work, input);
 	}
@@ -317,6 +325,7 @@ static int compact_inputs(struct work *work)
 	}
 	work->parts = cu_compact_parts_new(cu_store_file_ops(work->store), cu_store_dir(work->store), work->bytes,
 					   work->limits->memory);
+	cu_compact_parts_stop_on(work->parts, work->limits->stop);
 	rc = walk_inputs(work);
 	if (rc == 0 && !work->unknown)
 		rc = unless_unknown(work, cu_compact_parts_merge(work->parts, &gained));
@@ -404,8 +413,11 @@ static int write_outputs(struct work *work)
 	while (rc == 0 && (next = cu_compact_parts_next(work->parts, &item)) == 1) {
 		if (writing.writer && writing.bytes >= work->limits->chunk_bytes && item.tx > writing.index.tx)
 			rc = writing_end(work, &writing, cu_sealed_boundary(writing.index.tx, writing.n));
-		if (rc == 0 && !writing.writer)
-			writing_begin(work, &writing);
+		if (rc == 0 && !writing.writer) {
+			rc = is_to_stop(work) ? CU_ECLOSED : 0;
+			if (rc == 0)
+				writing_begin(work, &writing);
+		}
 		if (rc == 0 && writing.bytes + item.len > work->limits->chunk_max)
 			rc = CU_EFULL;
 		if (rc == 0)

@@ -32,6 +32,8 @@ struct cu_compactor_limits {
 	uint64_t memory;      /* held in memory (compact_parts.h) */
 	uint64_t near, far;   /* compacted together: as a rule; when everything is */
 	uint64_t chunk_max;   /* of what comes out: at most */
+
+	const atomic_bool *stop; /* once it is set a compaction is given up; NULL: none is */
 };
 struct cu_compactor_limits cu_compactor_limits_of(uint64_t chunk_bytes);
 
@@ -43,8 +45,8 @@ struct cu_compacted_bytes {
 	uint64_t after; /* the same, when it was not worth while */
 };
 
-/* One compaction; waits until it is durable. 1: done, *ret_bytes says what came of it. 0: there was nothing to do, or the
- * shape is gone. CU_ECORRUPT: what is on disk is not what was written, the shape must go. CU_EIO, CU_ENOMEM: as before. */
+/* One compaction; waits until it is durable. 1: done, *ret_bytes says what came of it. 0: there was nothing to do, the
+ * shape is gone, or it is to stop. CU_ECORRUPT: what is on disk is not what was written, the shape must go. CU_EIO, CU_ENOMEM: as before. */
 int cu_compactor_run(cu_store *store, cu_shape *shape, const struct cu_compactor_limits *limits,
 		     struct cu_compacted_bytes *ret_bytes);
 

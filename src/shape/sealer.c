@@ -20,9 +20,9 @@ struct cu_sealer {
 
 	/* any thread, under lock: a leaf */
 	pthread_mutex_t lock;
-	pthread_cond_t work;    /* a checkpoint, or stopping */
-	pthread_cond_t settled; /* in_flight has become 0, or the thread rests */
-	bool stopping;
+	pthread_cond_t work;              /* a checkpoint, or stopping */
+	pthread_cond_t settled;           /* in_flight has become 0, or the thread rests */
+	atomic_bool stopping;             /* a compaction looks without the lock */
 	bool checkpoint;                  /* one has come since the last round */
 	bool resting;                     /* the thread waits for the next one */
 	uint64_t log_pos;                 /* of the last one */
@@ -417,7 +417,10 @@ static void compact(struct cu_sealer *sealer, cu_shape *shape)
 {
 	struct cu_compactor_limits limits = cu_compactor_limits_of(cu_shape_set_chunk_bytes(sealer->opts.shapes));
 	struct cu_compacted_bytes bytes = { 0, 0 };
-	int rc = cu_compactor_run(sealer->opts.store, shape, &limits, &bytes);
+	int rc;
+
+	limits.stop = &sealer->stopping;
+	rc = cu_compactor_run(sealer->opts.store, shape, &limits, &bytes);
 
 	if (rc == 1) {
 		cu_debug("a shape's log was compacted", CU_KV("stack", sealer->opts.stack_id),

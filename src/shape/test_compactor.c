@@ -323,6 +323,59 @@ static void a_failed_allocation_leaves_all_as_it_was(void **state)
 	world_free(w);
 }
 
+static const char *thirty_rows(struct world *w, unsigned *ret_key)
+{
+	*ret_key = (unsigned)w->tx % 30;
+	return w->tx <= 30 ? "insert" : "update";
+}
+
+struct stopping {
+	atomic_bool stop;
+	unsigned left; /* operations on files before it is set */
+};
+
+static void stop_soon(void *ctx)
+{
+	struct stopping *stopping = ctx;
+
+	if (stopping->left-- == 0)
+		atomic_store(&stopping->stop, true);
+}
+
+/* A large one takes minutes, and whoever stops us has not that much time. */
+static void one_that_is_to_stop_leaves_all_as_it_was(void **state)
+{
+	struct world *w = world_new();
+	struct cu_compacted_bytes bytes;
+	struct stopping stopping;
+	unsigned stopped = 0;
+	int rc;
+
+	(void)state;
+	limits.memory = 1000000;
+	limits.stop = &stopping.stop;
+	for (unsigned i = 0; i < 5; i++)
+		seal(w, 30, 40000, thirty_rows);
+	for (unsigned n = 0;; n += 20) {
+		stopping.left = n;
+		atomic_init(&stopping.stop, false);
+		help_fault.look_ctx = &stopping;
+		help_fault.look = stop_soon;
+		rc = cu_compactor_run(w->store, w->shape, &limits, &bytes);
+		help_fault.look = NULL;
+		if (rc == 1)
+			break;
+		assert_int_equal(rc, 0);
+		stopped++;
+		assert_int_equal(log_of(w)->sealed_len, 5);
+		assert_int_equal(log_files(w), 5);
+	}
+	assert_true(stopped > 5);
+	assert_true(log_of(w)->sealed[0].compacted);
+	assert_clients_agree(w, 61);
+	world_free(w);
+}
+
 static void a_failed_file_operation_leaves_all_as_it_was(void **state)
 {
 	struct world *w = world_new();
@@ -429,6 +482,7 @@ int main(void)
 		cmocka_unit_test(a_flipped_bit_is_not_written_on),
 		cmocka_unit_test(a_shape_that_goes_meanwhile_leaves_nothing),
 		cmocka_unit_test(a_failed_allocation_leaves_all_as_it_was),
+		cmocka_unit_test(one_that_is_to_stop_leaves_all_as_it_was),
 		cmocka_unit_test(a_failed_file_operation_leaves_all_as_it_was),
 		cmocka_unit_test(a_commit_that_failed_may_be_there_after_a_crash),
 	};
