@@ -25,12 +25,12 @@
 #define CU_HTTP_ACCEPT_PAUSE_MS 200u /* out of file descriptors: accept nothing for so long */
 
 /* Requests relayed to another instance. */
-#define CU_HTTP_RELAYED_MAX 16384u          /* under way: more are refused (503) */
-#define CU_HTTP_RELAY_CONNECT_MS 1000u      /* no connection to the other instance: 503 */
-#define CU_HTTP_RELAY_SLACK_MS 10000u       /* beyond the longest wait for an answer: 503 */
-#define CU_HTTP_RELAY_SILENCE_MS 60000u     /* within an answer; streams are never silent so long: cut off */
-#define CU_HTTP_RELAY_PIECE (16u * 1024)    /* bytes of an answer held per request: wait for the socket */
-#define CU_HTTP_RELAY_HEAD_MAX (64u * 1024) /* header bytes of an answer: 503 */
+#define CU_HTTP_RELAYED_MAX 16384u           /* under way: more are refused (503) */
+#define CU_HTTP_RELAY_CONNECT_MS 1000u       /* no connection to the other instance: 503 */
+#define CU_HTTP_RELAY_SLACK_MS 10000u        /* beyond the longest wait for an answer: 503 */
+#define CU_HTTP_RELAY_SILENCE_MS 60000u      /* within an answer; streams are never silent so long: cut off */
+#define CU_HTTP_RELAY_PIECE (16u * 1024)     /* bytes of an answer held per request: wait for the socket */
+#define CU_HTTP_RELAY_HEAD_MAX (256u * 1024) /* of an answer, 1,600 columns of schema in it: 503 */
 
 #define CU_LOG_PIECE \
 	(12u * 1024) /* bytes aimed at of a long log answer's pieces behind the first, held while the peer takes none */

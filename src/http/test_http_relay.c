@@ -118,6 +118,20 @@ static void echo(cu_http_request *req)
 	cu_buf_fini(&out);
 }
 
+/* As that of a table of many columns, whose schema is a header. */
+static void respond_large_head(cu_http_request *req, uint64_t len)
+{
+	cu_buf headers = CU_BUF_INIT;
+
+	cu_buf_puts(&headers, "x-schema: ");
+	for (uint64_t i = 0; i < len; i++)
+		cu_buf_putc(&headers, (char)('a' + i % 26));
+	cu_buf_puts(&headers, "\r\n");
+	cu_http_respond(
+		req, &(struct cu_http_response){ .status = 200, .headers = headers.data, .headers_len = headers.len });
+	cu_buf_fini(&headers);
+}
+
 static void waiter_wake(cu_http_request *req, void *app)
 {
 	(void)app;
@@ -154,6 +168,8 @@ static void on_origin_request(void *ctx, cu_http_request *req)
 		respond_stream(app, req, ticks_next);
 	else if (kit_is(path, "/bursts"))
 		respond_stream(app, req, bursts_next);
+	else if (kit_is(path, "/head"))
+		respond_large_head(req, number);
 	else if (kit_is(path, "/status"))
 		cu_http_respond(req, &(struct cu_http_response){ .status = (int)number,
 								 .headers = empty,
@@ -254,8 +270,9 @@ static void without_date(struct kit_reply *reply)
 static void answers_are_passed_on_as_they_are(void **state)
 {
 	static const char *const requests[] = {
-		"GET /length?10",   "GET /length?1000000", "GET /chunks?70000", "HEAD /length?10", "HEAD /chunks?10",
-		"DELETE /length?3", "OPTIONS /status?204", "GET /status?304",   "GET /status?404", "GET /status?500",
+		"GET /length?10",  "GET /length?1000000", "GET /chunks?70000",   "HEAD /length?10",
+		"HEAD /chunks?10", "DELETE /length?3",    "OPTIONS /status?204", "GET /status?304",
+		"GET /status?404", "GET /status?500",     "GET /head?200000",
 	};
 	struct kit_client front, origin;
 	struct kit_reply ours, theirs;
