@@ -23,6 +23,18 @@ async function shapesOf(table) {
   return shapes
 }
 
+// A look at the tables is over when another table, dropped before it, has lost its shape.
+let looks = 0
+async function look() {
+  const name = `probe${++looks}`
+  await sql(`CREATE TABLE ${name} (id int PRIMARY KEY)`)
+  const probe = follow(copper, { table: name })
+  await probe.upToDate()
+  await sql(`DROP TABLE ${name}`)
+  await waitFor(async () => (await copper.get({ table: name, offset: "0_inf", handle: probe.handle() })).status !== 200)
+  probe.close()
+}
+
 async function check(shapes, change, rotated, table) {
   const handles = Object.fromEntries(Object.entries(shapes).map(([name, { view }]) => [name, view.handle()]))
   await sql(change)
@@ -33,6 +45,11 @@ async function check(shapes, change, rotated, table) {
     }
     await rowsBecome(shape.view, cluster, shape.query)
     assert.equal(shape.view.handle() !== handles[name], rotated.includes(name), `${name} after ${change}`)
+  }
+  // The next look at the tables finds a rewritten one and may end, needlessly, what was made since: not in the next check.
+  if (rotated.length > 0) await look()
+  for (const shape of Object.values(shapes)) {
+    await rowsBecome(shape.view, cluster, shape.query)
     shape.rotations = shape.view.rotations
   }
 }
@@ -64,24 +81,15 @@ test("a change of a table ends only the shapes that it matters to", async () => 
 test("values rewritten by ALTER … TYPE with the same type: the shapes that have the column start anew, others do not", async () => {
   const shapes = await shapesOf("r")
   const handles = () => Object.fromEntries(Object.entries(shapes).map(([name, { view }]) => [name, view.handle()]))
-  // A look at the tables is over when another table, dropped before it, has lost its shape.
-  const look = async (name) => {
-    await sql(`CREATE TABLE ${name} (id int PRIMARY KEY)`)
-    const probe = follow(copper, { table: name })
-    await probe.upToDate()
-    await sql(`DROP TABLE ${name}`)
-    await waitFor(async () => (await copper.get({ table: name, offset: "0_inf", handle: probe.handle() })).status !== 200)
-    probe.close()
-  }
-  await look("probe1")
+  await look()
   const before = handles()
   await sql("VACUUM FULL r")
-  await look("probe2")
+  await look()
   await sql("ALTER TABLE r ALTER a SET NOT NULL")
-  await look("probe3")
+  await look()
   assert.deepEqual(handles(), before)
   await sql("ALTER TABLE r ALTER b TYPE int USING b + 1")
-  await look("probe4")
+  await look()
   await rowsBecome(shapes.filtered.view, cluster, shapes.filtered.query)
   await rowsBecome(shapes.all.view, cluster, shapes.all.query)
   const after = handles()

@@ -147,7 +147,7 @@ test("when the first cannot be reached, breaks off or is not to be found: 503 wi
   try {
     tell(server.address().port)
     for (const broken of [null, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n", "nonsense\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n",
-      `HTTP/1.1 200 OK\r\nx: ${"x".repeat(200_000)}\r\n\r\n`]) {
+      `HTTP/1.1 200 OK\r\nx: ${"x".repeat(300_000)}\r\n\r\n`]) {
       reply = broken
       unavailable(await ask())
     }
