@@ -146,6 +146,8 @@ static void send_response(struct cu_reader *reader, cu_http_request *req, int st
 	};
 
 	put_request_id(reader, req, head);
+	/* Its place among the requests under way is free before its client knows: what that asks for next may need it. */
+	cu_reader_free(&reader);
 	if (cu_buf_failed(head)) {
 		if (source)
 			source->close(source);
@@ -155,7 +157,6 @@ static void send_response(struct cu_reader *reader, cu_http_request *req, int st
 		response.headers_len = head->len;
 		cu_http_respond(req, &response);
 	}
-	cu_reader_free(&reader);
 }
 
 /* Takes source and body's reference is the caller's. */

@@ -496,16 +496,11 @@ int cu_inspect_check(const char *dir, FILE *out)
 
 static void put_json_text(FILE *out, const char *text)
 {
-	fputc('"', out);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fprintf(out, "\\%c", *text);
-		else if ((unsigned char)*text < 0x20)
-			fprintf(out, "\\u%04x", (unsigned)*text);
-		else
-			fputc(*text, out);
-	}
-	fputc('"', out);
+	cu_buf json = CU_BUF_INIT;
+
+	cu_buf_put_json(&json, text, strlen(text));
+	fputs(cu_buf_str(&json), out);
+	cu_buf_fini(&json);
 }
 
 static uint64_t bytes_of(const struct shape *shape)

@@ -25,8 +25,8 @@ struct cu_chunk_checks {
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	bool stopping;
-	struct job *jobs; /* the first is done next */
-	size_t jobs_len, jobs_cap;
+	struct job *jobs; /* those from jobs_at on have not had their turn */
+	size_t jobs_at, jobs_len, jobs_cap;
 };
 
 /* ---- asking ---- */
@@ -34,6 +34,11 @@ struct cu_chunk_checks {
 static void queue(cu_chunk_checks *checks, const struct job *job)
 {
 	pthread_mutex_lock(&checks->lock);
+	if (checks->jobs_len == checks->jobs_cap && checks->jobs_at > checks->jobs_cap / 2) {
+		checks->jobs_len -= checks->jobs_at;
+		memmove(checks->jobs, checks->jobs + checks->jobs_at, checks->jobs_len * sizeof *checks->jobs);
+		checks->jobs_at = 0;
+	}
 	if (checks->jobs_len == checks->jobs_cap) {
 		checks->jobs_cap = checks->jobs_cap ? 2 * checks->jobs_cap : 16;
 		checks->jobs = cu_xrealloc(checks->jobs, checks->jobs_cap * sizeof *checks->jobs);
@@ -203,12 +208,12 @@ static void *run(void *arg)
 	while (!checks->stopping) {
 		struct job job;
 
-		if (checks->jobs_len == 0) {
+		if (checks->jobs_at == checks->jobs_len) {
+			checks->jobs_at = checks->jobs_len = 0;
 			pthread_cond_wait(&checks->work, &checks->lock);
 			continue;
 		}
-		job = checks->jobs[0];
-		memmove(checks->jobs, checks->jobs + 1, --checks->jobs_len * sizeof *checks->jobs);
+		job = checks->jobs[checks->jobs_at++];
 		pthread_mutex_unlock(&checks->lock);
 		do_job(checks, &job);
 		pthread_mutex_lock(&checks->lock);
@@ -248,7 +253,7 @@ void cu_chunk_checks_free(cu_chunk_checks **ref)
 	pthread_mutex_unlock(&checks->lock);
 	if (checks->running)
 		pthread_join(checks->thread, NULL);
-	for (size_t i = 0; i < checks->jobs_len; i++)
+	for (size_t i = checks->jobs_at; i < checks->jobs_len; i++)
 		cu_shape_unref(&checks->jobs[i].shape);
 	free(checks->jobs);
 	pthread_cond_destroy(&checks->work);

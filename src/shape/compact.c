@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/mutant.h"
+#include "base/offset.h"
 #include "shape/item_scan.h"
 
 #include <stdlib.h>
@@ -191,14 +192,10 @@ static void supersede(cu_compaction *compaction, uint32_t number)
 	compaction->superseded += item->len;
 }
 
-static bool is_behind(const struct item *before, uint64_t tx, uint64_t op)
-{
-	return tx > before->tx || (tx == before->tx && op > before->op);
-}
-
 int cu_compaction_add(cu_compaction *compaction, uint64_t tx, uint64_t op, const char *item, size_t len)
 {
 	uint32_t number = compaction->items_len;
+	const struct item *before = number > 0 ? &compaction->items[number - 1] : NULL;
 	struct cu_item_parts parts;
 	uint32_t *chain, key;
 	int rc;
@@ -207,7 +204,7 @@ int cu_compaction_add(cu_compaction *compaction, uint64_t tx, uint64_t op, const
 	rc = cu_item_scan(item, len, &parts);
 	if (rc < 0)
 		return rc;
-	if (number > 0 && !is_behind(&compaction->items[number - 1], tx, op))
+	if (before && cu_offset_cmp(cu_offset_of(before->tx, before->op), cu_offset_of(tx, op)) >= 0)
 		return CU_ECORRUPT;
 	key = texts_number(&compaction->keys, item + parts.key.at, parts.key.len);
 	if (key == NONE || !room(&compaction->chains, key, &compaction->chains_cap, sizeof *compaction->chains) ||

@@ -2,8 +2,8 @@
  * comes out of it is one stretch of the file. */
 #include "shape/compact_parts.h"
 
-#include "base/buf.h"
 #include "base/limits.h"
+#include "base/offset.h"
 #include "shape/item_scan.h"
 
 #include <stdlib.h>
@@ -45,8 +45,8 @@ struct cu_compact_parts {
 	size_t parts_len;
 	cu_compaction *compaction; /* of the one part in memory */
 
-	cu_buf in,
-		out; /* the part that is being compacted, and what comes out; then an item that is larger than a block */
+	cu_buf in;            /* the part that is being compacted; then an item that is larger than a block */
+	cu_buf out;           /* … and what comes out of it */
 	struct part **merged; /* a heap by head: parts with something to hand out */
 	size_t merged_len;
 	struct part *handed; /* whose record was handed out last */
@@ -91,9 +91,9 @@ void cu_compact_parts_free(cu_compact_parts **ref)
 	free(parts);
 }
 
-static bool is_behind(const struct head *before, uint64_t tx, uint64_t op)
+static bool is_before(const struct head *a, const struct head *b)
 {
-	return tx > before->tx || (tx == before->tx && op > before->op);
+	return cu_offset_cmp(cu_offset_of(a->tx, a->op), cu_offset_of(b->tx, b->op)) < 0;
 }
 
 /* ---- the file ---- */
@@ -161,13 +161,14 @@ static int block_put(cu_compact_parts *parts, struct part *part)
 int cu_compact_parts_add(cu_compact_parts *parts, uint64_t tx, uint64_t op, const char *item, size_t len)
 {
 	struct part *part = parts->parts;
+	struct head head = { tx, op, len };
 	struct cu_item_span key;
 	int rc;
 
-	if (parts->any && !is_behind(&parts->last, tx, op))
+	if (parts->any && !is_before(&parts->last, &head))
 		return CU_ECORRUPT;
 	parts->any = true;
-	parts->last = (struct head){ tx, op, len };
+	parts->last = head;
 	parts->added += len;
 	if (parts->parts_len > 1) {
 		rc = cu_item_scan_key(item, len, &key);
@@ -308,10 +309,9 @@ static void heap_down(cu_compact_parts *parts, size_t i)
 	for (;;) {
 		size_t child = 2 * i + 1;
 
-		if (child + 1 < parts->merged_len &&
-		    is_behind(&heap[child + 1]->head, heap[child]->head.tx, heap[child]->head.op))
+		if (child + 1 < parts->merged_len && is_before(&heap[child + 1]->head, &heap[child]->head))
 			child++;
-		if (child >= parts->merged_len || is_behind(&part->head, heap[child]->head.tx, heap[child]->head.op))
+		if (child >= parts->merged_len || is_before(&part->head, &heap[child]->head))
 			break;
 		heap[i] = heap[child];
 		i = child;

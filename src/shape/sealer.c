@@ -8,7 +8,6 @@
 #include "shape/log_reader.h"
 #include "shape/shape_list.h"
 
-#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -22,7 +21,7 @@ struct cu_sealer {
 	pthread_mutex_t lock;
 	pthread_cond_t work;              /* a checkpoint, or stopping */
 	pthread_cond_t settled;           /* in_flight has become 0, or the thread rests */
-	atomic_bool stopping;             /* a compaction looks without the lock */
+	atomic_bool stopping;             /* set under the lock; looked at without */
 	bool checkpoint;                  /* one has come since the last round */
 	bool resting;                     /* the thread waits for the next one */
 	uint64_t log_pos;                 /* of the last one */
@@ -38,8 +37,8 @@ struct cu_sealer {
 	/* Up to this position of the change log, in the round that is running. A transaction would not do: of another history
 	 * it may be newer and have a smaller LSN. */
 	uint64_t sealable_pos;
-	struct cu_shape_list
-		compacting; /* what was in `compactable`: those from compacting_at on have not had their turn */
+	/* What was in `compactable`: those from compacting_at on have not had their turn. */
+	struct cu_shape_list compacting;
 	size_t compacting_at;
 };
 
@@ -95,12 +94,7 @@ static void note_compactable(cu_sealer *sealer, cu_shape *shape)
 
 static bool is_stopping(struct cu_sealer *sealer)
 {
-	bool stopping;
-
-	pthread_mutex_lock(&sealer->lock);
-	stopping = sealer->stopping;
-	pthread_mutex_unlock(&sealer->lock);
-	return stopping;
+	return atomic_load(&sealer->stopping);
 }
 
 /* A chunk on its way into the metadata. */
@@ -431,7 +425,6 @@ static void compact(struct cu_sealer *sealer, cu_shape *shape)
 		sealer->stats.compacted_from += bytes.before;
 		sealer->stats.compacted_to += bytes.after;
 		pthread_mutex_unlock(&sealer->lock);
-		malloc_trim(0); /* what it held was large, and the next may be long in coming */
 	} else if (rc == CU_ECORRUPT) {
 		cu_shape_set_remove(sealer->opts.shapes, shape, "its log is damaged", NULL);
 	} else if (rc < 0) {

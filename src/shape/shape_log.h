@@ -41,11 +41,10 @@ static inline cu_offset cu_sealed_boundary(uint64_t tx, uint32_t n)
 typedef struct cu_shape_log {
 	struct cu_sealed *sealed;
 	uint32_t sealed_len, sealed_cap;
-	uint32_t
-		next_n; /* of the next sealed chunk; sealer thread. A compaction's chunks count when they are in the log. */
-	bool listed; /* the sealer knows that there is something in the tail */
-	bool full;   /* … and a whole chunk to be sealed */
-	bool waits;  /* … and chunks to be compacted */
+	uint32_t next_n; /* of the next sealed chunk; a compaction's count when they are in the log */
+	bool listed;     /* the sealer knows that there is something in the tail */
+	bool full;       /* … and a whole chunk to be sealed */
+	bool waits;      /* … and chunks to be compacted */
 	cu_tail tail;
 
 	/* collector thread only: where it believes that the next run goes, to ask for it ahead. Others may have moved or freed

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mutant.h"
+#include "shape/shape_list.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -23,10 +24,9 @@ struct cu_shape_set {
 	cu_index by_id;
 	cu_map restored; /* id → definition; at start-up only, with a reference each */
 	uint64_t last_definition_id;
-	uint64_t last_handle_us; /* handles never repeat, whatever the clock does */
-	cu_shape **ranged;       /* live ones that have a snapshot range; a reference each */
-	size_t ranged_len, ranged_cap;
-	uint64_t *unremoved; /* ids of shapes whose removal could not be stored */
+	uint64_t last_handle_us;     /* handles never repeat, whatever the clock does */
+	struct cu_shape_list ranged; /* live ones that have a snapshot range */
+	uint64_t *unremoved;         /* ids of shapes whose removal could not be stored */
 	size_t unremoved_len, unremoved_cap;
 	size_t removals_retried; /* … that are being tried again */
 	size_t removals;         /* asked for and not answered yet */
@@ -138,9 +138,7 @@ void cu_shape_set_free(cu_shape_set **ref)
 		return;
 	*ref = NULL;
 	forget_restored(set);
-	for (size_t i = 0; i < set->ranged_len; i++)
-		cu_shape_unref(&set->ranged[i]);
-	free(set->ranged);
+	cu_shape_list_fini(&set->ranged);
 	for (size_t i = 0; (shape = cu_index_next(&set->by_id, &i));)
 		cu_shape_unref(&shape);
 	cu_index_fini(&set->by_id);
@@ -487,11 +485,7 @@ int cu_shape_set_restore_log_chunk(cu_shape_set *set, const struct cu_log_chunk_
 void cu_shape_set_keep_range(cu_shape_set *set, cu_shape *shape)
 {
 	pthread_mutex_lock(&set->lock);
-	if (set->ranged_len == set->ranged_cap) {
-		set->ranged_cap = set->ranged_cap ? set->ranged_cap * 2 : 64;
-		set->ranged = cu_xrealloc(set->ranged, set->ranged_cap * sizeof(*set->ranged));
-	}
-	set->ranged[set->ranged_len++] = cu_shape_ref(shape);
+	cu_shape_list_add(&set->ranged, shape);
 	pthread_mutex_unlock(&set->lock);
 }
 
@@ -514,18 +508,15 @@ void cu_shape_set_drop_ranges(cu_shape_set *set, uint64_t lsn)
 	size_t kept = 0;
 
 	pthread_mutex_lock(&set->lock);
-	for (size_t i = 0; i < set->ranged_len; i++) {
-		if (drop_range(set->ranged[i], lsn))
-			cu_shape_unref(&set->ranged[i]);
+	for (size_t i = 0; i < set->ranged.len; i++) {
+		if (drop_range(set->ranged.list[i], lsn))
+			cu_shape_unref(&set->ranged.list[i]);
 		else
-			set->ranged[kept++] = set->ranged[i];
+			set->ranged.list[kept++] = set->ranged.list[i];
 	}
-	set->ranged_len = kept;
-	if (kept == 0) {
-		free(set->ranged);
-		set->ranged = NULL;
-		set->ranged_cap = 0;
-	}
+	set->ranged.len = kept;
+	if (kept == 0)
+		cu_shape_list_fini(&set->ranged);
 	pthread_mutex_unlock(&set->lock);
 }
 

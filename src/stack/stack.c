@@ -373,7 +373,7 @@ static bool touch(void *ctx)
 }
 
 /* The first look at the tables waits for what the stream says about the slot and the publication. */
-static bool asleep(void *ctx)
+static bool not_now(void *ctx)
 {
 	struct cu_stack *stack = ctx;
 
@@ -527,7 +527,7 @@ static int start_table_watch(struct cu_stack *stack)
 		.publication = stack->publication,
 		.metadata = cu_store_metadata(stack->store),
 		.period_ms = stack->opts.publication_refresh_ms,
-		.not_now = asleep,
+		.not_now = not_now,
 		.ctx = stack,
 	};
 
@@ -557,18 +557,18 @@ static int start_retention(struct cu_stack *stack)
 	return cu_ticker_start("retention", CU_RETENTION_CHECK_MS, retain, stack, &stack->retention_ticker);
 }
 
-static void trim_memory(void *ctx)
-{
-	(void)ctx;
-	malloc_trim(0);
-}
-
 static void stop_retention(struct cu_stack *stack)
 {
 	cu_ticker_stop(&stack->retention_ticker);
 	if (stack->retention)
 		cu_retention_save(stack->retention);
 	cu_retention_free(&stack->retention);
+}
+
+static void trim_memory(void *ctx)
+{
+	(void)ctx;
+	malloc_trim(0);
 }
 
 static void wake_everywhere(void *ctx, cu_shape *shape)
