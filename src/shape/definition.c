@@ -122,8 +122,8 @@ static int finish(cu_definition *def)
 			.selected = column->selected,
 			.pk_index = column->pk_index,
 		};
-		cu_buf_printf(&key, " %s%" PRIu32 ",%" PRId32 ",%d", column->selected ? "+" : "-", column->type_oid,
-			      column->typmod, column->pk_index);
+		cu_buf_printf(&key, " %s%d,%" PRIu32 ",%" PRId32 ",%d", column->selected ? "+" : "-", column->attnum,
+			      column->type_oid, column->typmod, column->pk_index);
 		cu_buf_put_json(&key, column->name, strlen(column->name));
 		/* A new label, another collation: a where clause may mean something else. */
 		for (size_t k = 0; k < column->labels_len; k++)
@@ -172,6 +172,7 @@ static void copy_column(struct cu_definition_column *to, const struct cu_column 
 		.name = cu_xstrdup(from->name),
 		.type_oid = from->type_oid,
 		.typmod = from->typmod,
+		.attnum = from->attnum,
 		.pk_index = from->pk_index,
 		.selected = selected,
 		.is_array = from->is_array,
@@ -382,15 +383,16 @@ int cu_definition_put_json(const cu_definition *def, cu_buf *out)
 	for (unsigned i = 0; i < def->columns_len; i++) {
 		const struct cu_definition_column *column = &def->columns[i];
 
-		json_array_append_new(columns,
-				      json_pack("{s:s, s:I, s:i, s:i, s:b, s:b, s:b, s:I, s:s?, s:s?, s:s?, s:o, s:o}",
-						"name", column->name, "type", (json_int_t)column->type_oid, "typmod",
-						(int)column->typmod, "pk", (int)column->pk_index, "selected",
-						(int)column->selected, "array", (int)column->is_array, "domain",
-						(int)column->is_domain, "scalar", (json_int_t)column->scalar_oid,
-						"scalar_type", column->scalar_type, "scalar_name", column->scalar_name,
-						"format", column->formatted_type, "labels", labels_json(column),
-						"collation", collation_json(&column->collate)));
+		json_array_append_new(
+			columns,
+			json_pack("{s:s, s:I, s:i, s:i, s:i, s:b, s:b, s:b, s:I, s:s?, s:s?, s:s?, s:o, s:o}", "name",
+				  column->name, "type", (json_int_t)column->type_oid, "typmod", (int)column->typmod,
+				  "attnum", (int)column->attnum, "pk", (int)column->pk_index, "selected",
+				  (int)column->selected, "array", (int)column->is_array, "domain",
+				  (int)column->is_domain, "scalar", (json_int_t)column->scalar_oid, "scalar_type",
+				  column->scalar_type, "scalar_name", column->scalar_name, "format",
+				  column->formatted_type, "labels", labels_json(column), "collation",
+				  collation_json(&column->collate)));
 	}
 	root = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:b, s:o, s:o, s:s?, s:s%}", "schema", def->schema, "table",
 			 def->name, "oid", (json_int_t)def->oid, "partitioned", (int)def->partitioned, "replica_full",
@@ -465,21 +467,24 @@ static int parse_columns(cu_definition *def, json_t *columns)
 		json_t *scalar_type, *scalar_name, *format;
 		json_int_t type, scalar;
 		json_t *labels, *collation;
-		int typmod, pk, selected, array, domain, rc;
+		int typmod, attnum, pk, selected, array, domain, rc;
 
 		if (json_unpack(json_array_get(columns, i),
-				"{s:s, s:I, s:i, s:i, s:b, s:b, s:b, s:I, s:o, s:o, s:o, s:o, s:o}", "name", &name,
-				"type", &type, "typmod", &typmod, "pk", &pk, "selected", &selected, "array", &array,
-				"domain", &domain, "scalar", &scalar, "scalar_type", &scalar_type, "scalar_name",
-				&scalar_name, "format", &format, "labels", &labels, "collation", &collation) != 0)
+				"{s:s, s:I, s:i, s:i, s:i, s:b, s:b, s:b, s:I, s:o, s:o, s:o, s:o, s:o}", "name", &name,
+				"type", &type, "typmod", &typmod, "attnum", &attnum, "pk", &pk, "selected", &selected,
+				"array", &array, "domain", &domain, "scalar", &scalar, "scalar_type", &scalar_type,
+				"scalar_name", &scalar_name, "format", &format, "labels", &labels, "collation",
+				&collation) != 0)
 			return CU_ECORRUPT;
-		if (type < 0 || type > UINT32_MAX || scalar < 0 || scalar > UINT32_MAX || pk < -1 || pk >= (int)len)
+		if (type < 0 || type > UINT32_MAX || scalar < 0 || scalar > UINT32_MAX || pk < -1 || pk >= (int)len ||
+		    attnum < 1 || attnum > INT16_MAX)
 			return CU_ECORRUPT;
 		def->columns_len++;
 		*column = (struct cu_definition_column){
 			.name = cu_xstrdup(name),
 			.type_oid = (uint32_t)type,
 			.typmod = typmod,
+			.attnum = (int16_t)attnum,
 			.pk_index = (int16_t)pk,
 			.selected = selected != 0,
 			.is_array = array != 0,

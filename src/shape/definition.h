@@ -19,6 +19,7 @@ struct cu_definition_column {
 	char *name;
 	uint32_t type_oid;
 	int32_t typmod;
+	int16_t attnum;   /* which column of that name: one that took its place has another */
 	int16_t pk_index; /* -1: not in the primary key */
 	bool selected;
 	/* for where clauses: as in struct cu_column, strings owned */

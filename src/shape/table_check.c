@@ -137,9 +137,9 @@ static bool column_is(const struct cu_table *table, const struct cu_definition_c
 {
 	const struct cu_column *column = cu_table_column(table, defined->name);
 
-	return column && column->type_oid == defined->type_oid && column->typmod == defined->typmod &&
-	       column->pk_index == defined->pk_index && column->collate.oid == defined->collate.oid &&
-	       labels_equal(column, defined);
+	return column && column->attnum == defined->attnum && column->type_oid == defined->type_oid &&
+	       column->typmod == defined->typmod && column->pk_index == defined->pk_index &&
+	       column->collate.oid == defined->collate.oid && labels_equal(column, defined);
 }
 
 static bool table_is(const struct cu_table *table, const cu_definition *def)

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 5
-#define SCHEMA_VERSION_TEXT "5"
+#define SCHEMA_VERSION 6
+#define SCHEMA_VERSION_TEXT "6"
 #define BUSY_TIMEOUT_MS 5000 /* somebody looks inside with the sqlite3 shell and holds a lock */
 #define FOLD_TIMEOUT_MS 100  /* our own reader is through before; whoever else reads is not waited for */
 #define FOLD_PAGES 1000      /* 4 MiB */

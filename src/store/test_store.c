@@ -604,7 +604,7 @@ static void newer_foreign_and_broken_metadata_is_refused(void **state)
 
 	assert_int_equal(open_store(*state, NULL, &store), 0);
 	cu_store_free(&store);
-	metadata_exec(*state, "PRAGMA user_version = 6");
+	metadata_exec(*state, "PRAGMA user_version = 9");
 	assert_int_equal(open_store(*state, NULL, &store), CU_EUNSUPPORTED);
 	metadata_exec(*state, "PRAGMA user_version = 0");
 	assert_int_equal(open_store(*state, NULL, &store), CU_EUNSUPPORTED);

@@ -99,6 +99,27 @@ test("values rewritten by ALTER … TYPE with the same type: the shapes that hav
   for (const { view } of Object.values(shapes)) view.close()
 })
 
+test("a column whose place another one of its name and type has taken: the shapes that have it start anew, others do not", async () => {
+  const shapes = await shapesOf("swapped")
+  await look()
+  for (const [change, rotated] of [
+    ["ALTER TABLE swapped RENAME b TO was_b; ALTER TABLE swapped RENAME c TO b; ALTER TABLE swapped RENAME was_b TO c; UPDATE swapped SET b = id, c = 0", ["filtered", "all"]],
+    ["ALTER TABLE swapped DROP a; ALTER TABLE swapped ADD a text DEFAULT 'another'", ["listed", "filtered", "full", "all"]],
+  ]) {
+    const before = Object.fromEntries(Object.entries(shapes).map(([name, { view }]) => [name, view.handle()]))
+    await sql(change)
+    for (const [name, { view }] of Object.entries(shapes)) {
+      if (rotated.includes(name)) await waitFor(() => view.handle() !== before[name], { what: `${name} starts anew after ${change}` })
+    }
+    await look()
+    for (const [name, { view, query }] of Object.entries(shapes)) {
+      await rowsBecome(view, cluster, query)
+      assert.equal(view.handle() !== before[name], rotated.includes(name), `${name} after ${change}`)
+    }
+  }
+  for (const { view } of Object.values(shapes)) view.close()
+})
+
 test("a column that comes, goes or changes is noticed without a write to the table", async () => {
   const shapes = await shapesOf("still")
   const changes = {
