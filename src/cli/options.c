@@ -177,9 +177,8 @@ static const struct {
 } ignored[] = {
 	{ "ELECTRIC_STORAGE", "storage is always on disk" },
 	{ "ELECTRIC_PERSISTENT_STATE", "storage is always on disk" },
-	{ "CLEANUP_REPLICATION_SLOTS_ON_SHUTDOWN",
-	  "the slot stays: when Copper is gone for good, drop it with pg_drop_replication_slot" },
 	{ "ELECTRIC_EXPERIMENTAL_MAX_SHAPES", "its name is ELECTRIC_MAX_SHAPES now" },
+	{ "ELECTRIC_FEATURE_FLAGS", "there are no such features; where clauses with subqueries are refused" },
 	{ "ELECTRIC_PROMETHEUS_PORT", "no metrics are exported; watch /v1/health and the log" },
 	{ "ELECTRIC_STATSD_HOST", "no metrics are exported; watch /v1/health and the log" },
 	{ "ELECTRIC_OTLP_ENDPOINT", "no metrics and traces are exported" },
@@ -197,7 +196,6 @@ static const char *const silent[] = {
 	"ELECTRIC_EXCLUDE_SPANS",
 	"ELECTRIC_EXPERIMENTAL_MAX_BATCH_SIZE",
 	"ELECTRIC_EXPERIMENTAL_MAX_TXN_SIZE",
-	"ELECTRIC_FEATURE_FLAGS",
 	"ELECTRIC_FLUSH_STALL_GRACE_PERIOD",
 	"ELECTRIC_HNY_API_KEY",
 	"ELECTRIC_HNY_DATASET",
