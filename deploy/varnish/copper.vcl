@@ -1,5 +1,6 @@
 # Varnish in front of Copper: collapses requests, keeps answers, never holds one back. README.md says why each line is
-# here. varnishd -f copper.vcl -a :8080 -s default,1G
+# here. varnishd -f copper.vcl -a :8080 -s default,1G \
+#           -p http_resp_hdr_len=256k -p http_resp_size=288k -p workspace_backend=384k
 vcl 4.1;
 
 import std;
@@ -15,7 +16,7 @@ sub vcl_recv {
 	# Copper looks at no cookie; with one, Varnish would keep nothing.
 	unset req.http.Cookie;
 	# Streams go through, each by itself.
-	if (req.url ~ "[?&](experimental_)?live_sse=true(&|$)") {
+	if (req.url ~ "[?&](experimental_)?live_sse=(?!false(&|$))[^&]") {
 		return (pass);
 	}
 }

@@ -22,7 +22,7 @@ const agent = new http.Agent({ keepAlive: true, maxSockets: Infinity })
 function request(base, params, { method = "GET", headers = {}, onData, signal } = {}) {
   return new Promise((resolve, reject) => {
     const url = `${base}/v1/shape?${new URLSearchParams(params)}`
-    http.request(url, { method, headers, agent, signal }, (response) => {
+    http.request(url, { method, headers, agent, signal, maxHeaderSize: 512 * 1024 }, (response) => {
       const pieces = []
       response.on("data", (piece) => (pieces.push(piece), onData?.(piece)))
       response.on("end", () => {
@@ -43,7 +43,8 @@ async function startOrigin() {
   const server = http.createServer((req, res) => {
     const entry = { url: req.url, method: req.method, status: 0, headers: req.headers }
     asked.push(entry)
-    const forward = http.request(copper.url + req.url, { method: req.method, headers: req.headers, agent: upstream }, (answer) => {
+    const to = { method: req.method, headers: req.headers, agent: upstream, maxHeaderSize: 512 * 1024 }
+    const forward = http.request(copper.url + req.url, to, (answer) => {
       entry.status = answer.statusCode
       res.writeHead(answer.statusCode, answer.headers)
       res.flushHeaders()
@@ -91,8 +92,10 @@ async function startVarnish(origin) {
   const vcl = readFileSync(join(checkout, "deploy/varnish/copper.vcl"), "utf8")
     .replace('.port = "3000"', `.port = "${origin.port}"`)
   writeFileSync(join(home, "copper.vcl"), vcl)
+  // Its parameters are the README's.
+  const parameters = readFileSync(join(checkout, "deploy/varnish/README.md"), "utf8").match(/-p \w+=\w+/g)?.flatMap((one) => one.split(" "))
   const program = startProgram("varnishd", ["-F", "-j", "none", "-n", join(home, "work"), "-f", join(home, "copper.vcl"),
-    "-a", `127.0.0.1:${port}`, "-s", "default,64M"])
+    "-a", `127.0.0.1:${port}`, "-s", "default,64M", ...(parameters ?? [])])
   const url = `http://127.0.0.1:${port}`
   await answers(url, program)
   return url
@@ -218,21 +221,40 @@ for (const [name, start] of [["nginx", startNginx], ["Varnish", startVarnish]]) 
     assert.equal(plain.text(), first.text())
   })
 
-  test(`${name}: a live_sse stream is not held back`, async () => {
+  test(`${name}: answers about the widest tables pass, and so do long URLs`, async () => {
+    const origin = await startOrigin()
+    const url = await start(origin)
+    const columns = Array.from({ length: 1599 }, (_, i) => `"${`a_long_name_of_a_column_${i}_`.padEnd(60, "x")}" numeric(38,10)`)
+    await sql(`CREATE TABLE IF NOT EXISTS widest (id int PRIMARY KEY, ${columns.join(", ")})`)
+    const { status, headers } = await request(url, { table: "widest", offset: "-1" })
+    assert.equal(status, 200)
+    assert.equal(Object.keys(JSON.parse(headers["electric-schema"])).length, 1600)
+    const long = { table: "items", offset: "-1", where: `id IN (${Array.from({ length: 1000 }, (_, i) => i)})` }
+    for (let i = 0; i < 2; i++) assert.equal((await request(url, long)).status, 200)
+    assert.equal(origin.asked.filter(({ url }) => url.includes("where=")).length, 1, "the second is the first one's copy")
+  })
+
+  test(`${name}: live_sse streams are not held back`, async () => {
     const origin = await startOrigin()
     const url = await start(origin)
     const { headers } = await request(url, { table: "items", offset: "now" })
-    const params = { table: "items", handle: headers["electric-handle"], offset: headers["electric-offset"], live: "true", live_sse: "true" }
-    const abort = new AbortController()
-    let text = ""
-    const stream = request(url, params, { onData: (piece) => (text += piece), signal: abort.signal }).catch(() => {})
-    await waitFor(() => origin.asked.some(({ url: asked, status }) => asked.includes("live_sse") && status === 200))
-    for (let i = 0; i < 3; i++) {
-      const id = nextId++
-      await sql(`INSERT INTO items VALUES (${id}, 0)`)
-      await waitFor(() => text.includes(`"id":"${id}"`))
+    const params = { table: "items", handle: headers["electric-handle"], offset: headers["electric-offset"], live: "true" }
+    // As Electric does, anything but false is taken for true.
+    for (const sse of [{ live_sse: "true" }, { live_sse: "1" }, { experimental_live_sse: "true" }]) {
+      const abort = new AbortController()
+      const texts = ["", ""]
+      origin.asked.length = 0
+      const streams = texts.map((_, i) =>
+        request(url, { ...params, ...sse }, { onData: (piece) => (texts[i] += piece), signal: abort.signal }).catch(() => {}))
+      await waitFor(() => origin.asked.filter(({ url: asked, status }) => asked.includes("live_sse") && status === 200).length === 2,
+        { what: `two streams with ${JSON.stringify(sse)}` })
+      for (let i = 0; i < 3; i++) {
+        const id = nextId++
+        await sql(`INSERT INTO items VALUES (${id}, 0)`)
+        await waitFor(() => texts.every((text) => text.includes(`"id":"${id}"`)))
+      }
+      abort.abort()
+      await Promise.all(streams)
     }
-    abort.abort()
-    await stream
   })
 }
