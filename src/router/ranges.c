@@ -1,31 +1,112 @@
-/* ranges.c: the treap. Recursion is as deep as the tree: about 2 log n, whatever was inserted in which order. */
+/* ranges.c: the B+ tree. Recursion is as deep as the tree: 5 to 9 levels for a million ranges. */
 #include "router/ranges.h"
 
 #include <stdlib.h>
 
-/* A search reads bounds from the node itself: what they point to, if anything, is the condition's. NULL: there is no bound. */
+/* Entries of a node, and how many it has at least where it is not the root. A search reads a node's bounds from one end to the
+ * other: 8 lines of a cache, which come together because they are asked for together, so that a level costs one wait. */
+#define FANOUT 16u
+#define FILL_MIN (FANOUT / 4)
+
+/* A bound as a point of the order: just before or just after its value. So where two ranges, or a range and a value, stand to
+ * each other is one comparison, whatever the bounds include. Without a bound it is before or after all values. 16 bytes. */
+struct cut {
+	int64_t word; /* of the datum, whatever it is; what it points to is the condition's */
+	uint32_t len;
+	bool none;
+	bool after;
+};
+
+/* A leaf's entries are the ranges, an inner node's its children: the least key below and the largest upper bound below. */
 struct cu_range_node {
-	struct cu_range_node *left, *right;
-	struct cu_datum left_max; /* what max is on the left, so that a search need not go there to see it */
-	struct cu_datum lower, upper;
-	struct cu_datum max; /* of this tree: the largest upper bound */
+	uint16_t height; /* 0: a leaf */
+	uint16_t len;
+	struct cut lowers[FANOUT];
+	struct cut uppers[FANOUT];
+	cu_route *routes[FANOUT];
+	const struct cu_condition *conditions[FANOUT];
+	struct cu_range_node *children[]; /* FANOUT of them, none in a leaf */
+};
+
+/* What the tree is ordered by: the lower bound. Of equal ones any number may be there, so by address then: each range has one
+ * place, and is removed in O(log n). */
+struct key {
+	struct cut lower;
 	cu_route *route;
 	const struct cu_condition *condition;
-	uint32_t priority;
-	bool left_max_inclusive, lower_inclusive, upper_inclusive, max_inclusive;
 };
 
 void cu_ranges_init(struct cu_ranges *ranges, const struct cu_type *type, const struct cu_collation *collation)
 {
-	*ranges = (struct cu_ranges){ .type = type, .collation = collation, .dice = 0x9e3779b97f4a7c15ull };
+	*ranges = (struct cu_ranges){ .type = type, .collation = collation };
+}
+
+/* ---- bounds ---- */
+
+static struct cut cut_at(const struct cu_datum *value, bool after)
+{
+	if (!value)
+		return (struct cut){ .none = true, .after = after };
+	return (struct cut){ .word = value->integer, .len = value->len, .after = after };
+}
+
+static struct cut lower_of(const struct cu_condition *condition)
+{
+	return condition->has_lower ? cut_at(&condition->values[0], !condition->lower_inclusive) : cut_at(NULL, false);
+}
+
+static struct cut upper_of(const struct cu_condition *condition)
+{
+	if (!condition->has_upper)
+		return cut_at(NULL, true);
+	return cut_at(&condition->values[condition->has_lower ? 1 : 0], condition->upper_inclusive);
+}
+
+static struct cu_datum value_of(const struct cut *cut)
+{
+	return (struct cu_datum){ .len = cut->len, .integer = cut->word };
+}
+
+static int cuts_compare(const struct cu_ranges *ranges, const struct cut *a, const struct cut *b)
+{
+	struct cu_datum a_value = value_of(a), b_value = value_of(b);
+	int compared;
+
+	if (a->none || b->none)
+		return (a->none ? a->after ? 1 : -1 : 0) - (b->none ? b->after ? 1 : -1 : 0);
+	compared = cu_value_compare(ranges->type, ranges->collation, &a_value, &b_value);
+	return compared ? compared : (int)a->after - (int)b->after;
+}
+
+static bool is_before(const struct cu_ranges *ranges, const struct cut *cut, const struct cu_datum *value)
+{
+	struct cu_datum cut_value = value_of(cut);
+	int compared;
+
+	if (cut->none)
+		return !cut->after;
+	compared = cu_value_compare(ranges->type, ranges->collation, &cut_value, value);
+	return compared < 0 || (compared == 0 && !cut->after);
+}
+
+/* ---- nodes ---- */
+
+static struct cu_range_node *node_new(unsigned height)
+{
+	struct cu_range_node *node;
+
+	node = cu_try_malloc(sizeof *node + (height ? FANOUT * sizeof(node->children[0]) : 0));
+	if (node) {
+		node->height = (uint16_t)height;
+		node->len = 0;
+	}
+	return node;
 }
 
 static void node_free(struct cu_range_node *node)
 {
-	if (!node)
-		return;
-	node_free(node->left);
-	node_free(node->right);
+	for (unsigned i = 0; node && node->height && i < node->len; i++)
+		node_free(node->children[i]);
 	free(node);
 }
 
@@ -36,253 +117,290 @@ void cu_ranges_fini(struct cu_ranges *ranges)
 	ranges->len = 0;
 }
 
-static struct cu_range_node node_of(const struct cu_condition *condition, cu_route *route)
+/* Between nodes of one height, or within one. */
+static void entries_move(struct cu_range_node *to, unsigned to_at, const struct cu_range_node *from, unsigned from_at,
+			 unsigned len)
 {
-	return (struct cu_range_node){
-		.lower = condition->has_lower ? condition->values[0] : CU_DATUM_NULL,
-		.upper = condition->has_upper ? condition->values[condition->has_lower ? 1 : 0] : CU_DATUM_NULL,
-		.lower_inclusive = condition->lower_inclusive,
-		.upper_inclusive = condition->upper_inclusive,
-		.route = route,
-		.condition = condition,
-	};
+	memmove(&to->lowers[to_at], &from->lowers[from_at], len * sizeof to->lowers[0]);
+	memmove(&to->uppers[to_at], &from->uppers[from_at], len * sizeof to->uppers[0]);
+	memmove(&to->routes[to_at], &from->routes[from_at], len * sizeof(to->routes[0]));
+	memmove(&to->conditions[to_at], &from->conditions[from_at], len * sizeof(to->conditions[0]));
+	if (to->height)
+		memmove(&to->children[to_at], &from->children[from_at], len * sizeof(to->children[0]));
 }
 
-/* The order of the tree: by lower bound. None at all is the least; of two equal ones the inclusive is less. Equal bounds: by
- * address, so that each node has one place. */
-static int compare_nodes(const struct cu_ranges *ranges, const struct cu_range_node *a, const struct cu_range_node *b)
+static void entry_open(struct cu_range_node *node, unsigned at)
 {
-	int compared;
+	entries_move(node, at + 1, node, at, node->len - at);
+	node->len++;
+}
 
-	if (a->lower.is_null || b->lower.is_null)
-		compared = (int)b->lower.is_null - (int)a->lower.is_null;
-	else
-		compared = cu_value_compare(ranges->type, ranges->collation, &a->lower, &b->lower);
-	if (!compared && !a->lower.is_null)
-		compared = (int)b->lower_inclusive - (int)a->lower_inclusive;
+static void entry_close(struct cu_range_node *node, unsigned at)
+{
+	node->len--;
+	entries_move(node, at, node, at + 1, node->len - at);
+}
+
+/* Of the entries of two neighbours the first `keep` go to the left one. */
+static void share(struct cu_range_node *left, struct cu_range_node *right, unsigned keep)
+{
+	unsigned moved;
+
+	if (keep < left->len) {
+		moved = left->len - keep;
+		entries_move(right, moved, right, 0, right->len);
+		entries_move(right, 0, left, keep, moved);
+	} else {
+		moved = keep - left->len;
+		entries_move(left, left->len, right, 0, moved);
+		entries_move(right, 0, right, moved, right->len - moved);
+	}
+	right->len = (uint16_t)(left->len + right->len - keep);
+	left->len = (uint16_t)keep;
+}
+
+/* The entry of a child says what is below it. */
+static void summarise(const struct cu_ranges *ranges, struct cu_range_node *node, unsigned at)
+{
+	const struct cu_range_node *child = node->children[at];
+	const struct cut *largest = &child->uppers[0];
+
+	for (unsigned i = 1; i < child->len; i++) {
+		if (cuts_compare(ranges, &child->uppers[i], largest) > 0)
+			largest = &child->uppers[i];
+	}
+	node->lowers[at] = child->lowers[0];
+	node->uppers[at] = *largest;
+	node->routes[at] = child->routes[0];
+	node->conditions[at] = child->conditions[0];
+}
+
+static int key_compare(const struct cu_ranges *ranges, const struct key *key, const struct cu_range_node *node,
+		       unsigned at)
+{
+	int compared = cuts_compare(ranges, &key->lower, &node->lowers[at]);
+
 	if (compared)
 		return compared;
-	if (a->route != b->route)
-		return (uintptr_t)a->route < (uintptr_t)b->route ? -1 : 1;
-	if (a->condition != b->condition)
-		return (uintptr_t)a->condition < (uintptr_t)b->condition ? -1 : 1;
+	if (key->route != node->routes[at])
+		return (uintptr_t)key->route < (uintptr_t)node->routes[at] ? -1 : 1;
+	if (key->condition != node->conditions[at])
+		return (uintptr_t)key->condition < (uintptr_t)node->conditions[at] ? -1 : 1;
 	return 0;
 }
 
-/* No bound at all is the largest; of two equal ones the inclusive is larger. */
-static void max_raise(const struct cu_ranges *ranges, struct cu_range_node *node, const struct cu_range_node *child)
+/* How many of a node's entries are not beyond the key. */
+static unsigned place_of(const struct cu_ranges *ranges, const struct cu_range_node *node, const struct key *key)
 {
-	int compared;
+	unsigned low = 0, high = node->len, middle;
 
-	if (!child || node->max.is_null)
-		return;
-	if (child->max.is_null)
-		compared = 1;
-	else
-		compared = cu_value_compare(ranges->type, ranges->collation, &child->max, &node->max);
-	if (compared > 0 || (compared == 0 && child->max_inclusive)) {
-		node->max = child->max;
-		node->max_inclusive = child->max_inclusive;
+	while (low < high) {
+		middle = (low + high) / 2;
+		if (key_compare(ranges, key, node, middle) < 0)
+			high = middle;
+		else
+			low = middle + 1;
 	}
+	return low;
 }
 
-static void update(const struct cu_ranges *ranges, struct cu_range_node *node)
+/* ---- adding ---- */
+
+/* A full child becomes two. What comes in ascending order leaves nodes behind that nobody fills up: less is cut off there. */
+static int split(const struct cu_ranges *ranges, struct cu_range_node *node, unsigned at, const struct key *key)
 {
-	node->max = node->upper;
-	node->max_inclusive = node->upper_inclusive;
-	if (node->left) {
-		node->left_max = node->left->max;
-		node->left_max_inclusive = node->left->max_inclusive;
+	struct cu_range_node *child = node->children[at], *right = node_new(child->height);
+
+	if (!right)
+		return CU_ENOMEM;
+	share(child, right, place_of(ranges, child, key) == FANOUT ? FANOUT - FILL_MIN : FANOUT / 2);
+	entry_open(node, at + 1);
+	node->children[at + 1] = right;
+	summarise(ranges, node, at);
+	summarise(ranges, node, at + 1);
+	return 0;
+}
+
+/* node is not full. Full ones are split on the way down, so that nothing has to be undone when there is no memory. */
+static int insert(const struct cu_ranges *ranges, struct cu_range_node *node, const struct key *key)
+{
+	unsigned at = place_of(ranges, node, key);
+	int rc = 0;
+
+	if (node->height == 0) {
+		entry_open(node, at);
+		node->lowers[at] = key->lower;
+		node->uppers[at] = upper_of(key->condition);
+		node->routes[at] = key->route;
+		node->conditions[at] = key->condition;
+		return 0;
 	}
-	max_raise(ranges, node, node->left);
-	max_raise(ranges, node, node->right);
+	at -= at > 0;
+	if (node->children[at]->len == FANOUT)
+		rc = split(ranges, node, at, key);
+	if (rc < 0)
+		return rc;
+	if (at + 1 < node->len && key_compare(ranges, key, node, at + 1) >= 0)
+		at++;
+	rc = insert(ranges, node->children[at], key);
+	summarise(ranges, node, at);
+	return rc;
 }
 
-static struct cu_range_node *rotate_right(const struct cu_ranges *ranges, struct cu_range_node *node)
+/* A root above the root. */
+static int grow(struct cu_ranges *ranges, const struct key *key)
 {
-	struct cu_range_node *top = node->left;
+	struct cu_range_node *old = ranges->root, *root = node_new(old ? old->height + 1u : 0);
 
-	node->left = top->right;
-	top->right = node;
-	update(ranges, node);
-	update(ranges, top);
-	return top;
-}
-
-static struct cu_range_node *rotate_left(const struct cu_ranges *ranges, struct cu_range_node *node)
-{
-	struct cu_range_node *top = node->right;
-
-	node->right = top->left;
-	top->left = node;
-	update(ranges, node);
-	update(ranges, top);
-	return top;
-}
-
-static struct cu_range_node *insert(const struct cu_ranges *ranges, struct cu_range_node *tree,
-				    struct cu_range_node *node)
-{
-	if (!tree)
-		return node;
-	if (compare_nodes(ranges, node, tree) < 0) {
-		tree->left = insert(ranges, tree->left, node);
-		if (tree->left->priority > tree->priority)
-			return rotate_right(ranges, tree);
-	} else {
-		tree->right = insert(ranges, tree->right, node);
-		if (tree->right->priority > tree->priority)
-			return rotate_left(ranges, tree);
+	if (!root)
+		return CU_ENOMEM;
+	if (old) {
+		root->children[0] = old;
+		root->len = 1;
+		if (split(ranges, root, 0, key) < 0) {
+			free(root);
+			return CU_ENOMEM;
+		}
 	}
-	update(ranges, tree);
-	return tree;
+	ranges->root = root;
+	return 0;
 }
 
 int cu_ranges_add(struct cu_ranges *ranges, const struct cu_condition *condition, cu_route *route)
 {
-	struct cu_range_node *node = cu_try_malloc(sizeof *node);
+	struct key key = { lower_of(condition), route, condition };
+	int rc = 0;
 
-	if (!node)
-		return CU_ENOMEM;
-	*node = node_of(condition, route);
-	update(ranges, node);
-	ranges->dice = ranges->dice * 6364136223846793005ull + 1442695040888963407ull;
-	node->priority = (uint32_t)(ranges->dice >> 32);
-	ranges->root = insert(ranges, ranges->root, node);
-	ranges->len++;
-	return 0;
+	if (!ranges->root || ranges->root->len == FANOUT)
+		rc = grow(ranges, &key);
+	if (rc == 0)
+		rc = insert(ranges, ranges->root, &key);
+	ranges->len += rc == 0;
+	return rc;
 }
 
-static struct cu_range_node *merge(const struct cu_ranges *ranges, struct cu_range_node *left,
-				   struct cu_range_node *right)
+/* ---- removing ---- */
+
+/* A child that has too few entries is joined with its neighbour, or gets some of them. */
+static void fill(const struct cu_ranges *ranges, struct cu_range_node *node, unsigned at)
 {
-	if (!left || !right)
-		return left ? left : right;
-	if (left->priority > right->priority) {
-		left->right = merge(ranges, left->right, right);
-		update(ranges, left);
-		return left;
+	unsigned left_at = at + 1 < node->len ? at : at - 1, len;
+	struct cu_range_node *left = node->children[left_at], *right = node->children[left_at + 1];
+
+	len = left->len + right->len;
+	share(left, right, len <= FANOUT ? len : len / 2);
+	summarise(ranges, node, left_at);
+	if (right->len) {
+		summarise(ranges, node, left_at + 1);
+	} else {
+		free(right);
+		entry_close(node, left_at + 1);
 	}
-	right->left = merge(ranges, left, right->left);
-	update(ranges, right);
-	return right;
 }
 
-static struct cu_range_node *take_out(const struct cu_ranges *ranges, struct cu_range_node *tree,
-				      const struct cu_range_node *wanted, struct cu_range_node **ret_node)
+static bool take_out(const struct cu_ranges *ranges, struct cu_range_node *node, const struct key *key)
 {
-	int compared = tree ? compare_nodes(ranges, wanted, tree) : 0;
+	unsigned at = place_of(ranges, node, key);
 
-	if (!tree)
-		return NULL;
-	if (compared == 0) {
-		*ret_node = tree;
-		return merge(ranges, tree->left, tree->right);
+	if (at-- == 0)
+		return false;
+	if (node->height == 0) {
+		if (key_compare(ranges, key, node, at) != 0)
+			return false;
+		entry_close(node, at);
+		return true;
 	}
-	if (compared < 0)
-		tree->left = take_out(ranges, tree->left, wanted, ret_node);
+	if (!take_out(ranges, node->children[at], key))
+		return false;
+	if (node->children[at]->len < FILL_MIN)
+		fill(ranges, node, at);
 	else
-		tree->right = take_out(ranges, tree->right, wanted, ret_node);
-	update(ranges, tree);
-	return tree;
+		summarise(ranges, node, at);
+	return true;
 }
 
 bool cu_ranges_remove(struct cu_ranges *ranges, const struct cu_condition *condition, cu_route *route)
 {
-	struct cu_range_node wanted = node_of(condition, route), *node = NULL;
+	struct key key = { lower_of(condition), route, condition };
+	struct cu_range_node *root = ranges->root;
 
-	ranges->root = take_out(ranges, ranges->root, &wanted, &node);
-	ranges->len -= node != NULL;
-	free(node);
-	return node != NULL;
+	if (!root || !take_out(ranges, root, &key))
+		return false;
+	ranges->len--;
+	if (root->height && root->len == 1) {
+		ranges->root = root->children[0];
+		free(root);
+	} else if (root->len == 0) {
+		cu_ranges_fini(ranges);
+	}
+	return true;
 }
 
-static bool is_above(const struct cu_ranges *ranges, const struct cu_datum *value, const struct cu_datum *lower,
-		     bool inclusive)
-{
-	int compared = lower->is_null ? 1 : cu_value_compare(ranges->type, ranges->collation, value, lower);
-
-	return compared > 0 || (compared == 0 && inclusive);
-}
-
-static bool is_below(const struct cu_ranges *ranges, const struct cu_datum *value, const struct cu_datum *upper,
-		     bool inclusive)
-{
-	int compared = upper->is_null ? -1 : cu_value_compare(ranges->type, ranges->collation, value, upper);
-
-	return compared < 0 || (compared == 0 && inclusive);
-}
-
-#define ROUTES_AHEAD 8u /* met later than they are found */
+/* ---- searching ---- */
 
 struct search {
 	const struct cu_ranges *ranges;
 	const struct cu_datum *value; /* NULL: all */
 	cu_route_found *found;
 	void *ctx;
-	/* Where thousands are found, most of the time is memory's: a route is asked for here, and met when some more have been
-	 * found. */
-	cu_route *met[ROUTES_AHEAD];
-	size_t met_len; /* in all; the last ROUTES_AHEAD of them wait */
 };
 
-static int meet(struct search *s, cu_route *route)
+/* What a search reads of a node is asked for at once. */
+static void prefetch(const struct cu_range_node *node)
 {
-	cu_route **place = &s->met[s->met_len % ROUTES_AHEAD];
-	cu_route *before = *place;
+	const char *end = (const char *)&node->routes[FANOUT];
 
-	__builtin_prefetch(route, 1);
-	*place = route;
-	return s->met_len++ < ROUTES_AHEAD ? 0 : s->found(s->ctx, before, s->value != NULL);
+	for (const char *line = (const char *)node; line < end; line += 64)
+		__builtin_prefetch(line);
 }
 
-static int search(struct search *s, const struct cu_range_node *tree)
+/* How many of a node's entries begin before the value: they come first. */
+static unsigned begun(const struct search *s, const struct cu_range_node *node)
 {
-	const struct cu_datum *value = s->value;
-	int rc;
+	unsigned low = 0, high = node->len, middle;
 
-	for (; tree; tree = tree->right) {
-		if (tree->right) {
-			__builtin_prefetch(tree->right);
-			__builtin_prefetch(&tree->right->max);
-		}
-		/* Nothing here or below reaches up to the value. */
-		if (value && !is_below(s->ranges, value, &tree->max, tree->max_inclusive))
-			return 0;
-		if (tree->left && (!value || is_below(s->ranges, value, &tree->left_max, tree->left_max_inclusive))) {
-			rc = search(s, tree->left);
-			if (rc)
-				return rc;
-		}
-		/* Whatever stands to the right begins here or later. */
-		if (value && !is_above(s->ranges, value, &tree->lower, tree->lower_inclusive))
-			return 0;
-		if (!value || is_below(s->ranges, value, &tree->upper, tree->upper_inclusive)) {
-			rc = meet(s, tree->route);
-			if (rc)
-				return rc;
-		}
+	while (s->value && low < high) {
+		middle = (low + high) / 2;
+		if (is_before(s->ranges, &node->lowers[middle], s->value))
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	return 0;
+	return high;
 }
 
-static int search_all(const struct cu_ranges *ranges, const struct cu_datum *value, cu_route_found *found, void *ctx)
+/* Where thousands are found, most of the time is memory's: what was found in a node is asked for first, and met then. */
+static int search(const struct search *s, const struct cu_range_node *node)
 {
-	struct search s = { .ranges = ranges, .value = value, .found = found, .ctx = ctx };
-	size_t i;
-	int rc = search(&s, ranges->root);
+	unsigned met[FANOUT], met_len = 0, end = begun(s, node);
+	int rc = 0;
 
-	for (i = s.met_len < ROUTES_AHEAD ? 0 : s.met_len - ROUTES_AHEAD; rc == 0 && i < s.met_len; i++)
-		rc = found(ctx, s.met[i % ROUTES_AHEAD], value != NULL);
+	for (unsigned i = 0; i < end; i++) {
+		if (s->value && is_before(s->ranges, &node->uppers[i], s->value))
+			continue;
+		if (node->height)
+			prefetch(node->children[i]);
+		else
+			__builtin_prefetch(node->routes[i], 1);
+		met[met_len++] = i;
+	}
+	for (unsigned i = 0; rc == 0 && i < met_len; i++) {
+		if (node->height)
+			rc = search(s, node->children[met[i]]);
+		else
+			rc = s->found(s->ctx, node->routes[met[i]], s->value != NULL);
+	}
 	return rc;
 }
 
 int cu_ranges_find(const struct cu_ranges *ranges, const struct cu_datum *value, cu_route_found *found, void *ctx)
 {
-	return search_all(ranges, value, found, ctx);
+	const struct search s = { ranges, value, found, ctx };
+
+	return ranges->root ? search(&s, ranges->root) : 0;
 }
 
 int cu_ranges_each(const struct cu_ranges *ranges, cu_route_found *found, void *ctx)
 {
-	return search_all(ranges, NULL, found, ctx);
+	return cu_ranges_find(ranges, NULL, found, ctx);
 }

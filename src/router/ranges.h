@@ -1,7 +1,8 @@
 /* ranges.h: which ranges hold this value: an interval tree.
  *
- * A treap by lower bound, each node with the bounds, and the largest upper bound below it. Ranges with equal bounds each have a node.
- * Cost: insert and remove O(log n), a search O(log n + found), expected; the depth hangs on our dice, not on the input.
+ * A B+ tree by lower bound, each entry of an inner node with the largest upper bound below it. Ranges with equal bounds each have an
+ * entry. At most 200 bytes for a range, 65 to 100 as a rule.
+ * Cost: insert and remove O(log n), a search O(log n + found). Out of memory: CU_ENOMEM from add, and the ranges are as they were.
  */
 #ifndef CU_ROUTER_RANGES_H
 #define CU_ROUTER_RANGES_H
@@ -16,7 +17,6 @@ struct cu_range_node;
 struct cu_ranges {
 	struct cu_range_node *root;
 	size_t len;
-	uint64_t dice;
 	const struct cu_type *type;
 	const struct cu_collation *collation;
 };
