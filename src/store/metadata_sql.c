@@ -276,10 +276,14 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	}
 	if (rc == 0 && version < SCHEMA_VERSION)
 		rc = exec(db, schema_sql, "create tables");
+	if (rc < 0)
+		return rc;
 	/* What is about to be loaded counts as durable, but its COMMIT may have been overtaken by a kill: folding it into the file
-	 * syncs it. */
-	if (rc == 0)
-		rc = cu_metadata_db_fold(db);
+	 * syncs it. Without room for that: the write-ahead file was synced before, and what is stored can be served until
+	 * there is. */
+	rc = cu_metadata_db_fold(db);
+	if (rc == CU_EIO && (sqlite3_errcode(db->sqlite) & 0xff) == SQLITE_FULL)
+		rc = 0;
 	return rc == CU_EAGAIN ? 0 : rc; /* somebody looks inside */
 }
 

@@ -186,6 +186,7 @@ static struct {
 	unsigned copies_len;
 	_Atomic long calls;
 	_Atomic long fail_at;
+	atomic_bool full; /* no write finds room */
 } sql;
 
 static bool sql_fails(void)
@@ -195,7 +196,7 @@ static bool sql_fails(void)
 
 static int sql_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 at)
 {
-	return sql_fails() ? SQLITE_FULL : sql.write(file, data, len, at);
+	return sql_fails() || sql.full ? SQLITE_FULL : sql.write(file, data, len, at);
 }
 
 static int sql_sync(sqlite3_file *file, int flags)
@@ -485,17 +486,22 @@ static void store_survives_every_failing_file_operation(void **state)
 	print_message("%ld file operations failed one at a time\n", n - 1);
 }
 
+static void sql_fault_begin(void)
+{
+	sql.real = sqlite3_vfs_find(NULL);
+	sql.vfs = *sql.real;
+	sql.vfs.zName = "failing";
+	sql.vfs.xOpen = sql_open;
+	assert_int_equal(sqlite3_vfs_register(&sql.vfs, 1), SQLITE_OK);
+}
+
 static void store_survives_every_failing_sqlite_write(void **state)
 {
 	bool fired = true;
 	long n = 0;
 
 	(void)state;
-	sql.real = sqlite3_vfs_find(NULL);
-	sql.vfs = *sql.real;
-	sql.vfs.zName = "failing";
-	sql.vfs.xOpen = sql_open;
-	assert_int_equal(sqlite3_vfs_register(&sql.vfs, 1), SQLITE_OK);
+	sql_fault_begin();
 	while (fired) {
 		char *dir = help_dir_new();
 		struct told told = { 0 };
@@ -512,6 +518,33 @@ static void store_survives_every_failing_sqlite_write(void **state)
 	assert_true(n > 50);
 	print_message("%ld SQLite writes and syncs failed one at a time\n", n - 1);
 	sqlite3_vfs_unregister(&sql.vfs);
+}
+
+/* What a process that was killed on a full disk leaves: rows in the write-ahead file, and no room to fold them. */
+static void store_opens_on_a_disk_without_room(void **state)
+{
+	char *dir = help_dir_new();
+	struct told told = { 0 };
+	cu_store *store = NULL;
+
+	(void)state;
+	sql_fault_begin();
+	assert_int_equal(store_open(dir, NULL, &told, &store), 0);
+	for (unsigned i = 0; i < SHAPES; i++) {
+		assert_int_equal(shape_step(store, i, &told), 0);
+		assert_int_equal(checkpoint_step(store, i + 1, &told), 0);
+	}
+	sql.full = true;
+	cu_store_free(&store);
+	store_check(dir, &told);
+	/* What cannot be stored is told, and can be as soon as there is room. */
+	assert_int_equal(store_open(dir, NULL, &told, &store), 0);
+	assert_int_equal(checkpoint_step(store, SHAPES + 1, &told), CU_EIO);
+	sql.full = false;
+	assert_int_equal(checkpoint_step(store, SHAPES + 2, &told), 0);
+	cu_store_free(&store);
+	sqlite3_vfs_unregister(&sql.vfs);
+	help_dir_free(&dir);
 }
 
 /* The queue's own allocations, and that an error of one operation is not another's. */
@@ -566,6 +599,7 @@ int main(void)
 		cmocka_unit_test(change_log_survives_every_failing_allocation),
 		cmocka_unit_test(store_survives_every_failing_file_operation),
 		cmocka_unit_test(store_survives_every_failing_sqlite_write),
+		cmocka_unit_test(store_opens_on_a_disk_without_room),
 		cmocka_unit_test(an_operation_too_large_or_out_of_memory_does_not_harm_its_neighbours),
 	};
 

@@ -3,6 +3,7 @@
 // LARGE_ROWS=5000000 and LARGE_MB=100 are the sizes that are promised; the defaults keep the suite short.
 import assert from "node:assert/strict"
 import { spawnSync } from "node:child_process"
+import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "node:test"
 import { chance } from "./chance.mjs"
@@ -182,6 +183,21 @@ test("the disk is full for longer than wal_sender_timeout: the walsender stays, 
     assertOrdered(view)
     assert.equal(view.rotations, 0)
     assert.equal(await walsender(), before)
+
+    // Full again, by somebody else this time, and killed there: what is stored is served, the rest follows when there is room.
+    for (let i = 1; i <= 20; i++) await small.get({ table: "mass", where: `id <= 9 AND id <> ${i}`, offset: "-1" }) // rows for the metadata
+    const filler = join(dir, "filler")
+    assert.notEqual(spawnSync("dd", ["if=/dev/zero", `of=${filler}`, "bs=4k"]).status, 0)
+    small.log = ""
+    await other.sql("UPDATE mass SET t = repeat('e', 1000) WHERE id <= 1000")
+    await waitFor(() => small.log.includes("replication pauses and tries again"), { what: "the disk is full again" })
+    await small.kill()
+    await small.start()
+    const served = await small.get({ table: "mass", offset: "-1", handle: view.handle() })
+    assert.equal(served.status, 200)
+    rmSync(filler)
+    await rowsBecome(view, other, "SELECT * FROM mass")
+    assert.equal(view.rotations, 0)
     view.close()
   } finally {
     await small.kill()
