@@ -296,7 +296,7 @@ void cu_headers_put_request_id(const char *client_id, size_t client_id_len, cu_b
 
 void cu_headers_put_allowed(const char *list, size_t len, cu_buf *ret_block)
 {
-	static const char *const allowed[] = { "if-none-match", "traceparent" };
+	static const char *const allowed[] = { "if-none-match", "traceparent", "content-type" };
 	bool any = false;
 	size_t at = 0;
 

@@ -639,6 +639,7 @@ static void a_browser_may_send_what_we_look_at(void **state)
 	static const char *const cases[][2] = {
 		{ "if-none-match", "access-control-allow-headers: if-none-match\r\n" },
 		{ " TraceParent ,x, If-None-Match", "access-control-allow-headers: traceparent,if-none-match\r\n" },
+		{ "content-type", "access-control-allow-headers: content-type\r\n" }, /* of a subset's JSON */
 		{ "authorization", "" },
 		{ "if-none-matchx,xif-none-match,,", "" },
 		{ "", "" },

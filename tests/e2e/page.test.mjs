@@ -55,6 +55,17 @@ test("the page shows the rows, follows changes, counts them and shows the latenc
   await waitFor(async () => Number((await text("#changes")).replaceAll(",", "")) >= 15, { what: "the counter rises" })
   const [{ rows }] = await sql("SELECT count(*) AS rows FROM items")
   await waitFor(async () => (await text("#rows")) === rows, { what: "the page's rows are the table's" })
+
+  // Copper itself is another origin than the page: a subset by POST, as the client sends it, needs a preflight.
+  const subset = await page.evaluate(async (url) => {
+    const response = await fetch(`${url}?table=items&offset=-1&log=changes_only`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ where: "id = 1000" }),
+    })
+    return { handle: response.headers.get("electric-handle"), ids: (await response.json()).data.map(({ value }) => value.id) }
+  }, copper.shapeUrl)
+  assert.deepEqual(subset.ids, ["1000"])
+  assert.match(subset.handle, /^\d+-\d+$/)
+
   assert.deepEqual(problems, [])
   if (process.env.UPDATE_SCREENSHOT) {
     await sql("SELECT demo.tick()")
