@@ -410,8 +410,11 @@ int cu_pg_connect(const cu_pg_config *config, enum cu_pg_mode mode, int cancel_f
 		rc = cu_pg_exec(conn, session_settings, NULL, err);
 		if (rc == 0 && PQserverVersion(conn) >= 170000)
 			rc = cu_pg_exec(conn, "SET transaction_timeout = 0", NULL, err);
-		if (rc == 0 && cu_pg_exec(conn, check_interval, NULL, err) == CU_ECLOSED)
-			rc = CU_ECLOSED;
+		if (rc < 0)
+			goto out;
+		rc = cu_pg_exec(conn, check_interval, NULL, err);
+		if (rc == CU_EPG && err->kind != CU_PG_LOST)
+			rc = 0;
 		if (rc < 0)
 			goto out;
 	}

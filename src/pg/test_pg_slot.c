@@ -11,9 +11,12 @@
 
 #include "pg_cluster.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static struct pg_cluster *cluster;
@@ -81,6 +84,59 @@ static void preflight_says_how_to_set_wal_level(void **state)
 	assert_int_equal(err.kind, CU_PG_LOST);
 	cu_pg_config_free(&other_config);
 	pg_cluster_free(&other);
+}
+
+/* One connection to a server that speaks the protocol and goes away when it has answered so many queries. */
+struct dying_server {
+	int listener;
+	unsigned queries;
+};
+
+static void *dying_server_main(void *arg)
+{
+	static const char hello[] = "R\0\0\0\10\0\0\0\0S\0\0\0\30server_version\00015.0\0Z\0\0\0\5I";
+	static const char done[] = "C\0\0\0\10SET\0Z\0\0\0\5I";
+	const struct dying_server *server = arg;
+	int fd = accept(server->listener, NULL, NULL);
+	char bytes[4096];
+
+	/* Each message of a client that waits for its answer comes in one piece. */
+	for (unsigned i = 0; recv(fd, bytes, sizeof bytes, 0) > 0 && i <= server->queries; i++) {
+		const char *answer = i ? done : hello;
+		size_t len = (i ? sizeof done : sizeof hello) - 1;
+
+		assert_int_equal(send(fd, answer, len, MSG_NOSIGNAL), (ssize_t)len);
+	}
+	close(fd);
+	return NULL;
+}
+
+static void a_connection_that_breaks_while_it_is_set_up_was_never_made(void **state)
+{
+	(void)state;
+	for (unsigned queries = 0; queries < 3; queries++) {
+		struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		struct dying_server server = { socket(AF_INET, SOCK_STREAM, 0), queries };
+		socklen_t len = sizeof address;
+		struct cu_pg_ident ident;
+		cu_pg_config *to_it = NULL;
+		pthread_t thread;
+		char url[128];
+
+		assert_int_equal(bind(server.listener, (struct sockaddr *)&address, len), 0);
+		assert_int_equal(listen(server.listener, 1), 0);
+		assert_int_equal(getsockname(server.listener, (struct sockaddr *)&address, &len), 0);
+		snprintf(url, sizeof url, "postgresql://u@127.0.0.1:%u/d?sslmode=disable&gssencmode=disable",
+			 ntohs(address.sin_port));
+		assert_int_equal(cu_pg_config_new(url, &to_it, &err), 0);
+		assert_int_equal(pthread_create(&thread, NULL, dying_server_main, &server), 0);
+		assert_int_equal(cu_pg_preflight(to_it, -1, &ident, &err), CU_EPG);
+		if (err.kind != CU_PG_LOST)
+			fail_msg("after %u queries: %s", queries, err.message);
+		pthread_join(thread, NULL);
+		close(server.listener);
+		cu_pg_config_free(&to_it);
+	}
 }
 
 static void every_connection_has_the_display_settings(void **state)
@@ -354,6 +410,7 @@ int main(void)
 		cmocka_unit_test(preflight_tells_which_server_it_is),
 		cmocka_unit_test(preflight_says_how_to_grant_replication),
 		cmocka_unit_test(preflight_says_how_to_set_wal_level),
+		cmocka_unit_test(a_connection_that_breaks_while_it_is_set_up_was_never_made),
 		cmocka_unit_test(every_connection_has_the_display_settings),
 		cmocka_unit_test(error_carries_state_detail_and_hint),
 		cmocka_unit_test(error_text_is_cut_within_its_buffer),
