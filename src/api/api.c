@@ -331,27 +331,116 @@ static void find_table(struct cu_reader *reader, cu_http_request *req)
 			   lookup);
 }
 
-/* Why no shape is served at all. NULL: they are. */
-static const char *why_idle(enum cu_api_health health)
+/* The database cannot be asked yet: what is here is served. */
+static void find_stored(struct cu_reader *reader, cu_http_request *req)
 {
-	switch (health) {
-	case CU_API_LOADING: return LOADING_MESSAGE;
-	/* The logs here stand still while another instance goes on: nothing of them is up to date. */
-	case CU_API_WAITING: return WAITING_MESSAGE;
-	default: return NULL;
-	}
+	cu_shape *shape = known_shape(reader->api, reader->params);
+
+	if (shape)
+		serve_known(reader, req, shape);
+	else
+		cu_answer_error(reader, req, 503, "Copper is starting: the replication stream is not connected yet", 1);
 }
+
+/* ---- while another instance is active ---- */
+
+static void answer_idle(cu_api *api, cu_http_request *req, const char *message)
+{
+	cu_buf body = CU_BUF_INIT;
+
+	cu_buf_printf(&body, "{\"message\":\"%s\"}", message);
+	cu_answer_plain(api, req, CU_ANSWER_SHAPE, cu_answer_method_of(req), 503, cu_buf_str(&body), IDLE_RETRY_S);
+	cu_buf_fini(&body);
+}
+
+static void relay_failed(void *ctx, cu_http_request *req)
+{
+	answer_idle(ctx, req, WAITING_MESSAGE);
+}
+
+/* Does the other one answer? What has been relayed once is not again. */
+static bool relayed(cu_api *api, cu_http_request *req)
+{
+	struct cu_api_peer peer;
+	char mark[sizeof RELAYED ": \r\n" + sizeof peer.instance];
+	struct cu_http_relay relay = {
+		.mark = mark,
+		.timeout_ms = CU_MAX(api->opts.long_poll_ms, CU_SNAPSHOT_WAIT_MS) + CU_HTTP_RELAY_SLACK_MS,
+		.failed = relay_failed,
+		.ctx = api,
+	};
+
+	if (!api->opts.active_peer || cu_http_request_header(req, RELAYED).data ||
+	    !api->opts.active_peer(api->opts.ctx, &peer))
+		return false;
+	snprintf(mark, sizeof mark, RELAYED ": %s\r\n", peer.instance);
+	relay.host = peer.host;
+	relay.port = peer.port;
+	return cu_http_relay(req, &relay) == 0;
+}
+
+/* ---- until the shapes are loaded ---- */
+
+static void loading_over(cu_http_request *req, void *app)
+{
+	struct cu_reader *reader = app;
+	cu_api *api = reader->api;
+
+	cu_reader_free(&reader);
+	api->opts.again(api->opts.ctx, req);
+}
+
+static void loading_too_long(cu_http_request *req, void *app)
+{
+	cu_answer_error(app, req, 503, LOADING_MESSAGE, IDLE_RETRY_S);
+}
+
+static void loading_gone(void *app)
+{
+	struct cu_reader *reader = app;
+
+	cu_reader_free(&reader);
+}
+
+static const struct cu_http_waiter_ops loading_ops = {
+	.on_wake = loading_over,
+	.on_timeout = loading_too_long,
+	.on_gone = loading_gone,
+};
+
+/* Who ends the loading changes first what on_request and health say, and wakes then: a request that found the old state is
+ * woken, because it parks before its loop looks at anything else. */
+static void wait_until_loaded(struct cu_reader *reader, cu_http_request *req)
+{
+	cu_http_hold(req, CU_API_LOADED_KEY, CU_MIN(reader->api->opts.long_poll_ms, CU_LOADING_WAIT_MS), &loading_ops,
+		     reader);
+}
+
+/* The logs here stand still while another instance goes on: nothing of them is up to date. It may have become known only after the
+ * first look for it. */
+static void find_elsewhere(struct cu_reader *reader, cu_http_request *req)
+{
+	if (relayed(reader->api, req))
+		cu_reader_free(&reader);
+	else
+		cu_answer_error(reader, req, 503, WAITING_MESSAGE, IDLE_RETRY_S);
+}
+
+/* ---- with the shapes ---- */
 
 static void find_awake(struct cu_reader *reader, cu_http_request *req)
 {
 	const struct cu_shape_params *params = reader->params;
 	enum cu_api_health health = reader->api->opts.health(reader->api->opts.ctx);
-	const char *idle = why_idle(health);
 	struct cu_definition_request request;
 	cu_shape *shape;
 
-	if (idle) {
-		cu_answer_error(reader, req, 503, idle, IDLE_RETRY_S);
+	if (health == CU_API_LOADING) {
+		wait_until_loaded(reader, req);
+		return;
+	}
+	if (health == CU_API_WAITING) {
+		find_elsewhere(reader, req);
 		return;
 	}
 	shape = params->handle ? cu_shape_set_by_handle(reader->api->opts.shapes, params->handle) : NULL;
@@ -363,11 +452,10 @@ static void find_awake(struct cu_reader *reader, cu_http_request *req)
 		return;
 	}
 	cu_shape_unref(&shape);
-	if (health == CU_API_STARTING) {
-		cu_answer_error(reader, req, 503, "Copper is starting: the replication stream is not connected yet", 1);
-		return;
-	}
-	find_table(reader, req);
+	if (health == CU_API_STARTING)
+		find_stored(reader, req);
+	else
+		find_table(reader, req);
 }
 
 static void resume(cu_http_request *req, void *arg)
@@ -410,13 +498,16 @@ static bool admitted(cu_api *api, bool initial)
 	return before < (initial ? api->opts.max_requests_initial : api->opts.max_requests_existing);
 }
 
-/* Whoever starts over with the handle that a 409 told comes with all others of that shape, and makes no work. */
+/* Whoever starts over with the handle that a 409 told comes with all others of that shape, and makes no work. Before the
+ * shapes are loaded everybody is believed: nobody makes work. */
 static bool names_our_shape(const cu_api *api, const struct cu_shape_params *params)
 {
 	cu_shape *shape = NULL;
 	bool ours;
 
-	if (params && params->handle_sent && api->opts.shapes)
+	if (params && params->handle_sent && !api->opts.shapes)
+		return true;
+	if (params && params->handle_sent)
 		shape = cu_shape_set_by_handle(api->opts.shapes, params->handle_sent);
 	ours = shape != NULL;
 	cu_shape_unref(&shape);
@@ -480,13 +571,14 @@ static void on_shape(cu_api *api, cu_http_request *req, bool post)
 	cu_api_errors_fini(&errors);
 }
 
-static void answer_idle(cu_api *api, cu_http_request *req, const char *message)
+/* Why no shape can be removed. NULL: it can. */
+static const char *why_idle(enum cu_api_health health)
 {
-	cu_buf body = CU_BUF_INIT;
-
-	cu_buf_printf(&body, "{\"message\":\"%s\"}", message);
-	cu_answer_plain(api, req, CU_ANSWER_SHAPE, cu_answer_method_of(req), 503, cu_buf_str(&body), IDLE_RETRY_S);
-	cu_buf_fini(&body);
+	switch (health) {
+	case CU_API_LOADING: return LOADING_MESSAGE;
+	case CU_API_WAITING: return WAITING_MESSAGE;
+	default: return NULL;
+	}
 }
 
 static void on_delete(cu_api *api, cu_http_request *req)
@@ -548,33 +640,6 @@ static void on_health(cu_api *api, cu_http_request *req)
 		cu_answer_plain(api, req, CU_ANSWER_HEALTH, CU_ANSWER_GET, 202, "{\"status\":\"starting\"}", 0);
 		return;
 	}
-}
-
-/* ---- while another instance is active ---- */
-
-static void relay_failed(void *ctx, cu_http_request *req)
-{
-	answer_idle(ctx, req, WAITING_MESSAGE);
-}
-
-/* Does the other one answer? */
-static bool relayed(cu_api *api, cu_http_request *req)
-{
-	struct cu_api_peer peer;
-	char mark[sizeof RELAYED ": \r\n" + sizeof peer.instance];
-	struct cu_http_relay relay = {
-		.mark = mark,
-		.timeout_ms = CU_MAX(api->opts.long_poll_ms, CU_SNAPSHOT_WAIT_MS) + CU_HTTP_RELAY_SLACK_MS,
-		.failed = relay_failed,
-		.ctx = api,
-	};
-
-	if (!api->opts.active_peer || !api->opts.active_peer(api->opts.ctx, &peer))
-		return false;
-	snprintf(mark, sizeof mark, RELAYED ": %s\r\n", peer.instance);
-	relay.host = peer.host;
-	relay.port = peer.port;
-	return cu_http_relay(req, &relay) == 0;
 }
 
 /* True: there is nothing more to do. A relayed request that was not meant for us (we wait ourselves, or have the address of

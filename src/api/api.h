@@ -29,6 +29,7 @@ enum cu_api_health {
 	CU_API_DISCONNECTED, /* was active; the database is away: what is here is served, health says starting */
 };
 
+#define CU_API_LOADED_KEY UINT64_MAX /* no shape's id */
 #define CU_API_INSTANCE_TEXT_MAX 40u
 #define CU_API_HOST_MAX 64u
 
@@ -54,6 +55,9 @@ struct cu_api_opts {
 	/* A request wants the connections to the database. True: they are closed, or on their way back: it is held until
 	 * cu_api_resume(). NULL: they are never closed. */
 	bool (*touch)(void *ctx);
+	/* While health says LOADING, requests for shapes wait under CU_API_LOADED_KEY. When that is woken each is given to this, to be
+	 * handled from the beginning. NULL: health never says so. */
+	void (*again)(void *ctx, cu_http_request *req);
 	/* Another instance answers for shapes: which. False: nobody can be asked. NULL: this one does. */
 	bool (*active_peer)(void *ctx, struct cu_api_peer *ret_peer);
 	const char *instance; /* our name: what is relayed is meant for it. NULL: nobody relays to us */

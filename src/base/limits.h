@@ -24,6 +24,9 @@
 #define CU_HTTP_WAKE_KEYS_MAX 65536u /* different keys queued per loop for waking: wake everybody */
 #define CU_HTTP_ACCEPT_PAUSE_MS 200u /* out of file descriptors: accept nothing for so long */
 
+#define CU_LOADING_WAIT_MS \
+	10000u /* a request waits for the storage directory to be loaded, or as long as a long poll: then 503 */
+
 /* Requests relayed to another instance. */
 #define CU_HTTP_RELAYED_MAX 16384u           /* under way: more are refused (503) */
 #define CU_HTTP_RELAY_CONNECT_MS 1000u       /* no connection to the other instance: 503 */
@@ -117,6 +120,8 @@
 #define CU_STORAGE_LOCK_POLL_MS \
 	100u                    /* how often a second instance looks whether the first has let go of the directory */
 #define CU_PG_LOCK_POLL_MS 250u /* the same for the lock in the database */
+#define CU_PG_LOCK_TRIES \
+	4u /* … in vain: another instance has it. Before, it may be of a run just killed, which Postgres has yet to notice */
 #define CU_PG_CONNECT_TIMEOUT_S 10u /* one attempt to connect: give up, back off */
 
 /* Subset snapshots. */

@@ -13,7 +13,7 @@
  * Ownership: a request is borrowed. It is valid until cu_http_respond() or until its end was reported (on_gone; a
  * post with NULL). Exactly one of these ends each request. Never touch it afterwards, not even after respond()
  * returned. Its slices (path, headers, body) are valid until on_request returns; for a deferred request until it is
- * answered or parked. A parked request keeps only its app pointer.
+ * answered or parked. A parked request keeps only its app pointer; a held one everything.
  *
  * An answer may also be a stream that waits in between (struct cu_http_source).
  *
@@ -222,6 +222,9 @@ struct cu_http_waiter_ops {
  * before. ops is borrowed for as long as it waits (static). While the server drains, on_drain is called from the loop
  * soon after. A client that half-closes while it waits counts as gone. */
 void cu_http_park(cu_http_request *req, uint64_t key, uint32_t timeout_ms, const struct cu_http_waiter_ops *ops,
+		  void *app);
+/* The same, but the request keeps its slices, and with them its buffers: who is woken can begin with it anew. */
+void cu_http_hold(cu_http_request *req, uint64_t key, uint32_t timeout_ms, const struct cu_http_waiter_ops *ops,
 		  void *app);
 /* Any thread: wakes every request parked under key in the loops of loop_mask (bit = loop index). Coalesces; costs one
  * mutex and at most one write(2) per loop. A request parked before the loop looks at the wake is woken, so: set

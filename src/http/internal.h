@@ -38,7 +38,7 @@ enum conn_state {
 	CONN_IDLE,     /* no request, or only pending bytes */
 	CONN_READING,  /* part of a request: has parse */
 	CONN_HANDLING, /* a callback of the app's runs and must decide */
-	CONN_PARKED,   /* on its key's list and a deadline list; no buffers. A request, or a stream's source in app */
+	CONN_PARKED, /* on its key's list and a deadline list; no buffers unless held. A request, or a stream's source in app */
 	CONN_DEFERRED, /* waits for a post; keeps parse */
 	CONN_SENDING,  /* has out; waits for the socket */
 	CONN_LINGER,   /* answered and shut down; reads until the peer's end */
@@ -81,7 +81,7 @@ struct cu_http_request {
 	const struct cu_http_waiter_ops *ops;
 	void *app;
 
-	struct http_parse_block *block; /* CONN_READING, HANDLING of a fresh request, DEFERRED */
+	struct http_parse_block *block; /* CONN_READING, HANDLING of a fresh request, DEFERRED, PARKED when held */
 	struct http_out *out;           /* CONN_SENDING */
 	char *pending;                  /* bytes behind the request that is being answered */
 	uint32_t pending_len;

@@ -74,7 +74,39 @@ static void on_wake(cu_http_request *req, void *arg)
 	cu_http_respond(req, &response);
 }
 
-/* /park?<key>, /park-short?<timeout>, /repark?<times> (key 7), /check?<version>: parks unless version is reached */
+static void on_request(void *ctx, cu_http_request *req);
+
+static void hold_over(cu_http_request *req, void *arg)
+{
+	struct waiter *waiter = arg;
+	struct app *app = waiter->app;
+
+	waiter_free(waiter);
+	on_request(app, req);
+}
+
+static const struct cu_http_waiter_ops hold_ops = { hold_over, on_timeout, on_drain, on_gone };
+
+/* Held until there is a version; then the answer is what the request says. */
+static void hold(cu_http_request *req, struct waiter *waiter)
+{
+	struct cu_http_slice query = cu_http_request_query(req), body = cu_http_request_body(req);
+	struct cu_http_slice header = cu_http_request_header(req, "x-a");
+	cu_buf text = CU_BUF_INIT;
+
+	if (!atomic_load(&waiter->app->version)) {
+		cu_http_hold(req, 1, 600000, &hold_ops, waiter);
+		return;
+	}
+	cu_buf_printf(&text, "%.*s %.*s %.*s", (int)query.len, query.data ? query.data : "", (int)header.len,
+		      header.data ? header.data : "", (int)body.len, body.data ? body.data : "");
+	waiter->app->answered++;
+	waiter_free(waiter);
+	kit_respond(req, 200, cu_buf_str(&text));
+	cu_buf_fini(&text);
+}
+
+/* /hold; /park?<key>, /park-short?<timeout>, /repark?<times> (key 7), /check?<version>: parks unless version is reached */
 static void on_request(void *ctx, cu_http_request *req)
 {
 	struct app *app = ctx;
@@ -89,6 +121,10 @@ static void on_request(void *ctx, cu_http_request *req)
 	waiter = cu_xzalloc(sizeof *waiter);
 	*waiter = (struct waiter){ app, n, 600000, 0, 0x7a17e500 };
 	atomic_fetch_or(&app->mask, 1ull << cu_http_loop_index(cu_http_request_loop(req)));
+	if (kit_is(path, "/hold")) {
+		hold(req, waiter);
+		return;
+	}
 	if (kit_is(path, "/park-short")) {
 		waiter->key = 1;
 		waiter->timeout_ms = (uint32_t)n;
@@ -318,6 +354,41 @@ static void parking_again_waits_for_the_next_wave(void **state)
 	assert_int_equal(app.answered, 10);
 }
 
+static void a_held_request_is_handled_anew_when_it_is_woken(void **state)
+{
+	struct kit_client client, gone, drained;
+	struct app app;
+
+	(void)state;
+	app_start(&app, (struct cu_http_opts){ .loops = 1 });
+	kit_connect(&client, cu_http_server_port(app.server));
+	kit_send(&client, "POST /hold?q HTTP/1.1\r\nhost: t\r\nx-a: h\r\ntransfer-encoding: chunked\r\n\r\n"
+			  "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nGET /hold?next HTTP/1.1\r\nhost: t\r\n\r\n");
+	kit_connect(&gone, cu_http_server_port(app.server));
+	kit_get(&gone, "/hold");
+	kit_until(parked(&app) == 2);
+	kit_close(&gone);
+	kit_until(app.gone == 1);
+	cu_http_wake(app.server, 1, CU_HTTP_ALL_LOOPS); /* for nothing: it is held again */
+	kit_until(app.ends == 1 && parked(&app) == 1);
+	atomic_store(&app.version, 1);
+	cu_http_wake(app.server, 1, CU_HTTP_ALL_LOOPS);
+	kit_expect(&client, 200, "q h abcde");
+	kit_expect(&client, 200, "next  ");
+	atomic_store(&app.version, 0);
+	kit_connect(&drained, cu_http_server_port(app.server));
+	kit_get(&drained, "/hold");
+	kit_get(&client, "/hold");
+	kit_until(parked(&app) == 2);
+	kit_close(&client);
+	kit_until(app.gone == 2);
+	cu_http_server_drain(app.server, 60000);
+	kit_expect(&drained, 200, "drained");
+	kit_close(&drained);
+	app_stop(&app);
+	assert_int_equal(app.answered, 2);
+}
+
 static void a_client_that_hangs_up_is_noticed(void **state)
 {
 	struct app app;
@@ -529,6 +600,7 @@ int main(void)
 		cmocka_unit_test(wakes_coalesce),
 		cmocka_unit_test(more_keys_than_the_queue_holds_wake_everybody),
 		cmocka_unit_test(parking_again_waits_for_the_next_wave),
+		cmocka_unit_test(a_held_request_is_handled_anew_when_it_is_woken),
 		cmocka_unit_test(a_client_that_hangs_up_is_noticed),
 		cmocka_unit_test(pipelined_requests_wait_behind_a_parked_one),
 		cmocka_unit_test(timeouts_answer_each_in_its_time),

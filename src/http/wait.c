@@ -307,8 +307,16 @@ void cu_http_park(cu_http_request *req, uint64_t key, uint32_t timeout_ms, const
 {
 	conn *c = req;
 
-	CU_ASSERT(c->state == CONN_HANDLING);
 	http_conn_block_release(c);
+	cu_http_hold(c, key, timeout_ms, ops, app);
+}
+
+void cu_http_hold(cu_http_request *req, uint64_t key, uint32_t timeout_ms, const struct cu_http_waiter_ops *ops,
+		  void *app)
+{
+	conn *c = req;
+
+	CU_ASSERT(c->state == CONN_HANDLING);
 	conn_loop(c)->slots[c->slot].generation++; /* tickets of it are over */
 	http_wait_park(c, key, timeout_ms, ops, app);
 }

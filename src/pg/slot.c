@@ -1,6 +1,7 @@
 /* slot.c: see slot.h. */
 #include "pg/slot.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/offset.h"
 
@@ -60,7 +61,8 @@ int cu_pg_lock_acquire(const cu_pg_config *config, const char *slot, unsigned po
 		       void (*waiting)(void *arg, int pid), void *arg, cu_pg_lock **ret_lock, struct cu_pg_error *err)
 {
 	cu_pg_lock *lock = cu_xzalloc(sizeof *lock);
-	bool taken = false, told = false;
+	unsigned tries = 0;
+	bool taken = false;
 	int pid = 0, rc;
 
 	lock->magic = LOCK_MAGIC;
@@ -75,12 +77,11 @@ int cu_pg_lock_acquire(const cu_pg_config *config, const char *slot, unsigned po
 			goto out;
 		if (taken)
 			break;
-		if (!told) {
+		if (++tries == CU_PG_LOCK_TRIES) {
 			cu_info("another instance is active: waiting for its lock", CU_KV("slot", slot),
 				CU_KV_INT("holder_pid", pid), CU_KV("next", "taking over when it stops"));
 			if (waiting)
 				waiting(arg, pid);
-			told = true;
 		}
 		if (poll(&fd, 1, (int)poll_ms) > 0) {
 			rc = cu_pg_error_set(err, CU_ECLOSED, CU_PG_CANCELED, NULL, "stopping");

@@ -25,8 +25,8 @@ int cu_pg_names_init(struct cu_pg_names *names, const char *stream_id);
 typedef struct cu_pg_lock cu_pg_lock;
 
 /* Takes the lock on a connection of its own. While another instance has it: tries again every poll_ms (never a waiting
- * statement, that would hold back vacuum) and calls waiting(arg, holder pid) once. CU_ECLOSED when cancel_fd becomes
- * readable. */
+ * statement, that would hold back vacuum) and calls waiting(arg, holder pid) once, when CU_PG_LOCK_TRIES have failed.
+ * CU_ECLOSED when cancel_fd becomes readable. */
 int cu_pg_lock_acquire(const cu_pg_config *config, const char *slot, unsigned poll_ms, int cancel_fd,
 		       void (*waiting)(void *arg, int pid), void *arg, cu_pg_lock **ret_lock, struct cu_pg_error *err);
 int cu_pg_lock_fd(const cu_pg_lock *lock); /* readable = call cu_pg_lock_check() */

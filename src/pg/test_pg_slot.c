@@ -200,6 +200,7 @@ struct waiter {
 	int holder;
 	int rc;
 	cu_pg_lock *lock;
+	unsigned poll_ms;
 };
 
 static void waiting(void *arg, int pid)
@@ -216,8 +217,8 @@ static void *waiter_main(void *arg)
 	struct waiter *waiter = arg;
 	struct cu_pg_error waiter_err;
 
-	waiter->rc = cu_pg_lock_acquire(config, "electric_slot_default", 20, waiter->cancel_fd, waiting, waiter,
-					&waiter->lock, &waiter_err);
+	waiter->rc = cu_pg_lock_acquire(config, "electric_slot_default", waiter->poll_ms, waiter->cancel_fd, waiting,
+					waiter, &waiter->lock, &waiter_err);
 	return NULL;
 }
 
@@ -225,7 +226,7 @@ static void waiter_start(struct waiter *waiter, pthread_t *thread)
 {
 	uint64_t count;
 
-	*waiter = (struct waiter){ eventfd(0, 0), eventfd(0, 0), 0, 0, NULL };
+	*waiter = (struct waiter){ eventfd(0, 0), eventfd(0, 0), 0, 0, NULL, 20 };
 	pthread_create(thread, NULL, waiter_main, waiter);
 	assert_int_equal(read(waiter->told_fd, &count, sizeof count), sizeof count);
 }
@@ -262,6 +263,29 @@ static void lock_excludes_electric_and_is_excluded_by_it(void **state)
 	assert_int_equal(cu_pg_lock_acquire(config, "electric_slot_default", 20, -1, NULL, NULL, &lock, &err), 0);
 	assert_true(cu_pg_lock_check(lock));
 	cu_pg_lock_free(&lock);
+}
+
+static void a_lock_that_is_free_soon_was_nobodys(void **state)
+{
+	struct waiter waiter = { eventfd(0, 0), eventfd(0, EFD_NONBLOCK), 0, 0, NULL, 1000 };
+	uint64_t deadline = cu_now_ms() + 10000, count;
+	cu_pg_lock *lock = NULL;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(cu_pg_lock_acquire(config, "electric_slot_default", 20, -1, NULL, NULL, &lock, &err), 0);
+	pthread_create(&thread, NULL, waiter_main, &waiter);
+	while (strcmp(pg_cluster_sql(cluster,
+				     "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle' AND pid <> %d AND "
+				     "query LIKE '%%pg_try_advisory_lock%%'",
+				     PQbackendPID(cu_pg_lock_conn(lock))),
+		      "1") != 0)
+		assert_true(cu_now_ms() < deadline);
+	cu_pg_lock_free(&lock);
+	pthread_join(thread, NULL);
+	assert_int_equal(waiter.rc, 0);
+	assert_int_equal(read(waiter.told_fd, &count, sizeof count), -1);
+	waiter_end(&waiter);
 }
 
 static void waiting_for_the_lock_ends_when_asked_to_stop(void **state)
@@ -415,6 +439,7 @@ int main(void)
 		cmocka_unit_test(error_carries_state_detail_and_hint),
 		cmocka_unit_test(error_text_is_cut_within_its_buffer),
 		cmocka_unit_test(lock_excludes_electric_and_is_excluded_by_it),
+		cmocka_unit_test(a_lock_that_is_free_soon_was_nobodys),
 		cmocka_unit_test(waiting_for_the_lock_ends_when_asked_to_stop),
 		cmocka_unit_test(lost_lock_connection_is_noticed),
 		cmocka_unit_test(publication_and_slot_are_created_once_and_reused),

@@ -111,26 +111,32 @@ static int publish(const char *dir, const cu_buf *text)
 	return rc;
 }
 
-int cu_peer_publish(const char *dir, const char *host, uint16_t port, char ret_instance[CU_API_INSTANCE_TEXT_MAX])
+int cu_peer_name(char ret_instance[CU_API_INSTANCE_TEXT_MAX])
 {
-	char instance[CU_API_INSTANCE_TEXT_MAX], place[PLACE_MAX], address[CU_API_HOST_MAX];
-	cu_buf text = CU_BUF_INIT;
 	uint64_t random[2];
-	int rc = CU_EIO;
 
-	if (getrandom(random, sizeof random, 0) == (ssize_t)sizeof random) {
-		snprintf(instance, sizeof instance, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
-		place_of_us(place);
-		address_of_us(host, address);
-		cu_buf_printf(&text, "instance %s\nplace %s\nhost %s\naddress %s\nport %u\n", instance, place, host,
-			      address, (unsigned)port);
-		rc = cu_buf_failed(&text) ? CU_ENOMEM : publish(dir, &text);
+	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+		cu_error("the system gives no random numbers", CU_KV("error", strerror(errno)));
+		return CU_EIO;
 	}
+	snprintf(ret_instance, CU_API_INSTANCE_TEXT_MAX, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+	return 0;
+}
+
+int cu_peer_publish(const char *dir, const char *host, uint16_t port, const char *instance)
+{
+	char place[PLACE_MAX], address[CU_API_HOST_MAX];
+	cu_buf text = CU_BUF_INIT;
+	int rc;
+
+	place_of_us(place);
+	address_of_us(host, address);
+	cu_buf_printf(&text, "instance %s\nplace %s\nhost %s\naddress %s\nport %u\n", instance, place, host, address,
+		      (unsigned)port);
+	rc = cu_buf_failed(&text) ? CU_ENOMEM : publish(dir, &text);
 	cu_buf_fini(&text);
-	if (rc == 0) {
-		memcpy(ret_instance, instance, sizeof instance);
+	if (rc == 0)
 		return 0;
-	}
 	cu_warn("instances that wait cannot be told where this one listens: they answer 503", CU_KV("directory", dir),
 		CU_KV("error", cu_strerror(rc)));
 	cu_peer_withdraw(dir);

@@ -7,9 +7,10 @@
 
 #include "api/api.h"
 
-/* Whoever holds the directory's lock, once it listens. host: numeric, as in the options. ret_instance is its name; CU_EIO (logged):
- * there is none, and nobody will ask. */
-int cu_peer_publish(const char *dir, const char *host, uint16_t port, char ret_instance[CU_API_INSTANCE_TEXT_MAX]);
+/* A name for this run of the process. CU_EIO (logged). */
+int cu_peer_name(char ret_instance[CU_API_INSTANCE_TEXT_MAX]);
+/* Whoever holds the directory's lock, once it listens. host: numeric, as in the options. CU_E… (logged): nobody will ask. */
+int cu_peer_publish(const char *dir, const char *host, uint16_t port, const char *instance);
 /* Before the lock is let go of. */
 void cu_peer_withdraw(const char *dir);
 /* False: there is nobody, or no way to it. */

@@ -59,7 +59,8 @@ struct cu_stack {
 	cu_api *idle_api;                        /* answers as long as there is no other */
 	_Atomic(cu_api *) api;                   /* NULL until everything that it needs runs */
 	_Atomic bool waits;                      /* another instance has the directory */
-	char instance[CU_API_INSTANCE_TEXT_MAX]; /* what it knows us by; "": the directory is not ours */
+	char instance[CU_API_INSTANCE_TEXT_MAX]; /* what it knows us by */
+	bool published;                          /* … is in the directory, which is ours */
 
 	/* while the store is opened */
 	struct restored {
@@ -267,8 +268,8 @@ static void directory_locked(void *ctx)
 	struct cu_stack *stack = ctx;
 
 	atomic_store(&stack->waits, false);
-	if (cu_peer_publish(stack->opts.storage_dir, stack->opts.host, cu_stack_port(stack), stack->instance) < 0)
-		stack->instance[0] = '\0';
+	stack->published =
+		cu_peer_publish(stack->opts.storage_dir, stack->opts.host, cu_stack_port(stack), stack->instance) == 0;
 }
 
 static int load_store(struct cu_stack *stack)
@@ -591,6 +592,12 @@ static void on_request(void *ctx, cu_http_request *req)
 	cu_api_on_request(api ? api : stack->idle_api, req);
 }
 
+/* Requests that came before it was known who answers them. */
+static void answer_held(struct cu_stack *stack)
+{
+	cu_http_wake(atomic_load(&stack->http), CU_API_LOADED_KEY, CU_HTTP_ALL_LOOPS);
+}
+
 static void on_wave_end(void *ctx, cu_http_loop *loop, uint64_t key)
 {
 	struct cu_stack *stack = ctx;
@@ -613,7 +620,9 @@ static void make_idle_api(struct cu_stack *stack)
 	const struct cu_stack_opts *opts = &stack->opts;
 	struct cu_api_opts api = {
 		.health = health_idle,
+		.again = on_request,
 		.active_peer = active_peer,
+		.instance = stack->instance,
 		.ctx = stack,
 		.long_poll_ms = opts->long_poll_ms,
 		.headers = { opts->cache_max_age_s, opts->cache_stale_age_s, opts->long_poll_ms, opts->sse_timeout_ms },
@@ -653,6 +662,7 @@ static void make_api(struct cu_stack *stack)
 	};
 
 	atomic_store(&stack->api, cu_api_new(&api));
+	answer_held(stack);
 	/* Readers may have parked already, and what they wait for may have happened, before anybody could wake them. */
 	cu_shape_set_each(stack->shapes, wake_everywhere, stack);
 }
@@ -682,7 +692,8 @@ static int run_all(struct cu_stack *stack)
 {
 	int rc = open_store(stack);
 
-	atomic_store(&stack->waits, rc == CU_EBUSY);
+	if (atomic_exchange(&stack->waits, rc == CU_EBUSY) != (rc == CU_EBUSY))
+		answer_held(stack);
 	if (rc < 0)
 		return rc;
 	rc = start_consumers(stack);
@@ -740,6 +751,8 @@ int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack)
 			 CU_KV("stream_id", opts->stream_id));
 	if (rc == 0)
 		rc = cu_publication_new(stack->names.publication, opts->manual_publishing, 0, &stack->publication);
+	if (rc == 0)
+		rc = cu_peer_name(stack->instance);
 	if (rc < 0)
 		goto out;
 	stack->shapes = new_shapes(stack);
@@ -801,7 +814,7 @@ void cu_stack_stop(cu_stack **ref)
 	/* The last checkpoint's callback and the metadata's `done` calls are over: nobody wakes any more. */
 	cu_collector_free(&stack->collector);
 	cu_sealer_free(&stack->sealer);
-	if (stack->store && stack->instance[0]) /* who has no store has not the lock any more either */
+	if (stack->store && stack->published) /* who has no store has not the lock any more either */
 		cu_peer_withdraw(stack->opts.storage_dir);
 	cu_store_free(&stack->store);
 	cu_api_stop(atomic_load(&stack->api));
