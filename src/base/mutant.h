@@ -46,6 +46,7 @@ enum cu_mutant {
 	CU_MUTANT_COMPACTED_FILES_GO_FIRST, /* compactor.c: the old chunks go before the new one's row is durable */
 	CU_MUTANT_SEALED_LEAVES_FILES,      /* sealer.c: of a shape that was removed before its chunk came */
 	CU_MUTANT_MERGE_TAKES_THE_LAST,     /* compact.c: a merged update has the columns of the last one only */
+	CU_MUTANT_DEFINITION_ID_AGAIN,      /* shape_set.c: an id that a stored shape still names is given again */
 	CU_MUTANT_COUNT
 };
 extern enum cu_mutant cu_mutant;

@@ -435,10 +435,11 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 	cu_shape *shape;
 	int rc = restore_range(&row->snapshot, &range);
 
-	if (rc < 0)
-		return rc;
 	pthread_mutex_lock(&set->lock);
-	def = cu_map_get(&set->restored, row->definition_id);
+	/* Its definition may be gone, and its own removal be refused again: it must not find another one by that id later. */
+	if (!CU_MUTANT(DEFINITION_ID_AGAIN))
+		set->last_definition_id = CU_MAX(set->last_definition_id, row->definition_id);
+	def = rc == 0 ? cu_map_get(&set->restored, row->definition_id) : NULL;
 	if (def) {
 		/* Of two equal ones (the removal of the older was not durable) the set has the first: the other is rare and
 		 * counts for its row alone. */
@@ -450,7 +451,7 @@ int cu_shape_set_restore(cu_shape_set *set, const struct cu_shape_row *row)
 	pthread_mutex_unlock(&set->lock);
 	if (!def) {
 		cu_snapshot_range_fini(&range);
-		return CU_ECORRUPT;
+		return rc < 0 ? rc : CU_ECORRUPT;
 	}
 	shape = cu_shape_new(row->id, row->handle, def, row->where, row->where_len);
 	shape->durable = true;

@@ -541,6 +541,32 @@ static void a_damaged_row_is_corrupt_and_adds_nothing(void **state)
 	world_free(w);
 }
 
+/* A removal that the disk refused leaves the row of a shape whose definition is gone; at the next start its removal may be
+ * refused again. */
+static void a_definition_that_a_stored_shape_misses_is_not_replaced_by_a_new_one(void **state)
+{
+	struct world *w = world_new();
+	struct cu_shape_row row = { .id = 5,
+				    .handle = "1-5",
+				    .definition_id = 7,
+				    .snapshot_complete = true,
+				    .snapshot = { .xmin = 1, .xmax = 2, .xip = "" } };
+	cu_definition *def;
+
+	(void)state;
+	assert_int_equal(cu_shape_set_restore(w->set, &row), CU_ECORRUPT);
+	def = cu_shape_set_enter_definition(w->set, help_definition(1, false));
+	assert_true(def->id > 7);
+	row.definition_id = 9;
+	row.snapshot.xmin = 3; /* a damaged one counts as well */
+	assert_int_equal(cu_shape_set_restore(w->set, &row), CU_ECORRUPT);
+	cu_shape_set_leave_definition(w->set, &def);
+	def = cu_shape_set_enter_definition(w->set, help_definition(2, false));
+	assert_true(def->id > 9);
+	cu_shape_set_leave_definition(w->set, &def);
+	world_free(w);
+}
+
 static void count_success(void *ctx, int rc)
 {
 	if (rc == 0)
@@ -612,6 +638,7 @@ int main(void)
 		cmocka_unit_test(while_the_metadata_are_behind_shapes_are_refused_and_removed_without_waiting),
 		cmocka_unit_test(a_removal_that_could_not_be_stored_is_tried_again),
 		cmocka_unit_test(a_damaged_row_is_corrupt_and_adds_nothing),
+		cmocka_unit_test(a_definition_that_a_stored_shape_misses_is_not_replaced_by_a_new_one),
 		cmocka_unit_test(no_checkpoint_is_stored_behind_a_removal_that_was_not),
 		cmocka_unit_test(waking_asks_each_loop_once),
 	};

@@ -397,6 +397,18 @@ bool disk_step_write(struct disk *disk, const char *what)
 	return false;
 }
 
+bool disk_step_write_metadata(struct disk *disk)
+{
+	if (!disk_step_write(disk, "xWrite"))
+		return false;
+	if (disk->crashed || disk->refused_left == 0)
+		return true;
+	disk->refused_left--;
+	disk->failed = true;
+	cu_sim_note("disk: no room for the metadata, step %llu", (unsigned long long)disk->steps);
+	return false;
+}
+
 bool disk_step_sync(struct disk *disk, struct disk_file *file, const char *what)
 {
 	if (!disk_step(disk, what))
@@ -417,7 +429,13 @@ void disk_make_trouble(struct disk *disk, enum disk_trouble trouble, uint64_t st
 	disk->trouble = trouble;
 	disk->trouble_at = disk->steps + step;
 	disk->trouble_left = times;
+	disk->refused_left = 0;
 	disk->failed = false;
+}
+
+void disk_refuse_metadata(struct disk *disk, unsigned times)
+{
+	disk->refused_left = times;
 }
 
 bool disk_lost_metadata(const struct disk *disk)
@@ -555,7 +573,15 @@ static int op_unlink(void *ctx, const char *path)
 		rc = cu_file_system.unlink(NULL, path);
 	if (rc == 0)
 		disk_removed(disk, path);
+	if (rc == 0 && disk->crash_behind && below_root(disk, path) &&
+	    kind_of(below_root(disk, path), false) == disk->crash_behind)
+		disk_arm(disk, disk->crash_behind_steps);
 	return told(disk, rc);
+}
+
+struct hold *disk_hold(struct disk *disk)
+{
+	return &disk->hold;
 }
 
 static int op_mkdir(void *ctx, const char *path, mode_t mode)
@@ -565,6 +591,8 @@ static int op_mkdir(void *ctx, const char *path, mode_t mode)
 
 	if (!below_root(disk, path))
 		return cu_file_system.mkdir(NULL, path, mode);
+	if (kind_of(below_root(disk, path), true) == DISK_LIE_SHAPE_DIR)
+		hold_here(&disk->hold);
 	if (lookup(disk, path)) {
 		errno = EEXIST;
 		return told(disk, -1);
@@ -656,6 +684,13 @@ void disk_arm(struct disk *disk, uint64_t step)
 {
 	disk->crash_at = step ? disk->steps + step : 0;
 	disk->crash_after = cu_sim_random(2);
+	disk->crash_behind = DISK_HONEST;
+}
+
+void disk_arm_behind(struct disk *disk, enum disk_lie kind, uint64_t step)
+{
+	disk->crash_behind = kind;
+	disk->crash_behind_steps = step;
 }
 
 void disk_survive(struct disk *disk)
@@ -663,6 +698,7 @@ void disk_survive(struct disk *disk)
 	memset(disk->by_fd, 0, sizeof disk->by_fd);
 	disk->crashed = false;
 	disk->crash_at = 0;
+	disk->crash_behind = DISK_HONEST;
 }
 
 bool disk_crashed(const struct disk *disk)

@@ -22,6 +22,7 @@
 #ifndef CU_CRASH_DISK_H
 #define CU_CRASH_DISK_H
 
+#include "crash/hold.h"
 #include "store/file.h"
 
 struct disk;
@@ -59,8 +60,14 @@ const struct cu_file_ops *disk_ops(struct disk *disk);
 
 /* The world stops at the step-th step from now on, before or after its effect; 0: never. */
 void disk_arm(struct disk *disk, uint64_t step);
+/* The same, from the next removal of such a file on: a segment, a log chunk. */
+void disk_arm_behind(struct disk *disk, enum disk_lie kind, uint64_t step);
 /* From the step-th step from now on, so many times; forgets what failed before. */
 void disk_make_trouble(struct disk *disk, enum disk_trouble trouble, uint64_t step, unsigned times);
+/* SQLite's next so many writes find no room; nobody else's. */
+void disk_refuse_metadata(struct disk *disk, unsigned times);
+/* Where somebody is about to make a shape's directory, or to find it there. */
+struct hold *disk_hold(struct disk *disk);
 bool disk_failed(const struct disk *disk); /* it has made trouble since */
 /* A sync of SQLite's has failed at some time: what it was to keep may be lost, under what a later process found there. */
 bool disk_lost_metadata(const struct disk *disk);
@@ -77,6 +84,7 @@ void disk_sqlite(struct disk *disk); /* this disk's files are SQLite's from now 
 /* Asks whether the next step happens: a schedule point. Whether its caller may be told of it is disk_told()'s. */
 bool disk_step(struct disk *disk, const char *what);
 bool disk_step_write(struct disk *disk, const char *what);                        /* that needs room; sets errno */
+bool disk_step_write_metadata(struct disk *disk);                                 /* the same of SQLite's files */
 bool disk_step_sync(struct disk *disk, struct disk_file *file, const char *what); /* NULL: a directory; sets errno */
 bool disk_told(const struct disk *disk);
 /* The file of this name; one that is not known yet, but there, was created just now. NULL: there is none. */

@@ -63,11 +63,15 @@ struct disk {
 	uint64_t steps;
 	uint64_t crash_at;
 	bool crash_after;
+	enum disk_lie crash_behind; /* this kind of file is removed: then crash_at is counted from there */
+	uint64_t crash_behind_steps;
 	bool crashed;
 	enum disk_trouble trouble;
 	uint64_t trouble_at;
 	unsigned trouble_left;
+	unsigned refused_left; /* SQLite's writes */
 	bool failed;
+	struct hold hold; /* shapes' directories */
 	bool lost_metadata;
 };
 

@@ -36,7 +36,7 @@ static int shim_write(sqlite3_file *file, const void *data, int len, sqlite3_int
 	struct shim *shim = shim_of(file);
 	int rc = SQLITE_FULL;
 
-	if (disk_step_write(shim_disk, "xWrite")) {
+	if (disk_step_write_metadata(shim_disk)) {
 		rc = real_of(file)->pMethods->xWrite(real_of(file), data, len, at);
 		if (rc == SQLITE_OK && shim->file)
 			disk_written(shim_disk, shim->file, data, (size_t)len, (uint64_t)at);

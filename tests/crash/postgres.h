@@ -11,6 +11,7 @@
 #ifndef CU_CRASH_POSTGRES_H
 #define CU_CRASH_POSTGRES_H
 
+#include "crash/hold.h"
 #include "pg/pgoutput.h"
 #include "shape/snapshot_range.h"
 
@@ -54,13 +55,14 @@ struct postgres {
 	pthread_mutex_t mtx;
 	pthread_cond_t news;
 	bool connected;
-	bool breaks;        /* is to break */
-	bool never;         /* nobody has been connected yet: the slot is new */
-	size_t tx;          /* being streamed */
-	size_t at;          /* its next message: 0 begin, 1 … changes, then commit */
-	uint64_t told;      /* everything before it has been streamed */
-	unsigned described; /* tables whose Relation message was sent: bits */
-	unsigned idle;      /* times that the reader found nothing since something was sent */
+	bool breaks;          /* is to break */
+	bool never;           /* nobody has been connected yet: the slot is new */
+	size_t tx;            /* being streamed */
+	size_t at;            /* its next message: 0 begin, 1 … changes, then commit */
+	uint64_t told;        /* everything before it has been streamed */
+	unsigned described;   /* tables whose Relation message was sent: bits */
+	unsigned idle;        /* times that the reader found nothing since something was sent */
+	struct hold confirms; /* where a checkpoint's end is told */
 	/* A truncation is on its way to the reader. */
 	void (*truncated)(void *ctx, unsigned table);
 	void *ctx;

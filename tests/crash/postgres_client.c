@@ -254,6 +254,7 @@ void cu_replication_confirm(cu_replication *repl, uint64_t lsn)
 	pg->confirmed = CU_MAX(pg->confirmed, lsn);
 	pg->was_confirmed = true;
 	cu_sim_note("postgres: confirmed %llu", (unsigned long long)lsn);
+	hold_here(&pg->confirms);
 }
 
 void cu_replication_restart(cu_replication *repl)

@@ -2,6 +2,7 @@
 #include "crash/world.h"
 
 #include "base/log.h"
+#include "crash/removal.h"
 #include "shape/consumer.h"
 #include "shape/replay.h"
 #include "shape/sealer.h"
@@ -103,7 +104,7 @@ struct world *world_new(void)
 	world->pg->truncated = truncated;
 	world->pg->ctx = world;
 	world->checkpoint_ms = 1 + cu_sim_random(cu_sim_random(2) ? 40 : 1000);
-	world->log_bytes_max = 4096u << cu_sim_random(5);
+	world->log_bytes_max = LOG_BYTES_MIN << cu_sim_random(5);
 	world->shapes_max = cu_sim_random(DEFINITIONS);
 	page_size = 512u << cu_sim_random(4);
 	pages_max = 2 + cu_sim_random(60);
@@ -272,6 +273,7 @@ static void shape_forgotten(void *ctx, cu_shape *shape)
 	struct world *world = ctx;
 
 	cu_router_remove(world->router, shape->def->oid, shape->def, &shape->route);
+	removal_forgotten(world, shape);
 }
 
 static void shape_woken(void *ctx, uint64_t shape_id, uint64_t loops)
@@ -372,6 +374,9 @@ static void storage_lost(void *ctx)
 
 static void remove_broken(struct world *world)
 {
+	/* What refused a removal before may refuse it again. */
+	if (world->broken_len && world->had_trouble && cu_sim_random(2))
+		disk_refuse_metadata(world->disk, 1);
 	for (size_t i = 0; i < world->broken_len; i++) {
 		cu_shape *shape = cu_shape_set_by_id(world->set, world->broken[i]);
 
@@ -473,7 +478,7 @@ void world_follow(struct world *world)
 		.recent = world->recent,
 		.publication = world->publication,
 		.catalog = world->catalog,
-		.checkpoint_ms = world->checkpoint_ms,
+		.checkpoint_ms = world->churn ? CHURN_CHECKPOINT_MS : world->checkpoint_ms,
 		.checkpoint = world->checkpoint,
 		.storage_lost = storage_lost,
 		.ancestors = ancestors,
@@ -483,13 +488,14 @@ void world_follow(struct world *world)
 		.stack_id = "crash",
 		.shapes = world->set,
 		.store = world->store,
-		.log_bytes_max = world->log_bytes_max,
 	};
 	struct cu_retention_opts retention;
+	uint64_t log_bytes_max = world->churn ? LOG_BYTES_MIN : world->log_bytes_max;
 
+	sealer.log_bytes_max = log_bytes_max;
 	/* Only whole segments can be dropped. */
 	cu_changelog_limit_segments(cu_store_changelog(world->store),
-				    (size_t)CU_MIN(world->log_bytes_max / 4, (uint64_t)CU_SEGMENT_BYTES));
+				    (size_t)CU_MIN(log_bytes_max / 4, (uint64_t)CU_SEGMENT_BYTES));
 	CU_ASSERT(cu_sealer_start(&sealer, &world->sealer) == 0);
 	cu_sealer_checkpoint(world->sealer, world->checkpoint.log_pos);
 	opts.sealer = world->sealer;

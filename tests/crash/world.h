@@ -16,6 +16,8 @@
 
 enum { DEFINITIONS = POSTGRES_TABLES * 4, CUTS_MAX = 64, WAITING_MAX = 16 };
 
+#define LOG_BYTES_MIN 4096u /* of the change log, before it is drained */
+
 /* One of its log, as Postgres' transactions make it. */
 struct known_item {
 	cu_offset at;
@@ -61,6 +63,9 @@ struct world {
 	bool had_trouble;    /* the disk has refused something, in some life */
 
 	/* this process */
+	bool churn;              /* shapes go while the change log is drained (removal.h) */
+	const cu_shape *held_up; /* its removal is, until the log was dropped */
+	bool stops;              /* and the disk stops soon after that */
 	cu_store *store;
 	cu_shape_set *set;
 	cu_router *router;
