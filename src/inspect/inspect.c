@@ -41,6 +41,7 @@ struct inspection {
 	cu_map by_id;       /* → struct shape */
 	cu_map definitions; /* → cu_definition */
 	uint64_t files, records, damaged;
+	uint64_t items_damaged; /* in the change log */
 };
 
 /* ---- a file system that is only read ---- */
@@ -257,7 +258,8 @@ static int cannot(struct inspection *in, const char *why)
 static int enter(struct inspection *in)
 {
 	char *lock = cu_file_path("%s/lock", in->dir), *format = cu_file_path("%s/format", in->dir);
-	char text[32] = "";
+	char text[sizeof CU_STORE_FORMAT + 1];
+	size_t len = 0;
 	FILE *file;
 	int status = 0;
 
@@ -269,9 +271,11 @@ static int enter(struct inspection *in)
 		status = cannot(in, "no storage directory of Copper");
 	else if (in->lock_fd >= 0 && flock(in->lock_fd, LOCK_SH | LOCK_NB) < 0)
 		status = cannot(in, "a copper runs there; stop it first");
-	else if (!file || !fgets(text, sizeof text, file))
+	else if (!file || (len = fread(text, 1, sizeof text, file)) == 0)
 		WRONG(in, "format is missing or empty");
-	else if (strcmp(text, CU_STORE_FORMAT) != 0)
+	else if (cu_store_format_is_damaged(text, len))
+		WRONG(in, "format; a start writes it anew");
+	else if (len != strlen(CU_STORE_FORMAT) || memcmp(text, CU_STORE_FORMAT, len) != 0)
 		status = cannot(in, "has another format, or its format file is damaged");
 	if (file)
 		fclose(file);
@@ -408,6 +412,8 @@ static int see_fanout(void *ctx, const struct cu_fanout *fanout, const struct cu
 	struct inspection *in = ctx;
 
 	in->records += 1 + fanout->items_len;
+	for (uint32_t at = 0; at < fanout->items_len; at++)
+		in->items_damaged += items[at].pos == 0;
 	for (uint32_t i = 0; i < fanout->shapes_len; i++) {
 		const struct cu_fanout_shape *entry = &fanout->shapes[i];
 		struct shape *shape = cu_map_get(&in->by_id, entry->shape_id);
@@ -445,6 +451,8 @@ static void check_log(struct inspection *in, const struct cu_file_ops *ops)
 		      "the change log begins at %" PRIu64 ", the metadata know of %" PRIu64
 		      ": they are older, and sealed items between may be lost",
 		      cu_changelog_start(log), cu_metadata_log_start(in->metadata));
+	if (in->items_damaged)
+		WRONG(in, "%" PRIu64 " item%s of the change log", in->items_damaged, in->items_damaged == 1 ? "" : "s");
 	for (size_t i = 0; i < in->shapes_len; i++) {
 		if (in->shapes[i]->lacks)
 			WRONG(in, "shape %" PRIu64 " (%s) lacks an item of its log", in->shapes[i]->id,

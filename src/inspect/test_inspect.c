@@ -90,10 +90,65 @@ static void metadata_that_are_older_than_the_change_log_are_reported_and_put_asi
 	help_dir_free(&dir);
 }
 
+static void flip(const char *dir, const char *name, long at, int mask)
+{
+	char *path = cu_file_path("%s/%s", dir, name);
+	FILE *file = fopen(path, "r+e");
+	int byte;
+
+	assert_non_null(file);
+	assert_int_equal(fseek(file, at, SEEK_SET), 0);
+	byte = fgetc(file);
+	assert_int_equal(fseek(file, at, SEEK_SET), 0);
+	assert_int_equal(fputc(byte ^ mask, file), byte ^ mask);
+	fclose(file);
+	free(path);
+}
+
+/* A start goes well with it; but it is not as it was written. */
+static void a_damaged_item_that_no_shape_has_is_reported(void **state)
+{
+	char *dir = help_dir_new();
+	cu_store *store = NULL;
+	cu_buf text = CU_BUF_INIT;
+
+	(void)state;
+	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
+	write_checkpoint(store, 2);
+	cu_store_free(&store);
+	flip(dir, "log/0000000000000000.seg", 100, 4);
+	assert_int_equal(check(dir, &text), CU_INSPECT_DAMAGED);
+	assert_non_null(strstr(cu_buf_str(&text), "damaged: 1 item of the change log"));
+	cu_buf_fini(&text);
+	help_dir_free(&dir);
+}
+
+static void a_flipped_bit_of_the_format_is_damage_and_two_are_another_format(void **state)
+{
+	char *dir = help_dir_new();
+	cu_store *store = NULL;
+	cu_buf text = CU_BUF_INIT;
+
+	(void)state;
+	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
+	write_checkpoint(store, 2);
+	cu_store_free(&store);
+	flip(dir, "format", 2, 8);
+	assert_int_equal(check(dir, &text), CU_INSPECT_DAMAGED);
+	assert_non_null(strstr(cu_buf_str(&text), "damaged: format"));
+	assert_non_null(strstr(cu_buf_str(&text), "4 records: 1 damaged"));
+	flip(dir, "format", 3, 8);
+	assert_int_equal(check(dir, &text), CU_INSPECT_CANNOT);
+	cu_buf_fini(&text);
+	help_dir_free(&dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(metadata_that_are_older_than_the_change_log_are_reported_and_put_aside),
+		cmocka_unit_test(a_damaged_item_that_no_shape_has_is_reported),
+		cmocka_unit_test(a_flipped_bit_of_the_format_is_damage_and_two_are_another_format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,8 +221,9 @@ static int slot_read(PGconn *conn, const char *slot, struct slot_row *row, struc
 		conn,
 		"SELECT active_pid, confirmed_flush_lsn, restart_lsn, coalesce(wal_status = 'lost', false) OR "
 		"coalesce(to_jsonb(s) ->> 'conflicting', 'false') = 'true' OR to_jsonb(s) ->> 'invalidation_reason' IS "
-		"NOT NULL, plugin = 'pgoutput' AND slot_type = 'logical' AND database = current_database(), database, "
-		"plugin FROM pg_replication_slots s WHERE slot_name = $1",
+		"NOT NULL, coalesce(plugin = 'pgoutput' AND slot_type = 'logical' AND database = current_database(), false), "
+		"coalesce('of database ' || quote_ident(database) || ' with plugin ' || plugin, 'a physical one') "
+		"FROM pg_replication_slots s WHERE slot_name = $1",
 		1, params, &res, err);
 	if (rc < 0)
 		goto out;
@@ -235,9 +236,9 @@ static int slot_read(PGconn *conn, const char *slot, struct slot_row *row, struc
 	if (!row->usable) {
 		rc = cu_pg_error_set(
 			err, CU_EPG, CU_PG_CONFIG, NULL,
-			"replication slot \"%s\" belongs to database \"%s\" with plugin \"%s\": choose another stream "
-			"id (ELECTRIC_REPLICATION_STREAM_ID) or drop it",
-			slot, PQgetvalue(res, 0, 5), PQgetvalue(res, 0, 6));
+			"replication slot \"%s\" is %s: not Copper's. Choose another stream id "
+			"(ELECTRIC_REPLICATION_STREAM_ID), or drop it: SELECT pg_drop_replication_slot('%s')",
+			slot, PQgetvalue(res, 0, 5), slot);
 		goto out;
 	}
 	if (PQgetisnull(res, 0, 1) || cu_lsn_parse(PQgetvalue(res, 0, 1), &row->confirmed_flush_lsn) < 0)

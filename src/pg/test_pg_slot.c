@@ -403,6 +403,7 @@ static void slot_of_somebody_else_is_refused_and_a_zombie_waited_for(void **stat
 	assert_int_equal(cu_pg_slot_ensure(conn, repl, "electric_slot_other", false, false, &slot, &err), CU_EPG);
 	assert_int_equal(err.kind, CU_PG_CONFIG);
 	assert_non_null(strstr(err.message, "test_decoding"));
+	assert_non_null(strstr(err.message, "SELECT pg_drop_replication_slot('electric_slot_other')"));
 	assert_int_equal(cu_pg_slot_ensure(conn, zombie, "electric_slot_z", true, false, &slot, &err), 0);
 	assert_int_equal(cu_pg_slot_ensure(conn, repl, "electric_slot_z", false, false, &slot, &err), CU_EPG);
 	assert_int_equal(err.kind, CU_PG_BUSY);

@@ -363,8 +363,7 @@ static int format_write(struct cu_store *store, const char *path)
 	return rc;
 }
 
-/* Ours, or ours with a flipped bit or cut off: no format is so near to another one. */
-static bool format_is_damaged(const char *text, size_t len)
+bool cu_store_format_is_damaged(const char *text, size_t len)
 {
 	unsigned bits = 0;
 
@@ -390,7 +389,7 @@ static int format_check(struct cu_store *store)
 	}
 	if (rc == 0)
 		rc = cu_file_read_at(store->ops, fd, text, sizeof text, 0, &len);
-	if (rc == 0 && format_is_damaged(text, len)) {
+	if (rc == 0 && cu_store_format_is_damaged(text, len)) {
 		cu_warn("the storage directory's format file is damaged; it is written anew", CU_KV("dir", store->dir),
 			CU_KV_N("format", text, len));
 		rc = format_write(store, path);
