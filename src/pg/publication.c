@@ -21,7 +21,8 @@
 #include <stdlib.h>
 
 #define PUBLICATION_MAGIC 0x9b11ca7eu
-#define NO_VERSION "?"      /* equals none */
+#define NO_VERSION "?" /* equals none */
+#define PARTITIONS_DIGITS 16
 #define RETRY_PAUSE_MS 300u /* lets through who queued behind our lock request */
 #define WRITERS_PAUSE_MS_MIN 10u
 #define WRITERS_PAUSE_MS_MAX 250u
@@ -197,19 +198,34 @@ void cu_publication_forget(cu_publication *pub, uint32_t oid)
 
 /* --- versions --- */
 
+/* A number for all that are below a partitioned table, and since when; NULL for other tables. Without a lock on any of them. */
+static void put_partitions(const char *oid, cu_buf *sql)
+{
+	cu_buf_printf(sql,
+		      "(WITH RECURSIVE below AS (SELECT i.inhrelid, i.xmin FROM pg_catalog.pg_inherits i "
+		      "JOIN pg_catalog.pg_class k ON k.oid = i.inhparent WHERE k.oid = %s AND k.relkind = 'p' "
+		      "AND NOT i.inhdetachpending UNION ALL SELECT i.inhrelid, i.xmin FROM pg_catalog.pg_inherits i "
+		      "JOIN below ON i.inhparent = below.inhrelid WHERE NOT i.inhdetachpending) "
+		      "SELECT pg_catalog.left(pg_catalog.md5(pg_catalog.string_agg("
+		      "pg_catalog.concat_ws('-', inhrelid, xmin), ',' ORDER BY inhrelid)), %d) FROM below)",
+		      oid, PARTITIONS_DIGITS);
+}
+
 void cu_publication_put_version(const cu_publication *pub, int server_version, const char *oid, cu_buf *sql)
 {
 	const char *ancestors = "SELECT relid FROM pg_catalog.pg_partition_ancestors";
 
 	/* The row that names the table, an ancestor or its schema is made anew when it is added again. Of several the
-	 * oldest counts: one that comes in addition changes nothing. The publication's options are in its own row. */
-	cu_buf_printf(
-		sql,
-		"(SELECT v.text FROM (SELECT p.puballtables AS everything, "
-		"pg_catalog.concat_ws('/', p.oid, p.xmin, m.row) AS text, m.row FROM pg_catalog.pg_publication p, "
-		"LATERAL (SELECT min(r.oid) AS row FROM (SELECT r.oid FROM pg_catalog.pg_publication_rel r "
-		"WHERE r.prpubid = p.oid AND (r.prrelid = %s OR r.prrelid IN (%s(%s)))",
-		oid, ancestors, oid);
+	 * oldest counts: one that comes in addition changes nothing. The publication's options are in its own row. What a
+	 * partition that goes, or comes with rows, does to the partitioned table's is in no stream either. */
+	cu_buf_puts(sql, "(SELECT v.text FROM (SELECT p.puballtables AS everything, "
+			 "pg_catalog.concat_ws('/', p.oid, p.xmin, m.row, ");
+	put_partitions(oid, sql);
+	cu_buf_printf(sql,
+		      ") AS text, m.row FROM pg_catalog.pg_publication p, "
+		      "LATERAL (SELECT min(r.oid) AS row FROM (SELECT r.oid FROM pg_catalog.pg_publication_rel r "
+		      "WHERE r.prpubid = p.oid AND (r.prrelid = %s OR r.prrelid IN (%s(%s)))",
+		      oid, ancestors, oid);
 	if (server_version >= 150000)
 		cu_buf_printf(sql,
 			      " UNION ALL SELECT s.oid FROM pg_catalog.pg_publication_namespace s "

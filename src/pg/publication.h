@@ -30,8 +30,9 @@ bool cu_publication_has(cu_publication *pub, uint32_t oid);
 void cu_publication_forget(cu_publication *pub, uint32_t oid);
 
 /* How a table came to be published: equal texts, and it has been published all the time between the two looks, with the
- * same options. A table that left the publication and came back has another version: changes of it may be missing. */
-#define CU_PUBLICATION_VERSION_SIZE 40
+ * same options and the same partitions. A table that left the publication and came back has another version: changes of it may
+ * be missing. */
+#define CU_PUBLICATION_VERSION_SIZE 64
 
 struct cu_publication_version {
 	char text[CU_PUBLICATION_VERSION_SIZE]; /* "": not published, or not known */

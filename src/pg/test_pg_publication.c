@@ -186,6 +186,54 @@ static void version_tells_whether_a_table_was_published_all_the_time(void **stat
 	PQfinish(conn);
 }
 
+static void version_of_a_partitioned_table_tells_its_partitions(void **state)
+{
+	static const char *const changes[] = {
+		"CREATE TABLE vt3 PARTITION OF vt FOR VALUES IN (3)",
+		"ALTER TABLE vt DETACH PARTITION vt3",
+		"ALTER TABLE vt ATTACH PARTITION vt3 FOR VALUES IN (3)",
+		"CREATE TABLE vt21 PARTITION OF vt2 DEFAULT",
+		"ALTER TABLE vt2 DETACH PARTITION vt21",
+		"DROP TABLE vt1",
+	};
+	PGconn *conn = connect_as(NULL);
+	cu_publication *pub = publication(false, 0);
+	struct cu_publication_version before, now, leaf, leaf_now;
+	struct cu_table *table, *one;
+
+	(void)state;
+	fresh_publication();
+	pg_cluster_sql(
+		cluster,
+		"CREATE TABLE vt (id int PRIMARY KEY) PARTITION BY LIST (id); CREATE TABLE vt1 PARTITION OF vt "
+		"FOR VALUES IN (1); CREATE TABLE vt2 PARTITION OF vt FOR VALUES IN (2) PARTITION BY LIST (id);"
+		"CREATE TABLE vt3_away (id int PRIMARY KEY); CREATE TABLE vt2_leaf PARTITION OF vt2 FOR VALUES IN (2)");
+	table = describe(conn, "vt");
+	one = describe(conn, "vt2_leaf");
+	assert_int_equal(cu_publication_join(pub, conn, table, &err), 0);
+	cu_publication_version_get(pub, table->oid, &before);
+	version_now(conn, pub, one->oid, &leaf);
+	for (size_t i = 0; i < CU_ARRAY_LEN(changes); i++) {
+		pg_cluster_sql(cluster,
+			       "CREATE TABLE beside%zu () INHERITS (vt3_away); CLUSTER vt2_leaf USING vt2_leaf_pkey",
+			       i);
+		version_now(conn, pub, table->oid, &now);
+		assert_string_equal(now.text, before.text);
+		pg_cluster_sql(cluster, "%s", changes[i]);
+		version_now(conn, pub, table->oid, &now);
+		if (strcmp(now.text, before.text) == 0)
+			fail_msg("%s", changes[i]);
+		before = now;
+		/* None of a partition's own business. */
+		version_now(conn, pub, one->oid, &leaf_now);
+		assert_string_equal(leaf_now.text, leaf.text);
+	}
+	cu_table_unref(&one);
+	cu_table_unref(&table);
+	cu_publication_free(&pub);
+	PQfinish(conn);
+}
+
 static void join_reaches_every_partition(void **state)
 {
 	PGconn *conn = connect_as(NULL);
@@ -470,6 +518,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(join_sets_membership_and_identity_once),
 		cmocka_unit_test(version_tells_whether_a_table_was_published_all_the_time),
+		cmocka_unit_test(version_of_a_partitioned_table_tells_its_partitions),
 		cmocka_unit_test(join_reaches_every_partition),
 		cmocka_unit_test(join_waits_for_who_was_writing_and_for_nobody_else),
 		cmocka_unit_test(writer_that_does_not_end_gives_eagain),

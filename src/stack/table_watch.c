@@ -128,7 +128,8 @@ static void compare_version(struct cu_table_watch *watch, struct asked *asked,
 		return;
 	}
 	if (*now.text || has_snapshots(watch, asked->def))
-		asked->why = "its table left the publication or the publication's options changed, be it for a moment";
+		asked->why =
+			"its table left the publication, or its partitions or the publication's options changed, be it for a moment";
 }
 
 /* Both sides are in the order of the oids. */
