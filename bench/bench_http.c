@@ -101,7 +101,7 @@ static void respond_file(cu_http_request *req)
 	cu_http_respond(req, &response);
 }
 
-static const struct cu_http_waiter_ops ops = { on_wake, on_wake, on_wake, on_gone };
+static const struct cu_http_waiter_ops ops = { on_wake, on_wake, on_wake, on_gone, NULL, false };
 
 static void on_request(void *ctx, cu_http_request *req)
 {

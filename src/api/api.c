@@ -15,7 +15,6 @@
 #define WAITING_MESSAGE "Another instance is active: this one waits for the lock"
 #define LOADING_MESSAGE "Copper is starting: loading the storage directory"
 #define IDLE_RETRY_S 1
-#define RELAYED "copper-relayed" /* a request's header: the name of the instance that another one takes us for */
 #define NOT_US_MESSAGE "This is not the instance that the request was relayed to"
 
 static void resume(cu_http_request *req, void *arg);
@@ -362,7 +361,7 @@ static void relay_failed(void *ctx, cu_http_request *req)
 static bool relayed(cu_api *api, cu_http_request *req)
 {
 	struct cu_api_peer peer;
-	char mark[sizeof RELAYED ": \r\n" + sizeof peer.instance];
+	char mark[sizeof CU_API_RELAYED ": \r\n" + sizeof peer.instance];
 	struct cu_http_relay relay = {
 		.mark = mark,
 		.timeout_ms = CU_MAX(api->opts.long_poll_ms, CU_SNAPSHOT_WAIT_MS) + CU_HTTP_RELAY_SLACK_MS,
@@ -370,10 +369,10 @@ static bool relayed(cu_api *api, cu_http_request *req)
 		.ctx = api,
 	};
 
-	if (!api->opts.active_peer || cu_http_request_header(req, RELAYED).data ||
+	if (!api->opts.active_peer || cu_http_request_header(req, CU_API_RELAYED).data ||
 	    !api->opts.active_peer(api->opts.ctx, &peer))
 		return false;
-	snprintf(mark, sizeof mark, RELAYED ": %s\r\n", peer.instance);
+	snprintf(mark, sizeof mark, CU_API_RELAYED ": %s\r\n", peer.instance);
 	relay.host = peer.host;
 	relay.port = peer.port;
 	return cu_http_relay(req, &relay) == 0;
@@ -646,13 +645,15 @@ static void on_health(cu_api *api, cu_http_request *req)
  * the one that was meant) goes no further. */
 static bool answered_elsewhere(cu_api *api, cu_http_request *req)
 {
-	struct cu_http_slice meant = cu_http_request_header(req, RELAYED);
+	struct cu_http_slice meant = cu_http_request_header(req, CU_API_RELAYED);
 	const char *ours = api->opts.instance;
 
 	if (!meant.data)
 		return relayed(api, req);
-	if (ours && meant.len == strlen(ours) && memcmp(meant.data, ours, meant.len) == 0)
+	if (meant.len == strlen(ours) && memcmp(meant.data, ours, meant.len) == 0) {
+		cu_http_request_mark(req);
 		return false;
+	}
 	answer_idle(api, req, NOT_US_MESSAGE);
 	return true;
 }

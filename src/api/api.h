@@ -30,6 +30,8 @@ enum cu_api_health {
 };
 
 #define CU_API_LOADED_KEY UINT64_MAX /* no shape's id */
+#define CU_API_RELAYED \
+	"copper-relayed" /* a header: the name of the instance that is asked, and in the answer of the one that did */
 #define CU_API_INSTANCE_TEXT_MAX 40u
 #define CU_API_HOST_MAX 64u
 
@@ -60,7 +62,7 @@ struct cu_api_opts {
 	void (*again)(void *ctx, cu_http_request *req);
 	/* Another instance answers for shapes: which. False: nobody can be asked. NULL: this one does. */
 	bool (*active_peer)(void *ctx, struct cu_api_peer *ret_peer);
-	const char *instance; /* our name: what is relayed is meant for it. NULL: nobody relays to us */
+	const char *instance; /* our name: what is relayed is meant for it, and the HTTP server's mark says so */
 	void *ctx;
 	struct cu_headers_config headers;
 	const char *secret; /* NULL: none is asked for */

@@ -175,6 +175,7 @@ static void linger_read(conn *c)
 
 void http_conn_answered(conn *c)
 {
+	c->marked = false;
 	/* An answer that was under way when draining began has promised to stay open: nothing is lost by closing. */
 	if (!c->keep_alive || (conn_loop(c)->draining && !c->pending)) {
 		linger_start(c);
@@ -339,10 +340,13 @@ static void peer_check(conn *c, int events)
 	}
 	/* The peer sends no more. Who waits for a change, or for what costs much, has hung up; another deferred answer is still
 	 * sent, in case that only its side is closed. */
-	if (tells_when_gone((enum conn_state)c->state, c))
+	if (tells_when_gone((enum conn_state)c->state, c) && !c->ops->on_half_close) {
 		http_conn_close(c);
-	else
-		http_conn_watch(c, 0);
+		return;
+	}
+	http_conn_watch(c, 0);
+	if (tells_when_gone((enum conn_state)c->state, c))
+		c->ops->on_half_close(c->app);
 }
 
 static void conn_ready(uv_poll_t *poll, int status, int events)
@@ -437,12 +441,25 @@ void http_conn_expired(conn *c)
 		http_conn_close(c);
 }
 
+static void parked_drain(conn *c)
+{
+	parked_end(c, c->ops->on_drain ? c->ops->on_drain : c->ops->on_timeout);
+}
+
 void http_conn_drain(conn *c)
 {
-	if (c->state == CONN_PARKED)
-		parked_end(c, c->ops->on_drain ? c->ops->on_drain : c->ops->on_timeout);
+	if (c->state == CONN_PARKED && !c->ops->lasts)
+		parked_drain(c);
 	else if (c->state == CONN_IDLE && !c->pending && !conn_read(c))
 		http_conn_close(c); /* nothing on its way */
+}
+
+void http_conn_cut(conn *c)
+{
+	if (c->state == CONN_PARKED && c->ops->lasts)
+		parked_drain(c);
+	if (c->state != CONN_CLOSED)
+		http_conn_close(c);
 }
 
 /* ---- what the app asks ---- */
@@ -470,6 +487,12 @@ struct cu_http_slice cu_http_request_header(const cu_http_request *req, const ch
 struct cu_http_slice cu_http_request_body(const cu_http_request *req)
 {
 	return req->block ? cu_http_parse_body(&req->block->parse) : (struct cu_http_slice){ NULL, 0 };
+}
+
+void cu_http_request_mark(cu_http_request *req)
+{
+	CU_ASSERT(conn_loop(req)->server->opts.mark);
+	req->marked = true;
 }
 
 cu_http_loop *cu_http_request_loop(const cu_http_request *req)

@@ -78,6 +78,7 @@ struct cu_http_opts {
 	uint32_t idle_ms;
 	uint32_t send_stall_ms;
 	uint32_t wake_slice;
+	const char *mark; /* "name: value\r\n" of answers to marked requests; borrowed */
 	struct cu_http_handlers handlers;
 	void *ctx; /* borrowed until cu_http_server_free(); first argument of the handlers */
 };
@@ -125,6 +126,9 @@ struct cu_http_slice cu_http_request_body(const cu_http_request *req); /* data N
 size_t cu_http_request_peer(const cu_http_request *req, char out[CU_HTTP_PEER_TEXT_MAX]);
 cu_http_loop *cu_http_request_loop(const cu_http_request *req);
 
+/* Its answer, whoever gives it, will have opts.mark among its headers. */
+void cu_http_request_mark(cu_http_request *req);
+
 /* ---- Answering ---- */
 
 /* Immutable bytes with an atomic reference count: any number of answers share one. Any thread. */
@@ -158,7 +162,10 @@ struct cu_http_source {
 	 * cu_http_wake(wait_key) or wait_ms (> 0), whichever comes first. It is never asked while the socket is full, so
 	 * nothing queues. Where it waits is where it ends when the server drains. */
 	bool stream;
-	bool whole; /* … of this one where it waits is not where it may end: draining cuts it off there */
+	/* … of this one where it waits is not where it may end: draining lets it go on, and the end of the grace cuts it off. A
+	 * client that will send no more may want the rest. */
+	bool whole;
+	void (*half_close)(struct cu_http_source *source); /* … and is told so with this */
 	uint64_t wait_key;
 	uint32_t wait_ms;
 };
@@ -216,11 +223,15 @@ struct cu_http_waiter_ops {
 	void (*on_timeout)(cu_http_request *req, void *app);
 	void (*on_drain)(cu_http_request *req, void *app); /* NULL: on_timeout. */
 	void (*on_gone)(void *app);                        /* the client hung up: free app. The request is over */
+	/* The client will send no more, and may want the answer all the same. Must leave the request alone; may come again.
+	 * NULL: it counts as gone. */
+	void (*on_half_close)(void *app);
+	bool lasts; /* draining lets it wait: on_drain comes when the grace is over */
 };
 
 /* Waits for cu_http_wake(key), or timeout_ms (> 0). Request bytes and buffers are given back: take what you need
  * before. ops is borrowed for as long as it waits (static). While the server drains, on_drain is called from the loop
- * soon after. A client that half-closes while it waits counts as gone. */
+ * soon after. */
 void cu_http_park(cu_http_request *req, uint64_t key, uint32_t timeout_ms, const struct cu_http_waiter_ops *ops,
 		  void *app);
 /* The same, but the request keeps its slices, and with them its buffers: who is woken can begin with it anew. */
@@ -236,7 +247,8 @@ void cu_http_wake(cu_http_server *server, uint64_t key, uint64_t loop_mask);
 struct cu_http_relay {
 	const char *host; /* numeric */
 	uint16_t port;
-	const char *mark;    /* "name: value\r\n" lines added to the request */
+	const char
+		*mark; /* "name: value\r\n": added to the request; an answer without it is another server's, and none */
 	uint32_t timeout_ms; /* from the connection to the answer's head */
 	/* There is no answer: the server cannot be reached, broke off before its head was here, or this one drains. Must
 	 * respond. ctx is borrowed for as long as the server runs. */

@@ -98,6 +98,7 @@ struct cu_http_request {
 	bool reading_timed : 1; /* CONN_READING: the deadline of the headers runs */
 	bool body_timed : 1;    /* … of the body */
 	bool refused : 1;       /* over connections_max */
+	bool marked : 1;        /* the answer has opts.mark */
 };
 typedef struct cu_http_request conn;
 
@@ -181,6 +182,7 @@ struct cu_http_loop {
 	struct http_key **keys; /* chained hash, a power of two */
 	uint32_t keys_len, keys_cap;
 	uint64_t wait_seq;
+	uint64_t lasting; /* parked ones that draining does not end */
 	struct http_key *wave_head, *wave_tail;
 	struct http_keyset woken_keys; /* swapped with wakes */
 
@@ -269,6 +271,7 @@ void http_conn_watch(conn *c, int events);
 void http_conn_answered(conn *c); /* the answer has left: next request, or end */
 void http_conn_block_release(conn *c);
 void http_conn_drain(conn *c); /* as far as its state asks for it */
+void http_conn_cut(conn *c);
 conn *http_conn_find(cu_http_loop *loop, uint32_t slot, uint32_t generation);
 
 /* send.c: answers. */

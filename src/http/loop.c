@@ -121,7 +121,7 @@ static void loop_cut(cu_http_loop *loop)
 {
 	for (uint32_t i = 0; i < loop->slots_len; i++) {
 		if (loop->slots[i].conn)
-			http_conn_close(loop->slots[i].conn);
+			http_conn_cut(loop->slots[i].conn);
 	}
 }
 
@@ -138,7 +138,7 @@ static void loop_drain_begin(cu_http_loop *loop)
 	pthread_mutex_unlock(&loop->server->mtx);
 }
 
-/* Visits every connection once, then as long as there are parked ones. */
+/* Visits every connection once, then as long as there are parked ones that draining ends. */
 static void drain_run(cu_http_loop *loop, unsigned budget)
 {
 	while (budget && loop->drain_at < loop->slots_len) {
@@ -161,10 +161,10 @@ static void turn_run(uv_idle_t *turn)
 	if (loop->wave_head)
 		more = true;
 	if (loop->draining) {
-		if (loop->drain_at >= loop->slots_len && loop->parked)
+		if (loop->drain_at >= loop->slots_len && loop->parked > loop->lasting)
 			loop->drain_at = 0;
 		drain_run(loop, loop->server->opts.wake_slice);
-		if (loop->drain_at < loop->slots_len || loop->parked)
+		if (loop->drain_at < loop->slots_len || loop->parked > loop->lasting)
 			more = true;
 	}
 	if (!more) {

@@ -32,6 +32,7 @@ struct relay {
 	void (*failed)(void *ctx, cu_http_request *req);
 	void *ctx;
 
+	char *mark;     /* what was added to the request, and must be in the answer */
 	cu_buf request; /* from request_at on to be sent */
 	size_t request_at;
 
@@ -41,6 +42,9 @@ struct relay {
 	size_t line_name;  /* … the length of its name */
 	bool in_value;     /* … its name is whole */
 	bool head_done;    /* all lines have been read */
+	bool marked;       /* the mark was among them */
+	bool half_closed;  /* the client sends no more */
+	bool told;         /* … and the other server knows */
 	bool ended;        /* the whole answer has */
 	bool no_body;      /* whatever the head says: HEAD was asked for */
 	uint64_t heard_at; /* last byte, uv_now() */
@@ -68,6 +72,7 @@ static void relay_end(struct relay *relay)
 
 	uv_close((uv_handle_t *)&relay->poll, relay_freed);
 	close(relay->fd); /* libuv has forgotten it */
+	free(relay->mark);
 	cu_buf_fini(&relay->request);
 	cu_buf_fini(&relay->head);
 	free(relay->piece);
@@ -100,14 +105,22 @@ static void value_begin(struct relay *relay)
 static void line_end(struct relay *relay)
 {
 	static const char *const ours[] = { "connection", "content-length", "date", "keep-alive", "transfer-encoding" };
+	static const char events[] = "content-type: text/event-stream";
+	bool is_mark;
 
-	if (relay->head.len == relay->line_at)
+	if (relay->head.len == relay->line_at || cu_buf_failed(&relay->head))
 		return;
 	value_begin(relay); /* should nobody have told of an empty one */
-	if (name_is(relay->head.data + relay->line_at, relay->line_name, ours, CU_ARRAY_LEN(ours)))
+	cu_buf_puts(&relay->head, "\r\n");
+	is_mark = relay->head.len - relay->line_at == strlen(relay->mark) &&
+		  !strncasecmp(relay->head.data + relay->line_at, relay->mark, strlen(relay->mark));
+	relay->marked = relay->marked || is_mark;
+	/* What is cut within an event is no event: such an answer may end anywhere. */
+	if (relay->head.len - relay->line_at >= sizeof events &&
+	    !strncasecmp(relay->head.data + relay->line_at, events, sizeof events - 1))
+		relay->source.whole = false;
+	if (is_mark || name_is(relay->head.data + relay->line_at, relay->line_name, ours, CU_ARRAY_LEN(ours)))
 		relay->head.len = relay->line_at;
-	else
-		cu_buf_puts(&relay->head, "\r\n");
 	relay->line_at = relay->head.len;
 	relay->in_value = false;
 }
@@ -146,9 +159,9 @@ static int on_headers_complete(http_parser *parser)
 				       ? CU_HTTP_LENGTH_UNKNOWN
 				       : parser->content_length;
 	relay->head_done = true;
-	return cu_buf_failed(&relay->head) || parser->status_code < 200 || parser->status_code > 599 ? -1
-	       : relay->no_body                                                                      ? 1
-												     : 0;
+	if (cu_buf_failed(&relay->head) || !relay->marked || parser->status_code < 200 || parser->status_code > 599)
+		return -1;
+	return relay->no_body ? 1 : 0;
 }
 
 /* `at` lies in piece, behind what has been put there: framing only ever makes it shorter. */
@@ -197,6 +210,30 @@ static int relay_read(struct relay *relay)
 	    HTTP_PARSER_ERRNO(&relay->parser) == HPE_OK && (n > 0 || relay->ended))
 		return 0;
 	return relay->ended ? 0 : CU_EIO;
+}
+
+/* ---- a client that sends no more ---- */
+
+/* The other server knows whether such a client is still answered. */
+static void pass_half_close(struct relay *relay)
+{
+	if (!relay->half_closed || relay->request.len)
+		return;
+	shutdown(relay->fd, SHUT_WR);
+	relay->told = true;
+}
+
+static void client_half_close(void *app)
+{
+	struct relay *relay = app;
+
+	relay->half_closed = true;
+	pass_half_close(relay);
+}
+
+static void relay_half_close(struct cu_http_source *source)
+{
+	client_half_close(CU_CONTAINER_OF(source, struct relay, source));
 }
 
 /* ---- the body, as the client's socket takes it ---- */
@@ -258,6 +295,7 @@ static const struct cu_http_waiter_ops client_ops = {
 	.on_timeout = client_fail,
 	.on_drain = client_fail,
 	.on_gone = client_gone,
+	.on_half_close = client_half_close,
 };
 
 static void client_wake(cu_http_request *req, void *app)
@@ -268,12 +306,16 @@ static void client_wake(cu_http_request *req, void *app)
 					     .headers_len = relay->head.len,
 					     .source = &relay->source };
 
-	if (relay->state == RELAY_FAILED)
+	if (relay->state == RELAY_FAILED && relay->told) {
+		relay_end(relay); /* it may have hung up, for all that server knew */
+		cu_http_abort(req);
+	} else if (relay->state == RELAY_FAILED) {
 		client_fail(req, app);
-	else if (relay->head_done)
+	} else if (relay->head_done) {
 		cu_http_respond(req, &response);
-	else /* everybody was woken */
+	} else { /* everybody was woken */
 		cu_http_park(req, (uintptr_t)relay, relay->timeout_ms, &client_ops, relay);
+	}
 }
 
 /* ---- the other server's socket, until the head is here ---- */
@@ -304,6 +346,7 @@ static int relay_ask(struct relay *relay)
 			return CU_EIO;
 	}
 	cu_buf_fini(&relay->request);
+	pass_half_close(relay);
 	relay->state = RELAY_HEAD;
 	relay_watch(relay, UV_READABLE);
 	return 0;
@@ -445,12 +488,14 @@ int cu_http_relay(cu_http_request *req, const struct cu_http_relay *opts)
 	relay->client = c;
 	relay->loop = loop;
 	relay->fd = fd;
+	relay->mark = cu_xstrdup(opts->mark);
 	relay->timeout_ms = opts->timeout_ms;
 	relay->failed = opts->failed;
 	relay->ctx = opts->ctx;
 	relay->no_body = c->method == CU_HTTP_HEAD;
-	relay->source =
-		(struct cu_http_source){ .next = relay_next, .close = relay_close, .stream = true, .whole = true };
+	relay->source = (struct cu_http_source){
+		.next = relay_next, .close = relay_close, .stream = true, .whole = true, .half_close = relay_half_close
+	};
 	http_parser_init(&relay->parser, HTTP_RESPONSE);
 	relay->parser.data = relay;
 	relay_watch(relay, UV_WRITABLE);

@@ -199,6 +199,13 @@ static void stream_gone(void *app)
 	source->close(source);
 }
 
+static void stream_half_close(void *app)
+{
+	struct cu_http_source *source = app;
+
+	source->half_close(source);
+}
+
 static const struct cu_http_waiter_ops stream_ops = {
 	.on_wake = stream_go_on,
 	.on_timeout = stream_go_on,
@@ -211,6 +218,8 @@ static const struct cu_http_waiter_ops whole_stream_ops = {
 	.on_timeout = stream_go_on,
 	.on_drain = stream_cut,
 	.on_gone = stream_gone,
+	.on_half_close = stream_half_close,
+	.lasts = true,
 };
 
 /* Everything has left and the source has nothing: keeps nothing but the source. */
@@ -306,6 +315,8 @@ static void head_build(conn *c, const struct cu_http_response *response, uint64_
 	cu_buf_puts(head, http_loop_date(loop));
 	cu_buf_puts(head, "\r\n");
 	cu_buf_append(head, response->headers, response->headers_len);
+	if (c->marked)
+		cu_buf_puts(head, loop->server->opts.mark);
 	if (status_has_body(response->status)) {
 		if (length != CU_HTTP_LENGTH_UNKNOWN) {
 			cu_buf_puts(head, "content-length: ");

@@ -11,6 +11,8 @@ struct app {
 	_Atomic uint16_t port; /* where the front relays to */
 	_Atomic int gone, failed, closed, ticks;
 	_Atomic uint64_t made; /* bytes of bodies that the origin was asked for */
+	_Atomic bool deferred;
+	cu_http_ticket later; /* once deferred */
 };
 
 /* ---- the origin ---- */
@@ -90,6 +92,27 @@ static void respond_body(struct app *app, cu_http_request *req, uint64_t len, bo
 		       (struct cu_http_source){ .next = body_next, .length = known ? len : CU_HTTP_LENGTH_UNKNOWN });
 }
 
+static void respond_events(struct app *app, cu_http_request *req)
+{
+	static const char headers[] = "Content-Type: text/event-stream; charset=utf-8\r\n";
+	struct cu_http_response response = { .status = 200, .headers = headers, .headers_len = sizeof headers - 1 };
+	struct body *body = cu_xzalloc(sizeof *body);
+
+	body->app = app;
+	body->source = (struct cu_http_source){
+		.next = ticks_next, .close = body_close, .length = CU_HTTP_LENGTH_UNKNOWN, .stream = true
+	};
+	response.source = &body->source;
+	cu_http_respond(req, &response);
+}
+
+static void respond_later(cu_http_request *req, void *app)
+{
+	(void)app;
+	if (req)
+		kit_respond(req, 200, "later");
+}
+
 static void respond_stream(struct app *app, cu_http_request *req,
 			   int (*next)(struct cu_http_source *source, struct cu_http_piece *ret_piece))
 {
@@ -149,16 +172,22 @@ static void waiter_gone(void *app)
 	((struct app *)app)->gone++;
 }
 
-static const struct cu_http_waiter_ops waiter_ops = { waiter_wake, waiter_end, waiter_end, waiter_gone };
+static const struct cu_http_waiter_ops waiter_ops = { waiter_wake, waiter_end, waiter_end, waiter_gone, NULL, false };
 
 static void on_origin_request(void *ctx, cu_http_request *req)
 {
 	static const char empty[] = "x-empty: \r\nx-b: two  words\r\n";
 	struct app *app = ctx;
 	struct cu_http_slice path = cu_http_request_path(req);
+	bool ours = kit_is(cu_http_request_header(req, "mark"), "relayed");
 	uint64_t number = kit_number(cu_http_request_query(req), 0);
 
-	if (kit_is(path, "/wait"))
+	if (ours && !kit_is(path, "/stranger"))
+		cu_http_request_mark(req);
+	if (kit_is(path, "/later")) {
+		app->later = cu_http_request_defer(req);
+		atomic_store(&app->deferred, true);
+	} else if (kit_is(path, "/wait"))
 		cu_http_park(req, KEY, 600000, &waiter_ops, app);
 	else if (kit_is(path, "/length"))
 		respond_body(app, req, number, true);
@@ -166,6 +195,8 @@ static void on_origin_request(void *ctx, cu_http_request *req)
 		respond_body(app, req, number, false);
 	else if (kit_is(path, "/ticks"))
 		respond_stream(app, req, ticks_next);
+	else if (kit_is(path, "/events"))
+		respond_events(app, req);
 	else if (kit_is(path, "/bursts"))
 		respond_stream(app, req, bursts_next);
 	else if (kit_is(path, "/head"))
@@ -208,7 +239,7 @@ static void on_front_request(void *ctx, cu_http_request *req)
 
 static void app_start(struct app *app, struct cu_http_opts opts)
 {
-	struct cu_http_opts origin = { .host = "127.0.0.1", .loops = 2, .ctx = app };
+	struct cu_http_opts origin = { .host = "127.0.0.1", .loops = 2, .mark = "mark: relayed\r\n", .ctx = app };
 
 	memset(app, 0, sizeof *app);
 	origin.handlers.on_request = on_origin_request;
@@ -287,8 +318,7 @@ static void answers_are_passed_on_as_they_are(void **state)
 		bool head = strncmp(requests[i], "HEAD", 4) == 0;
 
 		cu_buf_clear(&text);
-		cu_buf_printf(&text, "%s HTTP/1.1\r\nhost: t\r\nmark: relayed\r\nconnection: keep-alive\r\n\r\n",
-			      requests[i]);
+		cu_buf_printf(&text, "%s HTTP/1.1\r\nhost: t\r\nconnection: keep-alive\r\n\r\n", requests[i]);
 		kit_send_bytes(&front, text.data, text.len);
 		kit_send_bytes(&origin, text.data, text.len);
 		assert_true(kit_read(&front, &theirs, head));
@@ -480,6 +510,24 @@ static void nobody_there_is_told_at_once_or_in_time(void **state)
 	app_stop(&app);
 }
 
+static void the_answer_of_a_stranger_is_none(void **state)
+{
+	struct kit_client client;
+	struct app app;
+
+	(void)state;
+	app_start(&app, (struct cu_http_opts){ 0 });
+	connect_front(&app, &client);
+	for (int i = 0; i < 3; i++) {
+		kit_get(&client, "/stranger");
+		kit_expect(&client, 503, "failed");
+		kit_get(&client, "/echo");
+		kit_expect(&client, 201, NULL);
+	}
+	kit_close(&client);
+	app_stop(&app);
+}
+
 static void relayed_requests_count_as_connections(void **state)
 {
 	struct kit_client one, other;
@@ -503,28 +551,117 @@ static void relayed_requests_count_as_connections(void **state)
 	app_stop(&app);
 }
 
-static void draining_ends_what_is_relayed(void **state)
+static void *drain_main(void *arg)
 {
-	struct kit_client waiter, stream;
+	struct app *app = arg;
+
+	cu_http_server_drain(app->front, KIT_DEADLINE_MS);
+	return NULL;
+}
+
+static void draining_ends_what_waits_and_lets_bodies_go_on(void **state)
+{
+	struct kit_client waiter, events, bursts;
 	struct kit_reply reply;
+	pthread_t thread;
 	struct app app;
 
 	(void)state;
 	app_start(&app, (struct cu_http_opts){ 0 });
 	connect_front(&app, &waiter);
 	kit_get(&waiter, "/wait");
-	connect_front(&app, &stream);
-	kit_get(&stream, "/ticks");
-	kit_until(parked(app.origin) == 2 && parked(app.front) == 2);
-	cu_http_server_drain(app.front, KIT_DEADLINE_MS);
+	connect_front(&app, &events);
+	kit_get(&events, "/events");
+	connect_front(&app, &bursts);
+	kit_get(&bursts, "/bursts");
+	kit_until(parked(app.origin) == 3 && parked(app.front) == 3);
+	assert_int_equal(pthread_create(&thread, NULL, drain_main, &app), 0);
 	kit_expect(&waiter, 503, "failed");
+	kit_expect(&events, 200, "");
+	kit_until(atomic_load(&app.gone) == 1 && atomic_load(&app.closed) == 1);
+	app.ticks += BURSTS;
+	cu_http_wake(app.origin, KEY, CU_HTTP_ALL_LOOPS);
+	assert_true(kit_read(&bursts, &reply, false));
+	assert_int_equal(reply.body.len, BURSTS * PIECE);
+	kit_reply_fini(&reply);
+	kit_expect_end(&bursts);
+	kit_close(&waiter);
+	kit_close(&events);
+	kit_close(&bursts);
+	pthread_join(thread, NULL);
+	app_stop(&app);
+}
+
+static void the_end_of_the_grace_cuts_bodies_off(void **state)
+{
+	static const char *const requests[] = { "GET /ticks HTTP/1.1\r\nhost: t\r\n\r\n",
+						"GET /ticks HTTP/1.0\r\n\r\n" };
+	struct kit_client clients[2];
+	struct kit_reply reply;
+	struct app app;
+
+	(void)state;
+	app_start(&app, (struct cu_http_opts){ 0 });
+	for (size_t i = 0; i < CU_ARRAY_LEN(clients); i++) {
+		connect_front(&app, &clients[i]);
+		kit_send(&clients[i], requests[i]);
+	}
+	kit_until(parked(app.origin) == 2 && parked(app.front) == 2);
+	cu_http_server_drain(app.front, 100);
 	/* Nobody may take it for whole. */
-	assert_false(kit_read(&stream, &reply, false));
+	assert_false(kit_read(&clients[0], &reply, false));
 	assert_int_equal(reply.status, 200);
 	kit_reply_fini(&reply);
-	kit_until(atomic_load(&app.gone) == 1 && atomic_load(&app.closed) == 1);
-	kit_close(&waiter);
-	kit_close(&stream);
+	while (kit_fill(&clients[1]))
+		;
+	assert_int_equal(errno, ECONNRESET);
+	kit_until(atomic_load(&app.closed) == 2);
+	for (size_t i = 0; i < CU_ARRAY_LEN(clients); i++)
+		kit_close(&clients[i]);
+	app_stop(&app);
+}
+
+/* As the origin does: it goes on for who is answered anyway, and ends with who waits. */
+static void a_client_that_sends_no_more_has_its_answer(void **state)
+{
+	struct kit_client client;
+	struct kit_reply reply;
+	struct app app;
+
+	(void)state;
+	app_start(&app, (struct cu_http_opts){ 0 });
+	connect_front(&app, &client);
+	kit_get(&client, "/later");
+	shutdown(client.fd, SHUT_WR);
+	kit_until(atomic_load(&app.deferred));
+	cu_http_post(app.later, respond_later, &app);
+	kit_expect(&client, 200, "later");
+	kit_close(&client);
+
+	connect_front(&app, &client);
+	kit_get(&client, "/bursts");
+	kit_until(parked(app.origin) == 1 && parked(app.front) == 1);
+	shutdown(client.fd, SHUT_WR);
+	kit_until(connections(app.origin) == 0 || atomic_load(&app.closed) == 1);
+	kit_close(&client);
+
+	connect_front(&app, &client);
+	kit_get(&client, "/length?20000000");
+	shutdown(client.fd, SHUT_WR);
+	assert_true(kit_read(&client, &reply, false));
+	assert_int_equal(reply.body.len, 20000000);
+	kit_reply_fini(&reply);
+	kit_close(&client);
+
+	connect_front(&app, &client);
+	kit_get(&client, "/wait");
+	kit_until(parked(app.origin) == 1);
+	shutdown(client.fd, SHUT_WR);
+	kit_until(atomic_load(&app.gone) == 1);
+	kit_expect_end(&client);
+	kit_close(&client);
+	kit_until(connections(app.front) == 0);
+	assert_int_equal(app.failed, 0);
 	app_stop(&app);
 }
 
@@ -561,8 +698,11 @@ int main(void)
 		cmocka_unit_test(what_waits_is_answered_when_the_origin_answers),
 		cmocka_unit_test(wakes_meet_what_comes),
 		cmocka_unit_test(nobody_there_is_told_at_once_or_in_time),
+		cmocka_unit_test(the_answer_of_a_stranger_is_none),
 		cmocka_unit_test(relayed_requests_count_as_connections),
-		cmocka_unit_test(draining_ends_what_is_relayed),
+		cmocka_unit_test(draining_ends_what_waits_and_lets_bodies_go_on),
+		cmocka_unit_test(the_end_of_the_grace_cuts_bodies_off),
+		cmocka_unit_test(a_client_that_sends_no_more_has_its_answer),
 		cmocka_unit_test(an_end_at_any_moment_leaves_nothing),
 	};
 

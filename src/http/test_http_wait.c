@@ -55,7 +55,7 @@ static void on_gone(void *arg)
 	waiter_free(waiter);
 }
 
-static const struct cu_http_waiter_ops waiter_ops = { on_wake, on_timeout, on_drain, on_gone };
+static const struct cu_http_waiter_ops waiter_ops = { on_wake, on_timeout, on_drain, on_gone, NULL, false };
 
 static void on_wake(cu_http_request *req, void *arg)
 {
@@ -85,7 +85,7 @@ static void hold_over(cu_http_request *req, void *arg)
 	on_request(app, req);
 }
 
-static const struct cu_http_waiter_ops hold_ops = { hold_over, on_timeout, on_drain, on_gone };
+static const struct cu_http_waiter_ops hold_ops = { hold_over, on_timeout, on_drain, on_gone, NULL, false };
 
 /* Held until there is a version; then the answer is what the request says. */
 static void hold(cu_http_request *req, struct waiter *waiter)

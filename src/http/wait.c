@@ -179,6 +179,7 @@ void http_wait_unlink(conn *c)
 		c->wait_next->wait_prev = c->wait_prev;
 	else
 		k->tail = c->wait_prev;
+	conn_loop(c)->lasting -= c->ops->lasts;
 	c->wait_key = NULL;
 	c->wait_prev = c->wait_next = NULL;
 	atomic_fetch_sub_explicit(&conn_loop(c)->parked, 1, memory_order_relaxed);
@@ -298,7 +299,8 @@ void http_wait_park(conn *c, uint64_t key, uint32_t timeout_ms, const struct cu_
 	c->state = CONN_PARKED;
 	wait_link(c, key);
 	http_deadline_set(c, timeout_ms);
-	if (conn_loop(c)->draining)
+	conn_loop(c)->lasting += ops->lasts;
+	if (conn_loop(c)->draining && !ops->lasts)
 		http_loop_turn(conn_loop(c));
 }
 

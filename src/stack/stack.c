@@ -60,7 +60,8 @@ struct cu_stack {
 	_Atomic(cu_api *) api;                   /* NULL until everything that it needs runs */
 	_Atomic bool waits;                      /* another instance has the directory */
 	char instance[CU_API_INSTANCE_TEXT_MAX]; /* what it knows us by */
-	bool published;                          /* … is in the directory, which is ours */
+	char mark[sizeof CU_API_RELAYED ": \r\n" + CU_API_INSTANCE_TEXT_MAX];
+	bool published; /* … is in the directory, which is ours */
 
 	/* while the store is opened */
 	struct restored {
@@ -676,12 +677,15 @@ static int start_http(struct cu_stack *stack)
 		.loops = opts->http_loops,
 		.idle_ms = opts->idle_timeout_ms,
 		.send_stall_ms = opts->send_timeout_ms,
+		.mark = stack->mark,
 		.handlers = { .on_request = on_request, .on_wave_end = on_wave_end },
 		.ctx = stack,
 	};
 	cu_http_server *server = NULL;
-	int rc = cu_http_server_start(&http, &server);
+	int rc;
 
+	snprintf(stack->mark, sizeof stack->mark, CU_API_RELAYED ": %s\r\n", stack->instance);
+	rc = cu_http_server_start(&http, &server);
 	if (rc == 0)
 		atomic_store(&stack->http, server);
 	return rc;

@@ -119,12 +119,23 @@ test("a long poll and a stream through the second get the change when it comes",
   await reading
 })
 
+test("a client that ends its side after its request is answered all the same", async () => {
+  for (const copper of [first, second]) {
+    const socket = net.connect({ port: copper.port, host: "127.0.0.1", allowHalfOpen: true })
+    socket.end("GET /v1/shape?table=items&offset=-1 HTTP/1.1\r\nhost: t\r\n\r\n")
+    let answer = ""
+    for await (const piece of socket) answer += piece
+    assert.match(answer, /^HTTP\/1.1 200 OK\r\n[^]*"id":"100"[^]*]$/)
+  }
+})
+
 const unavailable = (answer) => {
   assert.equal(answer.status, 503)
   assert.ok(answer.lines.includes("retry-after: 1"), answer.lines.join("\n"))
 }
 const listening = join(first.storageDir, "listening")
 const [instance] = readFileSync(listening, "utf8").match(/(?<=^instance )\w+/)
+const mark = `copper-relayed: ${instance}\r\n`
 
 test("a relayed request goes no further, and is answered only by the instance that it is meant for", async () => {
   for (const [copper, mark, status] of [[second, instance, 503], [second, "", 503], [first, "0123", 503], [first, "", 503], [first, instance, 200]]) {
@@ -146,17 +157,19 @@ test("when the first cannot be reached, breaks off or is not to be found: 503 wi
   const ask = (options) => raw(second, { table: "items", offset: "-1" }, options)
   try {
     tell(server.address().port)
-    for (const broken of [null, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n", "nonsense\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n",
-      `HTTP/1.1 200 OK\r\nx: ${"x".repeat(300_000)}\r\n\r\n`]) {
+    for (const broken of [null, `HTTP/1.1 200 OK\r\n${mark}content-length: 5\r\n`, "nonsense\r\n\r\n", `HTTP/1.1 100 Continue\r\n${mark}\r\n`,
+      // Another program, or another instance, that has the port by now.
+      "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]", `HTTP/1.1 200 OK\r\n${mark.replace(instance, "0123")}content-length: 2\r\n\r\n[]`,
+      `HTTP/1.1 200 OK\r\n${mark}x: ${"x".repeat(300_000)}\r\n\r\n`]) {
       reply = broken
       unavailable(await ask())
     }
-    reply = "HTTP/1.1 200 OK\r\na: b\r\nempty:\r\nconnection: close\r\n\r\nuntil the end"
+    reply = `HTTP/1.1 200 OK\r\n${mark}a: b\r\nempty:\r\nconnection: close\r\n\r\nuntil the end`
     const { status, lines, body } = await ask()
     assert.equal(status, 200)
     assert.deepEqual(lines.slice(0, 2), ["a: b", "empty: "])
     assert.equal(body, "until the end")
-    for (const cut of ["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"]) {
+    for (const cut of [`HTTP/1.1 200 OK\r\n${mark}content-length: 5\r\n\r\nabc`, `HTTP/1.1 200 OK\r\n${mark}transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n`]) {
       reply = cut
       await assert.rejects(ask(), { code: "ECONNRESET" })
     }
