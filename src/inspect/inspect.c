@@ -413,7 +413,7 @@ static int see_fanout(void *ctx, const struct cu_fanout *fanout, const struct cu
 
 	in->records += 1 + fanout->items_len;
 	for (uint32_t at = 0; at < fanout->items_len; at++)
-		in->items_damaged += items[at].pos == 0;
+		in->items_damaged += items[at].op == UINT64_MAX; /* pos 0 alone: dropped */
 	for (uint32_t i = 0; i < fanout->shapes_len; i++) {
 		const struct cu_fanout_shape *entry = &fanout->shapes[i];
 		struct shape *shape = cu_map_get(&in->by_id, entry->shape_id);

@@ -18,8 +18,8 @@ static void is_durable(void *ctx, int rc)
 	pthread_mutex_unlock(ctx);
 }
 
-/* So many transactions of one item, and a checkpoint of them. */
-static void write_checkpoint(cu_store *store, unsigned transactions)
+/* So many transactions of so many items, and a checkpoint of them. */
+static void write_checkpoint(cu_store *store, unsigned transactions, unsigned items)
 {
 	cu_changelog *log = cu_store_changelog(store);
 	pthread_mutex_t durable = PTHREAD_MUTEX_INITIALIZER;
@@ -28,7 +28,8 @@ static void write_checkpoint(cu_store *store, unsigned transactions)
 
 	cu_changelog_limit_segments(log, 2048);
 	for (unsigned tx = 1; tx <= transactions; tx++) {
-		assert_int_equal(cu_changelog_append_item(log, tx, 0, payload, sizeof payload, NULL), 0);
+		for (unsigned op = 0; op < items; op++)
+			assert_int_equal(cu_changelog_append_item(log, tx, op, payload, sizeof payload, NULL), 0);
 		assert_int_equal(cu_changelog_append_fanout(log, &(struct cu_fanout){ .tx = tx,
 										      .end_lsn = tx + 1,
 										      .flags = CU_FANOUT_COMMIT }),
@@ -73,7 +74,7 @@ static void metadata_that_are_older_than_the_change_log_are_reported_and_put_asi
 
 	(void)state;
 	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
-	write_checkpoint(store, 20);
+	write_checkpoint(store, 20, 1);
 	copy(dir, "metadata.sqlite3", "older");
 	assert_int_equal(cu_store_drop_log(store, 4000), 0);
 	assert_in_range(cu_changelog_start(cu_store_changelog(store)), 1, 4000);
@@ -114,11 +115,29 @@ static void a_damaged_item_that_no_shape_has_is_reported(void **state)
 
 	(void)state;
 	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
-	write_checkpoint(store, 2);
+	write_checkpoint(store, 2, 1);
 	cu_store_free(&store);
 	flip(dir, "log/0000000000000000.seg", 100, 4);
 	assert_int_equal(check(dir, &text), CU_INSPECT_DAMAGED);
 	assert_non_null(strstr(cu_buf_str(&text), "damaged: 1 item of the change log"));
+	cu_buf_fini(&text);
+	help_dir_free(&dir);
+}
+
+/* Segments are dropped, not transactions: of the oldest one a part may be there. */
+static void items_that_were_dropped_are_not_damaged(void **state)
+{
+	char *dir = help_dir_new();
+	cu_store *store = NULL;
+	cu_buf text = CU_BUF_INIT;
+
+	(void)state;
+	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
+	write_checkpoint(store, 2, 20);
+	assert_int_equal(cu_store_drop_log(store, 5000), 0);
+	assert_in_range(cu_changelog_start(cu_store_changelog(store)), 1, 5000);
+	cu_store_free(&store);
+	assert_int_equal(check(dir, &text), CU_INSPECT_GOOD);
 	cu_buf_fini(&text);
 	help_dir_free(&dir);
 }
@@ -131,7 +150,7 @@ static void a_flipped_bit_of_the_format_is_damage_and_two_are_another_format(voi
 
 	(void)state;
 	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
-	write_checkpoint(store, 2);
+	write_checkpoint(store, 2, 1);
 	cu_store_free(&store);
 	flip(dir, "format", 2, 8);
 	assert_int_equal(check(dir, &text), CU_INSPECT_DAMAGED);
@@ -148,6 +167,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(metadata_that_are_older_than_the_change_log_are_reported_and_put_aside),
 		cmocka_unit_test(a_damaged_item_that_no_shape_has_is_reported),
+		cmocka_unit_test(items_that_were_dropped_are_not_damaged),
 		cmocka_unit_test(a_flipped_bit_of_the_format_is_damage_and_two_are_another_format),
 	};
 
