@@ -1,17 +1,19 @@
-/* ranges.c: the B+ tree. Recursion is as deep as the tree: 5 to 9 levels for a million ranges. */
+/* ranges.c: the B+ tree. Recursion is as deep as the tree: 6 levels as a rule for a million ranges. */
 #include "router/ranges.h"
 
 #include <stdlib.h>
 
-/* Entries of a node, and how many it has at least where it is not the root. A search reads a node's bounds from one end to the
- * other: 8 lines of a cache, which come together because they are asked for together, so that a level costs one wait. */
+/* Entries of a node. A search reads its bounds from one end to the other: some 13 lines of a cache, which come together because they
+ * are asked for together, so that a level costs one wait. */
 #define FANOUT 16u
-#define FILL_MIN (FANOUT / 4)
+#define FILL_MIN (FANOUT / 2) /* with fewer a removal gets some of a neighbour's, or joins it */
+#define EDGE (FANOUT / 4)     /* that are cut off a full node at the end at which entries are added */
+#define CACHE_LINE 64u
 
 /* A bound as a point of the order: just before or just after its value. So where two ranges, or a range and a value, stand to
  * each other is one comparison, whatever the bounds include. Without a bound it is before or after all values. 16 bytes. */
 struct cut {
-	int64_t word; /* of the datum, whatever it is; what it points to is the condition's */
+	int64_t word; /* cu_value_order_word(); else the datum's, whatever it is: what it points to is the condition's */
 	uint32_t len;
 	bool none;
 	bool after;
@@ -43,23 +45,26 @@ void cu_ranges_init(struct cu_ranges *ranges, const struct cu_type *type, const 
 
 /* ---- bounds ---- */
 
-static struct cut cut_at(const struct cu_datum *value, bool after)
+static struct cut cut_at(const struct cu_type *type, const struct cu_datum *value, bool after)
 {
-	if (!value)
-		return (struct cut){ .none = true, .after = after };
-	return (struct cut){ .word = value->integer, .len = value->len, .after = after };
+	struct cut cut = { .word = value->integer, .len = value->len, .after = after };
+
+	cu_value_order_word(type, value, &cut.word);
+	return cut;
 }
 
 static struct cut lower_of(const struct cu_condition *condition)
 {
-	return condition->has_lower ? cut_at(&condition->values[0], !condition->lower_inclusive) : cut_at(NULL, false);
+	if (!condition->has_lower)
+		return (struct cut){ .none = true };
+	return cut_at(condition->type, &condition->values[0], !condition->lower_inclusive);
 }
 
 static struct cut upper_of(const struct cu_condition *condition)
 {
 	if (!condition->has_upper)
-		return cut_at(NULL, true);
-	return cut_at(&condition->values[condition->has_lower ? 1 : 0], condition->upper_inclusive);
+		return (struct cut){ .none = true, .after = true };
+	return cut_at(condition->type, &condition->values[condition->has_lower ? 1 : 0], condition->upper_inclusive);
 }
 
 static struct cu_datum value_of(const struct cut *cut)
@@ -78,24 +83,17 @@ static int cuts_compare(const struct cu_ranges *ranges, const struct cut *a, con
 	return compared ? compared : (int)a->after - (int)b->after;
 }
 
-static bool is_before(const struct cu_ranges *ranges, const struct cut *cut, const struct cu_datum *value)
-{
-	struct cu_datum cut_value = value_of(cut);
-	int compared;
-
-	if (cut->none)
-		return !cut->after;
-	compared = cu_value_compare(ranges->type, ranges->collation, &cut_value, value);
-	return compared < 0 || (compared == 0 && !cut->after);
-}
-
 /* ---- nodes ---- */
+
+static size_t node_size(unsigned height)
+{
+	return sizeof(struct cu_range_node) + (height ? FANOUT * sizeof(struct cu_range_node *) : 0);
+}
 
 static struct cu_range_node *node_new(unsigned height)
 {
-	struct cu_range_node *node;
+	struct cu_range_node *node = cu_try_malloc(node_size(height));
 
-	node = cu_try_malloc(sizeof *node + (height ? FANOUT * sizeof(node->children[0]) : 0));
 	if (node) {
 		node->height = (uint16_t)height;
 		node->len = 0;
@@ -206,14 +204,15 @@ static unsigned place_of(const struct cu_ranges *ranges, const struct cu_range_n
 
 /* ---- adding ---- */
 
-/* A full child becomes two. What comes in ascending order leaves nodes behind that nobody fills up: less is cut off there. */
+/* A full child becomes two. What comes in order leaves nodes behind that nobody fills up: they keep more than half. */
 static int split(const struct cu_ranges *ranges, struct cu_range_node *node, unsigned at, const struct key *key)
 {
 	struct cu_range_node *child = node->children[at], *right = node_new(child->height);
+	unsigned place = place_of(ranges, child, key);
 
 	if (!right)
 		return CU_ENOMEM;
-	share(child, right, place_of(ranges, child, key) == FANOUT ? FANOUT - FILL_MIN : FANOUT / 2);
+	share(child, right, place == FANOUT ? FANOUT - EDGE : place == 0 ? EDGE : FANOUT / 2);
 	entry_open(node, at + 1);
 	node->children[at + 1] = right;
 	summarise(ranges, node, at);
@@ -341,17 +340,31 @@ bool cu_ranges_remove(struct cu_ranges *ranges, const struct cu_condition *condi
 struct search {
 	const struct cu_ranges *ranges;
 	const struct cu_datum *value; /* NULL: all */
+	int64_t word;
+	bool by_word; /* values are compared by their words */
 	cu_route_found *found;
 	void *ctx;
 };
 
-/* What a search reads of a node is asked for at once. */
-static void prefetch(const struct cu_range_node *node)
+static bool is_before(const struct search *s, const struct cut *cut)
 {
-	const char *end = (const char *)&node->routes[FANOUT];
+	struct cu_datum value = value_of(cut);
+	int compared;
 
-	for (const char *line = (const char *)node; line < end; line += 64)
-		__builtin_prefetch(line);
+	if (cut->none)
+		return !cut->after;
+	if (s->by_word)
+		compared = (cut->word > s->word) - (cut->word < s->word);
+	else
+		compared = cu_value_compare(s->ranges->type, s->ranges->collation, &value, s->value);
+	return cut->after ? compared < 0 : compared <= 0;
+}
+
+/* All of it at once. */
+static void prefetch(const struct cu_range_node *node, unsigned height)
+{
+	for (size_t at = 0; at < node_size(height); at += CACHE_LINE)
+		__builtin_prefetch((const char *)node + at);
 }
 
 /* How many of a node's entries begin before the value: they come first. */
@@ -361,7 +374,7 @@ static unsigned begun(const struct search *s, const struct cu_range_node *node)
 
 	while (s->value && low < high) {
 		middle = (low + high) / 2;
-		if (is_before(s->ranges, &node->lowers[middle], s->value))
+		if (is_before(s, &node->lowers[middle]))
 			low = middle + 1;
 		else
 			high = middle;
@@ -376,10 +389,10 @@ static int search(const struct search *s, const struct cu_range_node *node)
 	int rc = 0;
 
 	for (unsigned i = 0; i < end; i++) {
-		if (s->value && is_before(s->ranges, &node->uppers[i], s->value))
+		if (s->value && is_before(s, &node->uppers[i]))
 			continue;
 		if (node->height)
-			prefetch(node->children[i]);
+			prefetch(node->children[i], node->height - 1u);
 		else
 			__builtin_prefetch(node->routes[i], 1);
 		met[met_len++] = i;
@@ -395,12 +408,15 @@ static int search(const struct search *s, const struct cu_range_node *node)
 
 int cu_ranges_find(const struct cu_ranges *ranges, const struct cu_datum *value, cu_route_found *found, void *ctx)
 {
-	const struct search s = { ranges, value, found, ctx };
+	struct search s = { .ranges = ranges, .value = value, .found = found, .ctx = ctx };
 
+	s.by_word = cu_value_order_word(ranges->type, value, &s.word);
 	return ranges->root ? search(&s, ranges->root) : 0;
 }
 
 int cu_ranges_each(const struct cu_ranges *ranges, cu_route_found *found, void *ctx)
 {
-	return cu_ranges_find(ranges, NULL, found, ctx);
+	const struct search s = { .ranges = ranges, .found = found, .ctx = ctx };
+
+	return ranges->root ? search(&s, ranges->root) : 0;
 }

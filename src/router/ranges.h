@@ -1,7 +1,7 @@
 /* ranges.h: which ranges hold this value: an interval tree.
  *
  * A B+ tree by lower bound, each entry of an inner node with the largest upper bound below it. Ranges with equal bounds each have an
- * entry. At most 200 bytes for a range, 65 to 100 as a rule.
+ * entry. 65 to 110 bytes for a range.
  * Cost: insert and remove O(log n), a search O(log n + found). Out of memory: CU_ENOMEM from add, and the ranges are as they were.
  */
 #ifndef CU_ROUTER_RANGES_H

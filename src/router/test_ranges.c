@@ -303,6 +303,40 @@ static void a_search_ends_when_it_is_told_to(void **state)
 	cu_ranges_fini(&ranges); /* with all of them in it */
 }
 
+static int count_one(void *ctx, cu_route *route, bool sure)
+{
+	unsigned *found = ctx;
+
+	(void)route, (void)sure;
+	++*found;
+	return 0;
+}
+
+/* A cast from integer to oid leaves the datum as it is: -1 is the largest oid. */
+static void a_number_is_what_its_type_says(void **state)
+{
+	struct cu_ranges ranges;
+	struct cu_datum large = { .integer = -1 }, five = { .integer = 5 }, largest = { .integer = UINT32_MAX };
+	struct cu_condition above = { .kind = CU_COND_RANGE, .values = &five, .values_len = 1, .has_lower = true };
+	struct cu_condition below_largest = {
+		.kind = CU_COND_RANGE, .values = &large, .values_len = 1, .has_upper = true
+	};
+	unsigned found = 0;
+
+	(void)state;
+	start(&ranges, CU_OIDOID, 2);
+	above.type = below_largest.type = type;
+	assert_int_equal(cu_ranges_add(&ranges, &above, &routes[0]), 0);
+	assert_int_equal(cu_ranges_add(&ranges, &below_largest, &routes[1]), 0);
+	assert_int_equal(cu_ranges_find(&ranges, &large, count_one, &found), 0);
+	assert_int_equal(found, 1);
+	assert_int_equal(cu_ranges_find(&ranges, &largest, count_one, &found), 0);
+	assert_int_equal(found, 2);
+	assert_int_equal(cu_ranges_find(&ranges, &five, count_one, &found), 0);
+	assert_int_equal(found, 3);
+	cu_ranges_fini(&ranges);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +344,7 @@ int main(void)
 		cmocka_unit_test(twenty_thousand_come_and_go_in_any_order),
 		cmocka_unit_test(a_range_that_memory_fails_changes_nothing),
 		cmocka_unit_test(a_search_ends_when_it_is_told_to),
+		cmocka_unit_test(a_number_is_what_its_type_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,7 +117,7 @@ static int int_in(const struct cu_type *type, int32_t typmod, const char *text, 
 }
 
 /* The value as the type has it: see above about binary coercible types. */
-static int64_t int_value(const struct cu_type *type, const struct cu_datum *datum)
+int64_t cu_int_value(const struct cu_type *type, const struct cu_datum *datum)
 {
 	switch (type->oid) {
 	case CU_INT2OID: return (int16_t)datum->integer;
@@ -142,7 +142,7 @@ static void put_char(uint8_t value, cu_buf *out)
 
 static int int_out(const struct cu_type *type, const struct cu_datum *datum, cu_buf *out)
 {
-	int64_t value = int_value(type, datum);
+	int64_t value = cu_int_value(type, datum);
 
 	if (type->oid == CU_CHAROID) {
 		put_char((uint8_t)value, out);
@@ -157,7 +157,7 @@ static int int_out(const struct cu_type *type, const struct cu_datum *datum, cu_
 static int int_compare(const struct cu_type *type, const struct cu_collation *collation, const struct cu_datum *a,
 		       const struct cu_datum *b)
 {
-	int64_t left = int_value(type, a), right = int_value(type, b);
+	int64_t left = cu_int_value(type, a), right = cu_int_value(type, b);
 
 	(void)collation;
 	return (left > right) - (left < right);
@@ -168,7 +168,7 @@ static int int_put_key(const struct cu_type *type, const struct cu_collation *co
 		       cu_buf *out)
 {
 	(void)collation;
-	cu_buf_put_le64(out, (uint64_t)int_value(type, datum));
+	cu_buf_put_le64(out, (uint64_t)cu_int_value(type, datum));
 	return cu_buf_failed(out) ? CU_ENOMEM : 0;
 }
 

@@ -47,6 +47,9 @@ extern const struct cu_repr_ops cu_repr_ops_json;        /* json.c */
 extern const struct cu_repr_ops cu_repr_ops_jsonb;       /* jsonb.c */
 extern const struct cu_repr_ops cu_repr_ops_array;       /* array.c: its elements through cu_value_in() and so on */
 
+/* int.c: as its SQL type sees it; a binary coercible cast leaves the datum as it was. */
+int64_t cu_int_value(const struct cu_type *type, const struct cu_datum *datum);
+
 /* The table of a file, from its array of entries: CU_FUNCTION_TABLE(cu_functions_bool, bool_entries); the entries may
  * stand in any order. A prosrc stands in one table only. */
 #define CU_FUNCTION_TABLE(table, entries_array) \

@@ -366,7 +366,7 @@ static inline void differ_functions(struct differ *d, const struct cu_function_t
 	}
 }
 
-/* compare() against Postgres' < and =, put_key() against compare(), over all pairs. The texts must be valid. */
+/* compare() against Postgres' < and =, put_key() and words against compare(), over all pairs. The texts must be valid. */
 static inline void differ_laws(struct differ *d, const struct cu_type *type, const char *const *texts, size_t len)
 {
 	const struct cu_repr_ops *ops = differ_ops(d, type);
@@ -385,8 +385,16 @@ static inline void differ_laws(struct differ *d, const struct cu_type *type, con
 			int reverse = ops->compare(type, d->collation, &datums[j], &datums[i]);
 			bool equal = keys[i].len == keys[j].len &&
 				     (!keys[i].len || memcmp(keys[i].data, keys[j].data, keys[i].len) == 0);
+			int64_t words[2];
 			cu_buf sql = CU_BUF_INIT;
 
+			if (cu_value_order_word(type, &datums[i], &words[0]) &&
+			    cu_value_order_word(type, &datums[j], &words[1]) &&
+			    (order > 0) - (order < 0) != (words[0] > words[1]) - (words[0] < words[1])) {
+				fprintf(stderr, "DIFFERS %s: %s and %s: the order of their words\n", type->name,
+					texts[i], texts[j]);
+				d->differing++;
+			}
 			if ((order > 0) - (order < 0) != (reverse < 0) - (reverse > 0) ||
 			    (ops->put_key && (order == 0) != equal)) {
 				fprintf(stderr, "DIFFERS %s: %s and %s: order %d and %d, keys %s\n", type->name,

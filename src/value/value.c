@@ -62,6 +62,20 @@ int cu_value_compare(const struct cu_type *type, const struct cu_collation *coll
 	return ops->compare(type, collation, a, b);
 }
 
+bool cu_value_order_word(const struct cu_type *type, const struct cu_datum *datum, int64_t *ret_word)
+{
+	CU_ASSERT(!datum->is_null);
+	switch (type->repr) {
+	case CU_REPR_INT: *ret_word = cu_int_value(type, datum); return true;
+	case CU_REPR_DATE:
+	case CU_REPR_TIME:
+	case CU_REPR_TIMESTAMP:
+	case CU_REPR_TIMESTAMPTZ:
+	case CU_REPR_ENUM: *ret_word = datum->integer; return true;
+	default: return false;
+	}
+}
+
 int cu_value_put_key(const struct cu_type *type, const struct cu_collation *collation, const struct cu_datum *datum,
 		     cu_buf *out)
 {

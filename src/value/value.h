@@ -161,6 +161,9 @@ int cu_value_typmod(const struct cu_type *type, int32_t typmod, bool is_explicit
 /* The order of the type's btree operator class; neither datum is null. Not for json, which has none. */
 int cu_value_compare(const struct cu_type *type, const struct cu_collation *collation, const struct cu_datum *a,
 		     const struct cu_datum *b);
+/* The value as an integer, where the type's order is that of integers: whoever compares one with many need not call for each. With
+ * it as .integer the datum is the same value. False: not such a type. */
+bool cu_value_order_word(const struct cu_type *type, const struct cu_datum *datum, int64_t *ret_word);
 /* Bytes that are equal exactly when the values are (a numeric's scale, -0 and a bpchar's blanks do not count); for hash
  * indexes. CU_EUNSUPPORTED: this type or collation has no such form (json, text under a nondeterministic collation). */
 int cu_value_put_key(const struct cu_type *type, const struct cu_collation *collation, const struct cu_datum *datum,
