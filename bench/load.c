@@ -39,6 +39,7 @@ static const char usage_text[] =
 	"  --write SQL             wait, bare: the measured write (one transaction)\n"
 	"  --shell COMMAND         wait: the write as a command instead\n"
 	"  --rounds R --warmup W   wait, bare: writes that count (20) and writes before them (3)\n"
+	"  --signal PID            sse: the write as SIGRTMIN to a process, which makes an item of each\n"
 	"  --rate N                sse: writes per second (100)\n"
 	"  --settle MS             wait, bare: pause between parking and the write (100)\n"
 	"  --others TABLE:N        wait: N more readers on a table that is not written\n"
@@ -216,6 +217,7 @@ static void options_parse(struct cu_load_opts *opts, int argc, char **argv)
 		{ "marker", required_argument, NULL, 'k' },
 		{ "items", required_argument, NULL, 'i' },
 		{ "cont", required_argument, NULL, 'C' },
+		{ "signal", required_argument, NULL, 'g' },
 		{ "each", no_argument, NULL, 'e' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -244,6 +246,7 @@ static void options_parse(struct cu_load_opts *opts, int argc, char **argv)
 		case 'i': opts->items = number(optarg); break;
 		case 'e': opts->each = true; break;
 		case 'C': opts->cont_pid = (int)number(optarg); break;
+		case 'g': opts->signal_pid = (int)number(optarg); break;
 		default: fputs(usage_text, stderr); exit(2);
 		}
 	}

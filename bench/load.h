@@ -31,8 +31,9 @@ struct cu_load_opts {
 	const char *publication;
 	const char *marker;
 	uint64_t items;
-	bool each;    /* get: every path once, shared out among the readers */
-	int cont_pid; /* drain: gets SIGCONT at the start of the clock */
+	bool each;      /* get: every path once, shared out among the readers */
+	int cont_pid;   /* drain: gets SIGCONT at the start of the clock */
+	int signal_pid; /* sse: a write is SIGRTMIN to this process, which makes an item of each */
 };
 
 /* A position in one shape and the connection that follows it. */

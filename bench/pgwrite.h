@@ -1,4 +1,4 @@
-/* pgwrite.h: the measured write of `load wait` and `load bare`: SQL over libpq on the client's loop, or a command.
+/* pgwrite.h: the measured write of `load wait`, `sse` and `bare`: SQL over libpq on the client's loop, a command, or a signal.
  *
  * Threads: the loop's. A command blocks the loop until it ends; answers that arrive meanwhile are noted late, so SQL
  * is the one to measure with.
@@ -12,7 +12,7 @@
 
 typedef struct cu_pgwrite {
 	cu_watch watch; /* first */
-	PGconn *conn;   /* NULL: --shell */
+	PGconn *conn;   /* NULL: --shell or --signal */
 	const struct cu_load_opts *opts;
 	uint64_t sent_ns;
 	uint64_t commit_ns; /* 0 while the write is under way */
