@@ -19,6 +19,10 @@ sub vcl_recv {
 	if (req.url ~ "[?&](experimental_)?live_sse=(?!false(&|$))[^&]") {
 		return (pass);
 	}
+	# So do subsets: nobody keeps them.
+	if (req.url ~ "[?&]subset(__|\[|%5[Bb])") {
+		return (pass);
+	}
 }
 
 sub vcl_backend_response {

@@ -234,6 +234,21 @@ for (const [name, start] of [["nginx", startNginx], ["Varnish", startVarnish]]) 
     assert.equal(origin.asked.filter(({ url }) => url.includes("where=")).length, 1, "the second is the first one's copy")
   })
 
+  test(`${name}: equal subsets do not wait for one another`, async () => {
+    const origin = await startOrigin()
+    const url = await start(origin)
+    const subset = { table: "items", offset: "-1", log: "changes_only", subset__where: "id = 1" }
+    assert.equal((await request(url, subset)).status, 200)
+    const writer = await cluster.connect()
+    await writer.query("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
+    origin.asked.length = 0
+    const answers = Array.from({ length: 10 }, () => request(url, subset))
+    await waitFor(() => origin.asked.length === 10, { what: "all of them are with Copper" })
+    await writer.query("ROLLBACK")
+    await writer.end()
+    for (const { status, text } of await Promise.all(answers)) assert.deepEqual([status, JSON.parse(text()).data.length], [200, 1])
+  })
+
   test(`${name}: live_sse streams are not held back`, async () => {
     const origin = await startOrigin()
     const url = await start(origin)
