@@ -346,18 +346,22 @@ struct search {
 	void *ctx;
 };
 
-static bool is_before(const struct search *s, const struct cut *cut)
+/* The cut's value and the one that is searched for. */
+static int compare_called(const struct search *s, const struct cut *cut)
 {
 	struct cu_datum value = value_of(cut);
+
+	return cu_value_compare(s->ranges->type, s->ranges->collation, &value, s->value);
+}
+
+static inline bool is_before(const struct search *s, const struct cut *cut)
+{
 	int compared;
 
 	if (cut->none)
 		return !cut->after;
-	if (s->by_word)
-		compared = (cut->word > s->word) - (cut->word < s->word);
-	else
-		compared = cu_value_compare(s->ranges->type, s->ranges->collation, &value, s->value);
-	return cut->after ? compared < 0 : compared <= 0;
+	compared = s->by_word ? (cut->word > s->word) - (cut->word < s->word) : compare_called(s, cut);
+	return compared < 0 || (compared == 0 && !cut->after);
 }
 
 /* All of it at once. */
