@@ -99,7 +99,7 @@ static void answer_refused(struct cu_reader *reader, cu_http_request *req, const
 {
 	cu_api_errors errors = CU_API_ERRORS_INIT;
 	cu_buf text = CU_BUF_INIT;
-	bool data = strncmp(err->sqlstate, "22", 2) == 0; /* a division by zero, a value out of range … */
+	bool data = cu_pg_error_is_data(err);
 	bool order = strcmp(err->sqlstate, "42883") == 0; /* json has no order */
 
 	if (data || order) {

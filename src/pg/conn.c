@@ -118,6 +118,19 @@ int cu_pg_error_set(struct cu_pg_error *err, int code, enum cu_pg_kind kind, con
 	return code;
 }
 
+bool cu_pg_error_is_data(const struct cu_pg_error *err)
+{
+	/* Classes data exception and program limit exceeded; the rest is found out only when a collation is used: not
+	 * supported, indeterminate. */
+	static const char *const prefixes[] = { "22", "54", "0A000", "42P22" };
+
+	for (size_t i = 0; err->kind == CU_PG_QUERY && i < CU_ARRAY_LEN(prefixes); i++) {
+		if (strncmp(err->sqlstate, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
 const char *cu_pg_error_text(const struct cu_pg_error *err, char *out, size_t size)
 {
 	cu_buf text = CU_BUF_INIT;

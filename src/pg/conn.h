@@ -86,6 +86,9 @@ int cu_pg_error_of(PGconn *conn, const PGresult *result, struct cu_pg_error *err
 int cu_pg_error_set(struct cu_pg_error *err, int code, enum cu_pg_kind kind, const char *sqlstate, const char *fmt, ...)
 	CU_PRINTF(5, 6);
 void cu_pg_error_clear(struct cu_pg_error *err);
+/* Is it what an expression makes of a row, like a division by zero, a text that is too long or a comparison that lacks a
+ * collation? Asking again is no help. */
+bool cu_pg_error_is_data(const struct cu_pg_error *err);
 /* "message (detail) [hint] SQLSTATE 42501" into out; always terminated. Returns out. */
 const char *cu_pg_error_text(const struct cu_pg_error *err, char *out, size_t size);
 

@@ -287,9 +287,9 @@ void cu_snapshot_copy_fail(struct cu_snapshot_copy *copy, int rc, const char *do
 		cu_catalog_invalidate(copy->env->catalog, copy->shape->def->oid);
 		cu_buf_puts(&text, "Schema changed while creating snapshot");
 	} else if (rc == CU_EPG && err->kind == CU_PG_QUERY) {
-		/* Data exceptions: what the clause makes of a row, like a division by zero; of 22023 also a table that no
-		 * publication takes, like a system table or an unlogged one. Asking again is no help against either. */
-		failure.status = strncmp(err->sqlstate, "22", 2) == 0 ? 400 : 500;
+		/* What the clause makes of a row; of 22023 also a table that no publication takes, like a system table or
+		 * an unlogged one. Asking again is no help against either. */
+		failure.status = cu_pg_error_is_data(err) ? 400 : 500;
 		cu_buf_printf(&text, "Unexpected error while creating snapshot: %s%s%s", err->message,
 			      err->detail[0] ? ": " : "", err->detail);
 	} else if (rc == CU_EPG && !err->sqlstate[0] && (err->kind == CU_PG_CONFIG || err->kind == CU_PG_PERMISSION)) {

@@ -198,6 +198,23 @@ test("a row for which the clause fails, as it would in Postgres, ends the shape 
   assert.match(again.text, /division by zero/)
 })
 
+test("whatever Postgres cannot answer for a row is the clause's fault: 400, not a 500 that a client repeats for ever", async () => {
+  await sql(`CREATE TABLE posix (id int PRIMARY KEY, t text COLLATE "POSIX"); INSERT INTO posix VALUES (1, 'a')`)
+  for (const [where, reason] of [
+    ["10 / (id - 1) = 1", /division by zero/],
+    ["chr(id - 1) = 'a'", /null character not permitted/],
+    ["repeat(t, 2000000000) = 'a'", /requested length too large/],
+    ["t::name = 'a'", /could not determine which collation/],
+  ]) {
+    const whole = await copper.get({ table: "posix", where, offset: "-1" })
+    assert.equal(whole.status, 400, `${where}: ${whole.text}`)
+    assert.match(whole.text, reason)
+    const subset = await copper.get({ table: "posix", offset: "-1", subset__where: where })
+    assert.equal(subset.status, 400, `${where}: ${subset.text}`)
+    assert.match(subset.body.errors.subset.where[0], reason)
+  }
+})
+
 test("refusals: 400 with the place as Electric gives it and Postgres' words", async () => {
   for (const [where, reason, params] of [
     ["id = = 1", /^At location 20: syntax error at or near "="$/],
