@@ -233,6 +233,37 @@ int cu_metadata_db_number(struct cu_metadata_db *db, const char *sql, uint64_t *
 	return rc;
 }
 
+/* Makes the write-ahead file durable as it is found. To sync it would not do: where a sync of the process before has failed, the
+ * page cache calls pages clean that the disk has not, and whatever were committed behind them would be lost with them. So
+ * each byte is written once more, in place, which takes no room. */
+static int wal_rewrite(struct cu_metadata_db *db)
+{
+	sqlite3_file *file = NULL;
+	sqlite3_int64 size = 0;
+	uint8_t buf[4096];
+	int rc = sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
+
+	if (rc == SQLITE_OK && (!file || !file->pMethods))
+		return 0;
+	if (rc == SQLITE_OK)
+		rc = file->pMethods->xFileSize(file, &size);
+	for (sqlite3_int64 at = 0; rc == SQLITE_OK && at < size; at += (sqlite3_int64)sizeof buf) {
+		int len = (int)CU_MIN(size - at, (sqlite3_int64)sizeof buf);
+
+		rc = file->pMethods->xRead(file, buf, len, at);
+		if (rc == SQLITE_OK)
+			rc = file->pMethods->xWrite(file, buf, len, at);
+	}
+	if (rc == SQLITE_OK && size > 0)
+		rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+	if (rc == SQLITE_OK)
+		return 0;
+	cu_error("the metadata's write-ahead file can neither be folded nor written again",
+		 CU_KV("error", sqlite3_errstr(rc)),
+		 CU_KV("next", "make room on the storage directory's disk, or repair it"));
+	return CU_EIO;
+}
+
 static int schema_check(struct cu_metadata_db *db, const char *path)
 {
 	uint64_t version = 0, tables = 0;
@@ -279,12 +310,12 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	if (rc < 0)
 		return rc;
 	/* What is about to be loaded counts as durable, but its COMMIT may have been overtaken by a kill: folding it into the file
-	 * syncs it. Without room for that: the write-ahead file was synced before, and what is stored can be served until
-	 * there is. */
+	 * syncs it. Without room for that, or while somebody looks inside, it counts where it is, and what is stored can be
+	 * served. */
 	rc = cu_metadata_db_fold(db);
-	if (rc == CU_EIO && (sqlite3_errcode(db->sqlite) & 0xff) == SQLITE_FULL)
-		rc = 0;
-	return rc == CU_EAGAIN ? 0 : rc; /* somebody looks inside */
+	if (rc == CU_EAGAIN || (rc == CU_EIO && (sqlite3_errcode(db->sqlite) & 0xff) == SQLITE_FULL))
+		rc = wal_rewrite(db);
+	return rc;
 }
 
 static int wal_written(void *ctx, sqlite3 *sqlite, const char *name, int pages)

@@ -397,9 +397,9 @@ bool disk_step_write(struct disk *disk, const char *what)
 	return false;
 }
 
-bool disk_step_write_metadata(struct disk *disk)
+bool disk_step_write_metadata(struct disk *disk, bool in_place)
 {
-	if (!disk_step_write(disk, "xWrite"))
+	if (in_place ? !disk_step(disk, "xWrite") : !disk_step_write(disk, "xWrite"))
 		return false;
 	if (disk->crashed || disk->refused_left == 0)
 		return true;

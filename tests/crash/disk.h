@@ -84,7 +84,7 @@ void disk_sqlite(struct disk *disk); /* this disk's files are SQLite's from now 
 /* Asks whether the next step happens: a schedule point. Whether its caller may be told of it is disk_told()'s. */
 bool disk_step(struct disk *disk, const char *what);
 bool disk_step_write(struct disk *disk, const char *what);                        /* that needs room; sets errno */
-bool disk_step_write_metadata(struct disk *disk);                                 /* the same of SQLite's files */
+bool disk_step_write_metadata(struct disk *disk, bool in_place);                  /* the same of SQLite's files */
 bool disk_step_sync(struct disk *disk, struct disk_file *file, const char *what); /* NULL: a directory; sets errno */
 bool disk_told(const struct disk *disk);
 /* The file of this name; one that is not known yet, but there, was created just now. NULL: there is none. */

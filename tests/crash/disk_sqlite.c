@@ -34,9 +34,11 @@ static sqlite3_file *real_of(sqlite3_file *file)
 static int shim_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 at)
 {
 	struct shim *shim = shim_of(file);
+	sqlite3_int64 size = 0;
 	int rc = SQLITE_FULL;
 
-	if (disk_step_write_metadata(shim_disk)) {
+	real_of(file)->pMethods->xFileSize(real_of(file), &size);
+	if (disk_step_write_metadata(shim_disk, at + len <= size)) {
 		rc = real_of(file)->pMethods->xWrite(real_of(file), data, len, at);
 		if (rc == SQLITE_OK && shim->file)
 			disk_written(shim_disk, shim->file, data, (size_t)len, (uint64_t)at);

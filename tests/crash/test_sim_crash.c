@@ -155,6 +155,18 @@ static void choose_end(struct disk *disk)
 	}
 }
 
+/* A disk whose syncs have failed is often full afterwards: that is when a start meets what was not kept. */
+static void choose_trouble(struct disk *disk, bool last)
+{
+	if (!last && cu_sim_random(3) == 0)
+		disk_make_trouble(disk, cu_sim_random(2) ? DISK_FULL : DISK_SYNC_FAILS, some_steps(),
+				  1 + cu_sim_random(20));
+	else if (!last && disk_lost_metadata(disk) && cu_sim_random(2))
+		disk_make_trouble(disk, DISK_FULL, cu_sim_random(4), 1 + cu_sim_random(20));
+	else
+		disk_make_trouble(disk, DISK_FINE, 0, 0);
+}
+
 static void scenario(void *arg)
 {
 	struct world *world = world_new();
@@ -165,11 +177,7 @@ static void scenario(void *arg)
 		world->churn = lives && cu_sim_random(4) == 0;
 		if (lives && !world->churn)
 			choose_end(world->disk);
-		if (lives && cu_sim_random(3) == 0)
-			disk_make_trouble(world->disk, cu_sim_random(2) ? DISK_FULL : DISK_SYNC_FAILS, some_steps(),
-					  1 + cu_sim_random(20));
-		else
-			disk_make_trouble(world->disk, DISK_FINE, 0, 0);
+		choose_trouble(world->disk, lives == 0);
 		live(world, lives == 0);
 		world->had_trouble |= disk_failed(world->disk);
 		/* A process that ends leaves its files in the page cache; then the power may fail all the same. */
