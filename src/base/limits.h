@@ -80,6 +80,7 @@
 #define CU_COMPACTION_MEMORY (16u * 1024 * 1024) /* items of a compaction in memory: the others in a file meanwhile */
 #define CU_COMPACTION_PARTS_MAX 512u             /* parts of that file: larger ones */
 #define CU_COMPACTION_BLOCK (16u * 1024)         /* bytes of a part that are written or read at a time: the next */
+#define CU_COMPACTION_YIELD (1024u * 1024)       /* bytes that a compaction goes through: then sealing has its turn */
 #define CU_COMPACTION_WINDOW 2u                  /* newest sealed chunks of a shape: left as they are */
 #define CU_COMPACTION_BYTES_MIN (1024u * 1024)   /* items that are worth a compaction: fewer wait for others … */
 #define CU_COMPACTION_CHUNKS 16u                 /* … until there are so many small chunks: joined all the same */

@@ -33,7 +33,7 @@ struct cu_compact_parts {
 	const struct cu_file_ops *ops;
 	const char *dir;
 	size_t memory;
-	const atomic_bool *stop;
+	struct cu_compaction_yield *yield; /* NULL: does not */
 	int fd;
 	uint64_t file_bytes;
 	uint64_t added;    /* bytes of items */
@@ -52,6 +52,15 @@ struct cu_compact_parts {
 	struct part *handed; /* whose record was handed out last */
 };
 
+int cu_compaction_yield(struct cu_compaction_yield *yield, uint64_t bytes)
+{
+	yield->bytes += bytes;
+	if (!yield->turn || yield->bytes < CU_COMPACTION_YIELD)
+		return 0;
+	yield->bytes = 0;
+	return yield->turn(yield->ctx);
+}
+
 cu_compact_parts *cu_compact_parts_new(const struct cu_file_ops *ops, const char *dir, uint64_t bytes, size_t memory)
 {
 	cu_compact_parts *parts = cu_xzalloc(sizeof *parts);
@@ -66,9 +75,9 @@ cu_compact_parts *cu_compact_parts_new(const struct cu_file_ops *ops, const char
 	return parts;
 }
 
-void cu_compact_parts_stop_on(cu_compact_parts *parts, const atomic_bool *stop)
+void cu_compact_parts_yield_to(cu_compact_parts *parts, struct cu_compaction_yield *yield)
 {
-	parts->stop = stop;
+	parts->yield = yield;
 }
 
 void cu_compact_parts_free(cu_compact_parts **ref)
@@ -256,9 +265,14 @@ static int in_make_room(cu_compact_parts *parts, struct part *part, uint64_t len
 	return rc;
 }
 
+static int yield_after(cu_compact_parts *parts, uint64_t bytes)
+{
+	return parts->yield ? cu_compaction_yield(parts->yield, bytes) : 0;
+}
+
 static int part_compact(cu_compact_parts *parts, struct part *part)
 {
-	int rc = 0;
+	int rc = yield_after(parts, CU_COMPACTION_YIELD);
 
 	part->at = part->end = parts->file_bytes;
 	cu_buf_clear(&parts->in);
@@ -266,6 +280,8 @@ static int part_compact(cu_compact_parts *parts, struct part *part)
 		rc = in_make_room(parts, part, part->blocks[i].len);
 		if (rc == 0)
 			rc = file_read(parts, part->blocks[i].at, part->blocks[i].len, &parts->in);
+		if (rc == 0)
+			rc = yield_after(parts, part->blocks[i].len);
 	}
 	if (rc == 0)
 		rc = in_make_room(parts, part, part->buffer.len);
@@ -329,7 +345,7 @@ int cu_compact_parts_merge(cu_compact_parts *parts, uint64_t *ret_gained)
 		return rc;
 	}
 	for (size_t i = 0; rc == 0 && i < parts->parts_len; i++)
-		rc = parts->stop && atomic_load(parts->stop) ? CU_ECLOSED : part_compact(parts, &parts->parts[i]);
+		rc = part_compact(parts, &parts->parts[i]);
 	cu_buf_fini(&parts->in);
 	cu_buf_fini(&parts->out);
 	parts->merged = cu_xmalloc(parts->parts_len * sizeof(struct part *));

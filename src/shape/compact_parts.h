@@ -18,16 +18,23 @@
 #include "shape/compact.h"
 #include "store/file.h"
 
-#include <stdatomic.h>
-
 typedef struct cu_compact_parts cu_compact_parts;
+
+/* A compaction of gigabytes takes tens of seconds, so it lets its thread do something else now and then. */
+struct cu_compaction_yield {
+	int (*turn)(void *ctx); /* CU_ECLOSED: the compaction is to be given up; NULL: there is nothing else to do */
+	void *ctx;
+	uint64_t bytes; /* that it went through since the last turn */
+};
+/* It went through so many bytes: when there were CU_COMPACTION_YIELD of them, a turn. What the turn says, 0 without one. */
+int cu_compaction_yield(struct cu_compaction_yield *yield, uint64_t bytes);
 
 /* For about so many bytes, of which so many may be in memory at a time. dir: of the file; borrowed, as is ops. */
 cu_compact_parts *cu_compact_parts_new(const struct cu_file_ops *ops, const char *dir, uint64_t bytes, size_t memory);
 void cu_compact_parts_free(cu_compact_parts **parts); /* NULL is fine */
 
-/* Once it is set, _merge() ends with CU_ECLOSED. Borrowed. */
-void cu_compact_parts_stop_on(cu_compact_parts *parts, const atomic_bool *stop);
+/* _merge() yields; what a turn says that is negative it returns. Borrowed. */
+void cu_compact_parts_yield_to(cu_compact_parts *parts, struct cu_compaction_yield *yield);
 
 /* In the order of the log; copied. */
 int cu_compact_parts_add(cu_compact_parts *parts, uint64_t tx, uint64_t op, const char *item, size_t len);

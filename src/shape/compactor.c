@@ -153,16 +153,8 @@ struct work {
 	cu_compact_parts *parts;
 	struct output *outputs;
 	uint32_t outputs_len, outputs_cap;
-	uint32_t next_n; /* of the next output; the log's own goes on when they are in it, or were not to be */
+	struct cu_compaction_yield yield;
 };
-
-/* Its numbers are not used again, whatever has become of it. */
-static void work_end(struct work *work)
-{
-	cu_shape_lock(work->shape);
-	work->shape->log->next_n = CU_MAX(work->shape->log->next_n, work->next_n);
-	cu_shape_unlock(work->shape);
-}
 
 /* The plan, with copies of what the lock guards. False: nothing to do. */
 static bool work_init(struct work *work)
@@ -180,7 +172,6 @@ static bool work_init(struct work *work)
 			work->inputs[i].chunk = log->sealed[work->plan.at + i];
 			work->bytes += work->inputs[i].chunk.bytes;
 		}
-		work->next_n = log->next_n;
 		work->from = work->plan.at ? cu_sealed_last(&log->sealed[work->plan.at - 1]) : CU_OFFSET_SNAPSHOT_END;
 	}
 	cu_shape_unlock(shape);
@@ -196,15 +187,15 @@ static void work_fini(struct work *work)
 	cu_compact_parts_free(&work->parts);
 }
 
+static bool is_live(struct work *work)
+{
+	return cu_shape_status(work->shape).state == CU_SHAPE_LIVE;
+}
+
 /* A chunk that is not there: of a shape that was removed, or lost. */
 static int missing(struct work *work)
 {
-	bool live;
-
-	cu_shape_lock(work->shape);
-	live = work->shape->state == CU_SHAPE_LIVE;
-	cu_shape_unlock(work->shape);
-	return live ? CU_ECORRUPT : CU_ECLOSED;
+	return is_live(work) ? CU_ECORRUPT : CU_ECLOSED;
 }
 
 /* rc of what was added: an item that is not known is no error when the checksum says that it is what was written. */
@@ -237,13 +228,15 @@ static int walk_input(struct work *work, struct input *input, struct cu_log_chun
 	while (rc == 0 && (rc = cu_log_chunk_next(cursor, &item)) == 1) {
 		input->info.items++;
 		rc = 0;
-		if (work->looking)
+		if (work->looking) {
 			look_at(work, &item);
-		else if (!work->unknown)
+			rc = is_worth(work, work->updates);
+		} else if (!work->unknown) {
 			rc = unless_unknown(work,
 					    cu_compact_parts_add(work->parts, item.tx, item.op, item.wire, item.len));
-		if (work->looking && is_worth(work, work->updates))
-			rc = 1;
+		}
+		if (rc == 0)
+			rc = cu_compaction_yield(&work->yield, item.len);
 	}
 	return rc;
 }
@@ -287,10 +280,10 @@ static int walk_file(struct work *work, struct input *input)
 	return rc;
 }
 
-/* A large one takes minutes. */
-static bool is_to_stop(const struct work *work)
+/* Between two files: there is little to hold on to then, and stopping should not wait for the next one. */
+static int yield_now(struct work *work)
 {
-	return work->limits->stop && atomic_load(work->limits->stop);
+	return cu_compaction_yield(&work->yield, CU_COMPACTION_YIELD);
 }
 
 static int walk_inputs(struct work *work)
@@ -300,10 +293,10 @@ static int walk_inputs(struct work *work)
 	for (uint32_t i = 0; rc == 0 && i < work->plan.len; i++) {
 		struct input *input = &work->inputs[i];
 
-		if (is_to_stop(work))
-			return CU_ECLOSED;
+		rc = yield_now(work);
 		input->info.crc = input->chunk.crc;
-		rc = input->chunk.small ? walk_small(work, input) : walk_file(work, input);
+		if (rc == 0)
+			rc = input->chunk.small ? walk_small(work, input) : walk_file(work, input);
 	}
 	return rc == CU_ENOTFOUND ? missing(work) : rc;
 }
@@ -325,7 +318,7 @@ static int compact_inputs(struct work *work)
 	}
 	work->parts = cu_compact_parts_new(cu_store_file_ops(work->store), cu_store_dir(work->store), work->bytes,
 					   work->limits->memory);
-	cu_compact_parts_stop_on(work->parts, work->limits->stop);
+	cu_compact_parts_yield_to(work->parts, &work->yield);
 	rc = walk_inputs(work);
 	if (rc == 0 && !work->unknown)
 		rc = unless_unknown(work, cu_compact_parts_merge(work->parts, &gained));
@@ -346,7 +339,9 @@ struct writing {
 
 static void writing_begin(struct work *work, struct writing *writing)
 {
-	writing->n = work->next_n++;
+	cu_shape_lock(work->shape);
+	writing->n = work->shape->log->next_n++;
+	cu_shape_unlock(work->shape);
 	writing->writer = cu_log_chunk_writer_new(cu_store_chunks(work->store), work->shape->id, writing->n);
 	writing->bytes = 0;
 }
@@ -414,7 +409,7 @@ static int write_outputs(struct work *work)
 		if (writing.writer && writing.bytes >= work->limits->chunk_bytes && item.tx > writing.index.tx)
 			rc = writing_end(work, &writing, cu_sealed_boundary(writing.index.tx, writing.n));
 		if (rc == 0 && !writing.writer) {
-			rc = is_to_stop(work) ? CU_ECLOSED : 0;
+			rc = yield_now(work);
 			if (rc == 0)
 				writing_begin(work, &writing);
 		}
@@ -422,6 +417,8 @@ static int write_outputs(struct work *work)
 			rc = CU_EFULL;
 		if (rc == 0)
 			rc = writing_add(&writing, &item);
+		if (rc == 0)
+			rc = cu_compaction_yield(&work->yield, item.len);
 	}
 	rc = next < 0 ? next : rc;
 	if (rc == 0)
@@ -542,6 +539,7 @@ static void remove_inputs(struct work *work)
 	for (uint32_t i = 0; i < work->plan.len; i++) {
 		if (!work->inputs[i].chunk.small)
 			remove_file(work, work->inputs[i].chunk.n);
+		(void)cu_compaction_yield(&work->yield, work->inputs[i].chunk.bytes); /* to stop is too late here */
 	}
 }
 
@@ -578,6 +576,7 @@ int cu_compactor_run(cu_store *store, cu_shape *shape, const struct cu_compactor
 	struct work work = { .store = store, .shape = shape, .limits = limits };
 	int rc;
 
+	work.yield = (struct cu_compaction_yield){ limits->turn, limits->turn_ctx, 0 };
 	if (!work_init(&work))
 		return 0;
 	*ret_bytes = (struct cu_compacted_bytes){ work.bytes, work.bytes };
@@ -590,9 +589,9 @@ int cu_compactor_run(cu_store *store, cu_shape *shape, const struct cu_compactor
 		rc = mark_all(&work);
 	if (rc == 0)
 		rc = 1;
-	work_end(&work);
-	if (rc == CU_ENOTFOUND) /* it was removed; its directory may have come back with the new file */
-		cu_chunks_remove_shape(cu_store_chunks(store), shape->id);
+	/* It was removed meanwhile: its directory may have come back with a new file. */
+	if (rc == CU_ENOTFOUND || (rc < 0 && !is_live(&work)))
+		(void)cu_store_remove_shape(store, shape->id, NULL, NULL);
 	work_fini(&work);
 	return rc == CU_ENOTFOUND || rc == CU_ECLOSED ? 0 : rc;
 }

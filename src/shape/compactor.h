@@ -19,11 +19,15 @@
  * Order: the new files are durable, then the metadata changes hands in one commit, then memory, then the old files go. A reader
  * in between finds the old chunks or the new ones: the metadata keeps the old bytes until the shape's next chunk.
  *
+ * A large one yields (compact_parts.h): sealing goes on in the middle of it. It works on copies of what it has chosen, and what is
+ * sealed meanwhile comes behind that, so places in the log stay what they are. Numbers of chunks are taken one by one, by both.
+ *
  * Threads: the sealer's. cu_compactor_wants(): any, under the shape's lock.
  */
 #ifndef CU_SHAPE_COMPACTOR_H
 #define CU_SHAPE_COMPACTOR_H
 
+#include "shape/compact_parts.h"
 #include "shape/shape_set.h"
 
 /* Bytes of items; tests choose others. */
@@ -33,7 +37,9 @@ struct cu_compactor_limits {
 	uint64_t near, far;   /* compacted together: as a rule; when everything is */
 	uint64_t chunk_max;   /* of what comes out: at most */
 
-	const atomic_bool *stop; /* once it is set a compaction is given up; NULL: none is */
+	/* A turn of whoever does the compaction; no lock is held meanwhile. It may seal more of the same shape, compact nothing. */
+	int (*turn)(void *ctx);
+	void *turn_ctx;
 };
 struct cu_compactor_limits cu_compactor_limits_of(uint64_t chunk_bytes);
 

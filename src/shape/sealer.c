@@ -405,7 +405,40 @@ static void drain(struct cu_sealer *sealer, uint64_t log_pos)
 	pthread_mutex_unlock(&sealer->lock);
 }
 
+/* For the last checkpoint. Under the lock, which is given up meanwhile. */
+static void seal_round(struct cu_sealer *sealer)
+{
+	/* Shapes that were removed since the last sweep are still held by the list. */
+	bool crowded = sealer->tails.len > 2 * sealer->tails_kept + CU_SEALER_TAILS_SLACK;
+	uint64_t log_pos = sealer->log_pos;
+
+	sealer->checkpoint = false;
+	sealer->sealable_pos = CU_MUTANT(SEAL_BEYOND_CHECKPOINT) ? UINT64_MAX : log_pos;
+	pthread_mutex_unlock(&sealer->lock);
+	seal_full(sealer);
+	if (log_pos - cu_changelog_start(cu_store_changelog(sealer->opts.store)) > sealer->opts.log_bytes_max)
+		drain(sealer, log_pos);
+	else if (crowded)
+		sweep(sealer, 0, NULL);
+	pthread_mutex_lock(&sealer->lock);
+}
+
 /* ---- compacting ---- */
+
+/* In the middle of a compaction, whose shape may be among those that are sealed. */
+static int turn(void *ctx)
+{
+	struct cu_sealer *sealer = ctx;
+	int rc = 0;
+
+	pthread_mutex_lock(&sealer->lock);
+	if (sealer->stopping)
+		rc = CU_ECLOSED;
+	else if (sealer->checkpoint)
+		seal_round(sealer);
+	pthread_mutex_unlock(&sealer->lock);
+	return rc;
+}
 
 static void compact(struct cu_sealer *sealer, cu_shape *shape)
 {
@@ -413,7 +446,8 @@ static void compact(struct cu_sealer *sealer, cu_shape *shape)
 	struct cu_compacted_bytes bytes = { 0, 0 };
 	int rc;
 
-	limits.stop = &sealer->stopping;
+	limits.turn = turn;
+	limits.turn_ctx = sealer;
 	rc = cu_compactor_run(sealer->opts.store, shape, &limits, &bytes);
 
 	if (rc == 1) {
@@ -439,7 +473,7 @@ static void compact(struct cu_sealer *sealer, cu_shape *shape)
 	cu_shape_unlock(shape);
 }
 
-/* One shape's turn. Under the lock, which is given up meanwhile: sealing comes in between. */
+/* The next shape that waits. Under the lock, which is given up meanwhile. */
 static void compact_next(struct cu_sealer *sealer)
 {
 	cu_shape *shape;
@@ -509,32 +543,16 @@ static void *run(void *arg)
 	cu_chunks_each_shape(cu_store_chunks(sealer->opts.store), remove_strays_of, sealer);
 	pthread_mutex_lock(&sealer->lock);
 	while (!sealer->stopping) {
-		uint64_t log_pos;
-		bool crowded;
-
-		if (!sealer->checkpoint) {
-			if (sealer->compacting_at < sealer->compacting.len || sealer->compactable.len) {
-				compact_next(sealer);
-				continue;
-			}
+		if (sealer->checkpoint) {
+			seal_round(sealer);
+		} else if (sealer->compacting_at < sealer->compacting.len || sealer->compactable.len) {
+			compact_next(sealer);
+		} else {
 			sealer->resting = true;
 			pthread_cond_broadcast(&sealer->settled);
 			pthread_cond_wait(&sealer->work, &sealer->lock);
 			sealer->resting = false;
-			continue;
 		}
-		sealer->checkpoint = false;
-		log_pos = sealer->log_pos;
-		sealer->sealable_pos = CU_MUTANT(SEAL_BEYOND_CHECKPOINT) ? UINT64_MAX : log_pos;
-		/* Shapes that were removed since the last sweep are still held by the list. */
-		crowded = sealer->tails.len > 2 * sealer->tails_kept + CU_SEALER_TAILS_SLACK;
-		pthread_mutex_unlock(&sealer->lock);
-		seal_full(sealer);
-		if (log_pos - cu_changelog_start(cu_store_changelog(sealer->opts.store)) > sealer->opts.log_bytes_max)
-			drain(sealer, log_pos);
-		else if (crowded)
-			sweep(sealer, 0, NULL);
-		pthread_mutex_lock(&sealer->lock);
 	}
 	pthread_mutex_unlock(&sealer->lock);
 	return NULL;

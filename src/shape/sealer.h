@@ -3,7 +3,9 @@
  *
  * A tail that has a whole chunk (cu_tail's chunk ends) is sealed up to it. When the change log is longer than it may be,
  * every tail that begins in its older half is sealed as a whole, small ones together, and the segments that no tail needs
- * are dropped. In between, sealed logs are compacted (compactor.h), one compaction at a time: sealing waits for one at most. Only what a durable checkpoint covers is sealed: what a crash cuts from the change log is never in a chunk.
+ * are dropped. In between, sealed logs are compacted (compactor.h), one at a time. A compaction that is on its way pauses for what the
+ * next checkpoint brings, so that the change log keeps to its bound meanwhile. Only what a durable checkpoint covers is sealed: what a
+ * crash cuts from the change log is never in a chunk.
  *
  * Threads: one of its own does all the work; note and checkpoint may come from any thread and do not wait. Start and stop:
  * the owner.

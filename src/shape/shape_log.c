@@ -69,8 +69,6 @@ void cu_shape_log_replace(cu_shape_log *log, uint32_t at, uint32_t len, const st
 		(log->sealed_len - at - len) * sizeof *log->sealed);
 	memcpy(log->sealed + at, chunks, chunks_len * sizeof *chunks);
 	log->sealed_len = log->sealed_len - len + chunks_len;
-	for (uint32_t i = 0; i < chunks_len; i++)
-		log->next_n = CU_MAX(log->next_n, chunks[i].n + 1);
 }
 
 uint32_t cu_shape_log_seek(const cu_shape_log *log, cu_offset offset)
@@ -103,10 +101,21 @@ static bool is_boundary(cu_offset offset)
 	return offset.op >= CU_OP_BOUNDARY && offset.op != CU_OP_INF;
 }
 
+/* The numbers of a compaction that is on its way are larger than those of all before it, and what takes a compacted chunk's
+ * place is compacted and has a larger one. */
+static bool gave_number(const cu_shape_log *log, uint64_t n)
+{
+	for (uint32_t i = 0; i < log->sealed_len; i++) {
+		if (log->sealed[i].compacted && log->sealed[i].n >= n)
+			return true;
+	}
+	return false;
+}
+
 bool cu_shape_log_gave(const cu_shape_log *log, cu_offset offset)
 {
 	return !is_boundary(offset) ||
-	       (offset.op - CU_OP_BOUNDARY < log->next_n && cu_offset_cmp(offset, cu_shape_log_latest(log)) < 0);
+	       (gave_number(log, offset.op - CU_OP_BOUNDARY) && cu_offset_cmp(offset, cu_shape_log_latest(log)) < 0);
 }
 
 cu_offset cu_shape_log_answer_end(const cu_shape_log *log, cu_offset offset)

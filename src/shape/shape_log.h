@@ -29,8 +29,9 @@ struct cu_sealed {
 };
 
 /* Where chunk n ends that a compaction has made and that others of the same compaction follow: behind the last item of a
- * transaction, at an offset that no item has. Nobody was given it before, because no number is used twice, so no cache holds an
- * answer to it that relies on other chunks than these. Transactions have fewer changes than 2^40; clients in JavaScript can
+ * transaction, at an offset that no item has. Nobody was given it before, so no cache holds an
+ * answer to it that relies on other chunks than these: numbers are taken in order, and what takes the place of chunks has larger ones
+ * than they had. So the largest in the log tells which ones have been there, and after a restart too none of those is taken again. Transactions have fewer changes than 2^40; clients in JavaScript can
  * read numbers up to 2^53. */
 #define CU_OP_BOUNDARY (UINT64_C(1) << 40)
 static inline cu_offset cu_sealed_boundary(uint64_t tx, uint32_t n)
@@ -41,7 +42,7 @@ static inline cu_offset cu_sealed_boundary(uint64_t tx, uint32_t n)
 typedef struct cu_shape_log {
 	struct cu_sealed *sealed;
 	uint32_t sealed_len, sealed_cap;
-	uint32_t next_n; /* of the next sealed chunk; a compaction's count when they are in the log */
+	uint32_t next_n; /* of the next chunk that is written, sealed or compacted */
 	bool listed;     /* the sealer knows that there is something in the tail */
 	bool full;       /* … and a whole chunk to be sealed */
 	bool waits;      /* … and chunks to be compacted */
@@ -89,7 +90,8 @@ static inline cu_offset cu_sealed_last(const struct cu_sealed *chunk)
 cu_offset cu_shape_log_sealed_end(const cu_shape_log *log);
 /* The offset of the last visible item, 0_inf when there is none. */
 cu_offset cu_shape_log_latest(const cu_shape_log *log);
-/* False: an offset that no answer has ended at, and one to come may end at (cu_sealed_boundary()). Behind all items there is none. */
+/* False: an offset that no answer has ended at, and one to come may end at (cu_sealed_boundary()). Behind all items there is none.
+ * Cost: of an offset that no item has, a look at all chunks. */
 bool cu_shape_log_gave(const cu_shape_log *log, cu_offset offset);
 /* Where an answer that starts after `offset` ends: at the next chunk end, else at the latest. */
 cu_offset cu_shape_log_answer_end(const cu_shape_log *log, cu_offset offset);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "shape/test_compactor_help.h"
 
 #include <fcntl.h>
@@ -45,7 +46,7 @@ static void assert_clients_agree(struct world *w, uint64_t step)
 		json_t *items =
 			read_range(w, tx ? offset_at(w, tx) : CU_OFFSET_SNAPSHOT_END, cu_shape_log_latest(log_of(w)));
 
-		apply(rows, items);
+		test_read_apply(rows, items);
 		assert_true(json_equal(rows, want));
 		json_decref(items);
 		json_decref(rows);
@@ -60,6 +61,25 @@ static bool has_directory(struct world *w)
 
 	free(path);
 	return has;
+}
+
+/* Of the shape: the store's threads see to it. */
+static void wait_for_no_files(struct world *w)
+{
+	char *path = cu_file_path("%s/trash", w->dir);
+	uint64_t deadline = cu_now_ms() + 20000;
+	unsigned entries;
+
+	do {
+		DIR *dir = opendir(path);
+
+		assert_non_null(dir);
+		assert_true(cu_now_ms() < deadline);
+		for (entries = 0; readdir(dir);)
+			entries++;
+		closedir(dir);
+	} while (entries > 2 || has_directory(w));
+	free(path);
 }
 
 static int count_one(void *ctx, uint32_t n)
@@ -296,7 +316,7 @@ static void a_shape_that_goes_meanwhile_leaves_nothing(void **state)
 	/* Its row goes, its files are still there. */
 	assert_int_equal(cu_metadata_remove_shape(cu_store_metadata(w->store), 1, NULL, NULL), 0);
 	assert_int_equal(cu_compactor_run(w->store, w->shape, &limits, &bytes), 0);
-	assert_false(has_directory(w));
+	wait_for_no_files(w);
 	world_free(w);
 }
 
@@ -329,17 +349,11 @@ static const char *thirty_rows(struct world *w, unsigned *ret_key)
 	return w->tx <= 30 ? "insert" : "update";
 }
 
-struct stopping {
-	atomic_bool stop;
-	unsigned left; /* operations on files before it is set */
-};
-
-static void stop_soon(void *ctx)
+static int stop_soon(void *ctx)
 {
-	struct stopping *stopping = ctx;
+	unsigned *turns = ctx;
 
-	if (stopping->left-- == 0)
-		atomic_store(&stopping->stop, true);
+	return (*turns)-- ? 0 : CU_ECLOSED;
 }
 
 /* A large one takes minutes, and whoever stops us has not that much time. */
@@ -347,22 +361,18 @@ static void one_that_is_to_stop_leaves_all_as_it_was(void **state)
 {
 	struct world *w = world_new();
 	struct cu_compacted_bytes bytes;
-	struct stopping stopping;
-	unsigned stopped = 0;
+	unsigned turns, stopped = 0;
 	int rc;
 
 	(void)state;
 	limits.memory = 1000000;
-	limits.stop = &stopping.stop;
+	limits.turn = stop_soon;
+	limits.turn_ctx = &turns;
 	for (unsigned i = 0; i < 5; i++)
 		seal(w, 30, 40000, thirty_rows);
-	for (unsigned n = 0;; n += 20) {
-		stopping.left = n;
-		atomic_init(&stopping.stop, false);
-		help_fault.look_ctx = &stopping;
-		help_fault.look = stop_soon;
+	for (unsigned n = 0;; n++) {
+		turns = n;
 		rc = cu_compactor_run(w->store, w->shape, &limits, &bytes);
-		help_fault.look = NULL;
 		if (rc == 1)
 			break;
 		assert_int_equal(rc, 0);
@@ -373,6 +383,116 @@ static void one_that_is_to_stop_leaves_all_as_it_was(void **state)
 	assert_true(stopped > 5);
 	assert_true(log_of(w)->sealed[0].compacted);
 	assert_clients_agree(w, 61);
+	world_free(w);
+}
+
+struct sealing {
+	struct world *w;
+	unsigned turns, at, sealed; /* a chunk is sealed in each turn, or, when `at` is not 0, in that one */
+	const char *(*make)(struct world *w, unsigned *ret_key);
+};
+
+static int seal_meanwhile(void *ctx)
+{
+	struct sealing *sealing = ctx;
+
+	sealing->turns++;
+	if (sealing->at ? sealing->turns == sealing->at : sealing->turns % 3 == 0) {
+		long fails = help_fault.fail_at - help_fault.calls;
+
+		help_fault_set(0, false);
+		seal(sealing->w, 10, 100 + sealing->turns % 2 * 5000, sealing->make);
+		help_fault_set(fails > 0 ? fails : 0, false);
+		sealing->sealed++;
+	}
+	return 0;
+}
+
+/* By offset and by number. */
+static void assert_in_order(struct world *w)
+{
+	const cu_shape_log *log = log_of(w);
+
+	for (uint32_t i = 0; i < log->sealed_len; i++) {
+		assert_true(log->sealed[i].n < log->next_n);
+		assert_true(i == 0 ||
+			    cu_offset_cmp(cu_sealed_last(&log->sealed[i - 1]), cu_sealed_last(&log->sealed[i])) < 0);
+		for (uint32_t k = 0; k < i; k++)
+			assert_int_not_equal(log->sealed[k].n, log->sealed[i].n);
+	}
+	assert_int_equal(log_files(w), sealed_files(w));
+}
+
+static void what_is_sealed_meanwhile_comes_behind_it(void **state)
+{
+	struct world *w = world_new();
+	struct sealing sealing = { .w = w, .make = thirty_rows };
+	struct cu_compacted_bytes bytes;
+	uint32_t n;
+
+	(void)state;
+	limits.chunk_bytes = 12000;
+	limits.memory = 80000;
+	limits.turn = seal_meanwhile;
+	limits.turn_ctx = &sealing;
+	for (unsigned round = 0; round < 5; round++) {
+		for (unsigned i = 0; i < 5; i++)
+			seal(w, 30, 4000, thirty_rows);
+		sealing.turns = sealing.sealed = 0;
+		sealing.at = round < 2 ? 0 : round * 2;
+		n = log_of(w)->next_n;
+		assert_int_equal(cu_compactor_run(w->store, w->shape, &limits, &bytes), 1);
+		assert_true(sealing.turns > 10 && sealing.sealed > 0);
+		assert_true(log_of(w)->next_n > n + sealing.sealed && log_of(w)->sealed_len > sealing.sealed);
+		for (uint32_t i = log_of(w)->sealed_len - sealing.sealed; i < log_of(w)->sealed_len; i++)
+			assert_false(log_of(w)->sealed[i].compacted);
+		assert_in_order(w);
+		assert_clients_agree(w, 211);
+		world_reopen(w);
+		assert_in_order(w);
+		assert_clients_agree(w, 401);
+	}
+	world_free(w);
+}
+
+/* Whatever fails then: what was sealed stays, and nothing is lost or there twice after the next compaction and a restart. */
+static void one_that_fails_leaves_what_was_sealed_meanwhile(void **state)
+{
+	struct world *w = world_new();
+	struct sealing sealing = { .w = w, .make = hot };
+	struct cu_compacted_bytes bytes;
+	unsigned failures = 0;
+	uint32_t len;
+	int rc;
+
+	(void)state;
+	limits.turn = seal_meanwhile;
+	limits.turn_ctx = &sealing;
+	for (unsigned i = 0; i < 5; i++)
+		seal(w, 30, 20000, hot);
+	limits.memory = 400000;
+	for (long n = 1;; n += 1 + n / 4) {
+		sealing.turns = sealing.sealed = 0;
+		sealing.at = 1 + (unsigned)n % 13;
+		len = log_of(w)->sealed_len;
+		help_fault_set(n, false);
+		rc = cu_compactor_run(w->store, w->shape, &limits, &bytes);
+		help_fault_set(0, false);
+		assert_in_order(w);
+		if (rc == 1)
+			break;
+		assert_int_equal(rc, CU_EIO);
+		assert_int_equal(log_of(w)->sealed_len, len + sealing.sealed);
+		if (++failures % 8 == 0) {
+			world_reopen(w);
+			assert_clients_agree(w, 211);
+		}
+	}
+	assert_true(failures > 20);
+	assert_clients_agree(w, 211);
+	world_reopen(w);
+	assert_in_order(w);
+	assert_clients_agree(w, 211);
 	world_free(w);
 }
 
@@ -453,6 +573,9 @@ static void a_commit_that_failed_may_be_there_after_a_crash(void **state)
 	assert_int_equal(cu_compactor_run(w->store, w->shape, &limits, &bytes), CU_EIO);
 	assert_int_equal(log_of(w)->sealed_len, 3);
 	assert_clients_agree(w, 61);
+	/* If they are not there, their numbers are used again. */
+	for (uint32_t n = 0; n < log_of(w)->next_n; n++)
+		assert_false(cu_shape_log_gave(log_of(w), cu_sealed_boundary(1, n)));
 	/* A crash now. */
 	copy = help_dir_new();
 	command = cu_file_path("cp -r %s/. %s", w->dir, copy);
@@ -483,6 +606,8 @@ int main(void)
 		cmocka_unit_test(a_shape_that_goes_meanwhile_leaves_nothing),
 		cmocka_unit_test(a_failed_allocation_leaves_all_as_it_was),
 		cmocka_unit_test(one_that_is_to_stop_leaves_all_as_it_was),
+		cmocka_unit_test(what_is_sealed_meanwhile_comes_behind_it),
+		cmocka_unit_test(one_that_fails_leaves_what_was_sealed_meanwhile),
 		cmocka_unit_test(a_failed_file_operation_leaves_all_as_it_was),
 		cmocka_unit_test(a_commit_that_failed_may_be_there_after_a_crash),
 	};

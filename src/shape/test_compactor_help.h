@@ -4,8 +4,7 @@
 
 #include "base/limits.h"
 #include "shape/compactor.h"
-#include "shape/log_reader.h"
-#include "shape/test_client.h"
+#include "shape/test_read.h"
 #include "shape/test_help.h"
 #include "store/log_chunk.h"
 #include "store/test_help.h"
@@ -225,40 +224,7 @@ static json_t *rows_at(struct world *w, uint64_t tx)
 /* Everything behind `from`, up to `end`, as an array. */
 static json_t *read_range(struct world *w, cu_offset from, cu_offset end)
 {
-	cu_buf out = CU_BUF_INIT, piece = CU_BUF_INIT;
-	cu_log_reader reader;
-	json_t *items;
-	int rc;
-
-	cu_log_reader_init(&reader, w->shape, w->store, from, end);
-	cu_buf_putc(&out, '[');
-	do {
-		cu_buf_clear(&piece);
-		rc = cu_log_reader_next_bytes(&reader, &piece);
-		cu_buf_append(&out, piece.data, piece.len);
-	} while (rc == 1);
-	assert_int_equal(rc, 0);
-	cu_buf_fini(&piece);
-	cu_buf_putc(&out, ']');
-	cu_log_reader_fini(&reader);
-	items = json_loadb(out.data, out.len, 0, NULL);
-	assert_non_null(items);
-	cu_buf_fini(&out);
-	return items;
-}
-
-static void apply(json_t *rows, json_t *items)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach(items, i, item)
-	{
-		char *text = json_dumps(item, 0);
-
-		test_client_apply(rows, text, strlen(text), false);
-		free(text);
-	}
+	return test_read_range(w->store, w->shape, from, end);
 }
 
 #endif

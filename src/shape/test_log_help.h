@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 #define SHAPES 3u
-static uint64_t chunk_bytes = 4000; /* a test may want another size */
-#define HELD_XID 5u                 /* the third shape's snapshot holds it, and everything below */
+static uint64_t chunk_bytes = 4000;         /* a test may want another size */
+static const struct cu_file_ops *store_ops; /* … or to see what is done to files */
+#define HELD_XID 5u                         /* the third shape's snapshot holds it, and everything below */
 
 /* What must come out: one entry per item of a shape, with its closing braces. */
 struct expected_item {
@@ -89,7 +90,7 @@ static void store_shape(struct world *w, const cu_shape *shape, uint64_t xid)
 
 static void store_open(struct world *w, const struct cu_store_loader *loader)
 {
-	assert_int_equal(cu_store_open(w->dir, NULL, loader, &w->store), 0);
+	assert_int_equal(cu_store_open(w->dir, store_ops, loader, &w->store), 0);
 	w->log = cu_store_changelog(w->store);
 	if (w->segment_bytes)
 		cu_changelog_limit_segments(w->log, w->segment_bytes);
@@ -143,13 +144,10 @@ static bool holds(const struct world *w, uint32_t s)
 }
 
 /* An item that the shapes in the mask see. */
-__attribute__((unused)) static void item(struct world *w, unsigned mask, size_t len)
+static void item_of(struct world *w, unsigned mask, const char *payload, size_t len)
 {
 	struct placed *placed = &w->placed[w->items_len];
-	char *payload = cu_xmalloc(len);
 
-	for (size_t i = 0; i < len; i++)
-		payload[i] = (char)('a' + (w->tx + w->op + i) % 26);
 	assert_int_equal(cu_changelog_append_item(w->log, w->tx, w->op, payload, len, &placed->pos), 0);
 	placed->op = w->op;
 	placed->len = (uint32_t)len;
@@ -169,9 +167,19 @@ __attribute__((unused)) static void item(struct world *w, unsigned mask, size_t 
 			false,
 		};
 	}
-	free(payload);
 	w->items_len++;
 	w->op += 2;
+}
+
+/* … whatever it is. */
+__attribute__((unused)) static void item(struct world *w, unsigned mask, size_t len)
+{
+	char *payload = cu_xmalloc(len);
+
+	for (size_t i = 0; i < len; i++)
+		payload[i] = (char)('a' + (w->tx + w->op + i) % 26);
+	item_of(w, mask, payload, len);
+	free(payload);
 }
 
 static void append_run(struct world *w, uint32_t s, const struct cu_tail_run *run)

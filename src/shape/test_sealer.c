@@ -8,6 +8,7 @@
 
 #include "shape/sealer.h"
 #include "shape/test_log_help.h"
+#include "shape/test_read.h"
 
 #include <fcntl.h>
 
@@ -335,6 +336,150 @@ static void a_damaged_item_behind_the_sealed_part_of_its_transaction_costs_the_s
 	cu_shape_set_free(&set);
 }
 
+/* ---- in the middle of a compaction ---- */
+
+#define ROWS 50u
+
+/* Transactions of a few updates of the first shape's rows; the first of all inserts them. */
+static void write_rows(struct world *w, unsigned txs)
+{
+	for (unsigned t = 0; t < txs; t++) {
+		bool first = w->expected[0].len == 0;
+
+		begin(w, w->tx + 1000, w->xid + 1);
+		for (unsigned i = 0; i < (first ? ROWS : 7); i++) {
+			unsigned key = first ? i : random_below(ROWS);
+			cu_buf text = CU_BUF_INIT;
+
+			cu_buf_printf(&text,
+				      "{\"key\":\"%u\",\"value\":{\"c%u\":\"%" PRIu64 "_%u\",\"pad\":\"%0300u\"}", key,
+				      random_below(5), w->tx, i, key);
+			cu_buf_printf(&text, ",\"headers\":{\"operation\":\"%s\",\"lsn\":\"%" PRIu64 "\"",
+				      first ? "insert" : "update", w->tx);
+			item_of(w, 1, text.data, text.len);
+			cu_buf_fini(&text);
+		}
+		commit(w);
+	}
+}
+
+/* The rows of a client that has the first `len` items. */
+static json_t *rows_after(const struct world *w, size_t len)
+{
+	json_t *rows = json_object();
+
+	for (size_t i = 0; i < len; i++)
+		test_client_apply(rows, w->expected[0].items[i].text, w->expected[0].items[i].len, true);
+	return rows;
+}
+
+/* A client that stands behind any item ends with the rows that the plain log makes. */
+static void assert_clients_agree(struct world *w, cu_shape *shape)
+{
+	const struct expected *expected = &w->expected[0];
+	json_t *want = rows_after(w, expected->committed);
+
+	for (size_t len = 0; len < expected->committed; len += 17) {
+		json_t *rows = rows_after(w, len);
+		json_t *items =
+			test_read_range(w->store, shape, len ? expected->items[len - 1].offset : CU_OFFSET_SNAPSHOT_END,
+					cu_shape_status(shape).latest);
+
+		test_read_apply(rows, items);
+		assert_true(json_equal(rows, want));
+		json_decref(items);
+		json_decref(rows);
+	}
+	json_decref(want);
+}
+
+/* What happens when the sealer's compaction opens one of the files that it reads. */
+static struct {
+	struct world *w;
+	cu_sealer *sealer;
+	struct cu_file_ops ops;
+	bool busy;
+	unsigned writes, sealed, drained;
+	uint32_t sealed_len; /* before the last write */
+	uint64_t log_start;
+} middle;
+
+static void look_in_the_middle(void)
+{
+	struct world *w = middle.w;
+	cu_shape *shape = w->shapes[0];
+	const cu_shape_log *log = shape->log;
+
+	/* Between two reads there was a turn. */
+	if (middle.writes) {
+		assert_false(log->sealed[0].compacted);
+		middle.sealed += log->sealed_len > middle.sealed_len;
+		middle.drained += cu_changelog_start(w->log) > middle.log_start;
+		assert_in_range(cu_changelog_end(w->log) - cu_changelog_start(w->log), 0, 40000 + 2 * 4096);
+	}
+	middle.writes++;
+	middle.sealed_len = log->sealed_len;
+	middle.log_start = cu_changelog_start(w->log);
+	write_rows(w, 12);
+	cu_shape_lock(shape);
+	cu_sealer_note(middle.sealer, shape);
+	cu_shape_unlock(shape);
+	cu_sealer_checkpoint(middle.sealer, checkpoint(w).log_pos);
+}
+
+static int watched_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	if (!middle.busy && middle.writes < 12 && (flags & O_ACCMODE) == O_RDONLY && strstr(path, "/shapes/1/log.")) {
+		middle.busy = true;
+		look_in_the_middle();
+		middle.busy = false;
+	}
+	return cu_file_system.open(ctx, path, flags, mode);
+}
+
+/* A compaction of gigabytes takes tens of seconds: the change log must not grow for so long, its own shape's either. */
+static void a_compaction_holds_up_neither_sealing_nor_the_change_log(void **state)
+{
+	struct cu_sealer_opts opts = { .stack_id = "test", .log_bytes_max = 40000 };
+	struct cu_sealer_stats stats;
+	cu_shape *shapes[SHAPES];
+	cu_shape_set *set;
+	struct world *w;
+
+	(void)state;
+	random_state = 58;
+	chunk_bytes = 20000;
+	middle.ops = cu_file_system;
+	middle.ops.open = watched_open;
+	middle.busy = true;
+	store_ops = &middle.ops;
+	middle.w = w = world_new(4096);
+	opts.shapes = w->set;
+	opts.store = w->store;
+	write_rows(w, 250);
+	assert_int_equal(cu_sealer_start(&opts, &middle.sealer), 0);
+	cu_sealer_wait(middle.sealer);
+	middle.busy = false;
+	cu_sealer_checkpoint(middle.sealer, checkpoint(w).log_pos);
+	cu_sealer_wait(middle.sealer);
+	middle.busy = true;
+	cu_sealer_stats_get(middle.sealer, &stats);
+	assert_int_equal(middle.writes, 12);
+	assert_true(middle.sealed == 11 && middle.drained > 4);
+	assert_true(stats.compactions > 0 && stats.compacted_to < stats.compacted_from / 2);
+	assert_true(w->shapes[0]->log->sealed[0].compacted);
+	cu_sealer_free(&middle.sealer);
+	assert_clients_agree(w, w->shapes[0]);
+	set = replayed(w, shapes);
+	assert_clients_agree(w, shapes[0]);
+	for (uint32_t s = 0; s < SHAPES; s++)
+		cu_shape_unref(&shapes[s]);
+	cu_shape_set_free(&set);
+	world_free(w);
+	store_ops = NULL;
+	chunk_bytes = 4000;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +493,7 @@ int main(void)
 		cmocka_unit_test(a_damaged_item_behind_the_sealed_part_of_its_transaction_costs_the_shape),
 		cmocka_unit_test(a_shape_whose_snapshot_could_not_be_recorded_is_sealed_like_others),
 		cmocka_unit_test(the_log_of_a_shape_whose_removal_is_not_durable_is_kept),
+		cmocka_unit_test(a_compaction_holds_up_neither_sealing_nor_the_change_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
