@@ -165,7 +165,7 @@ test("the disk is full for longer than wal_sender_timeout: the walsender stays, 
   const dir = tempDir("small-disk")
   const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=24m", "none", dir])
   if (mounted.status !== 0) return context.skip("no tmpfs can be mounted here")
-  const other = await startCluster({ settings: ["wal_sender_timeout=1s"] })
+  const other = await startCluster({ settings: ["wal_sender_timeout=2s"] })
   await other.sql("CREATE TABLE mass (id int PRIMARY KEY, t text)")
   const small = await startCopper({ cluster: other, storageDir: join(dir, "storage") })
   try {
@@ -175,7 +175,7 @@ test("the disk is full for longer than wal_sender_timeout: the walsender stays, 
     const before = await walsender()
     await other.sql("INSERT INTO mass SELECT i, repeat('d', 1000) FROM generate_series(1, 40000) i")
     await waitFor(() => /replication pauses and tries again/.test(small.log), { what: "the log says that the disk is full" })
-    const patient = Date.now() + 2500
+    const patient = Date.now() + 4500
     await waitFor(() => Date.now() > patient)
     assert.equal(await walsender(), before, "the walsender did not time out")
     assert.equal(spawnSync("mount", ["-o", "remount,size=200m", dir]).status, 0)
