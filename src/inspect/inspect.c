@@ -42,6 +42,7 @@ struct inspection {
 	cu_map definitions; /* → cu_definition */
 	uint64_t files, records, damaged;
 	uint64_t items_damaged; /* in the change log */
+	bool older;             /* the metadata are of an older version */
 };
 
 /* ---- a file system that is only read ---- */
@@ -116,6 +117,13 @@ static struct cu_file_ops only_read(void)
 		fprintf((inspection)->out, __VA_ARGS__); \
 		fputc('\n', (inspection)->out);          \
 	} while (0)
+
+static int see_older(void *ctx, uint64_t version)
+{
+	(void)version;
+	((struct inspection *)ctx)->older = true;
+	return CU_EUNSUPPORTED;
+}
 
 static int see_checkpoint(void *ctx, const struct cu_checkpoint *cp)
 {
@@ -287,6 +295,7 @@ static int enter(struct inspection *in)
 static int load(struct inspection *in)
 {
 	struct cu_metadata_loader loader = { .ctx = in,
+					     .older = see_older,
 					     .checkpoint = see_checkpoint,
 					     .definition = see_definition,
 					     .shape = see_shape,
@@ -304,6 +313,8 @@ static int load(struct inspection *in)
 	path = cu_file_path("%s/metadata.sqlite3", in->copy);
 	rc = cu_metadata_open(path, &loader, &in->metadata);
 	free(path);
+	if (in->older)
+		return cannot(in, "was written by an older copper; a start makes every shape anew");
 	if (rc == CU_EUNSUPPORTED || rc == CU_EIO)
 		return cannot(in, rc == CU_EIO ? "the metadata cannot be read" : "is of a newer version");
 	if (rc < 0) {

@@ -11,6 +11,7 @@
 #include "store/test_help.h"
 
 #include <pthread.h>
+#include <sqlite3.h>
 
 static void is_durable(void *ctx, int rc)
 {
@@ -162,12 +163,33 @@ static void a_flipped_bit_of_the_format_is_damage_and_two_are_another_format(voi
 	help_dir_free(&dir);
 }
 
+static void metadata_of_an_older_version_are_named(void **state)
+{
+	char *dir = help_dir_new(), *path = cu_file_path("%s/metadata.sqlite3", dir);
+	cu_store *store = NULL;
+	cu_buf text = CU_BUF_INIT;
+	sqlite3 *db = NULL;
+
+	(void)state;
+	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
+	cu_store_free(&store);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	assert_int_equal(check(dir, &text), CU_INSPECT_CANNOT);
+	assert_non_null(strstr(cu_buf_str(&text), "older copper"));
+	free(path);
+	cu_buf_fini(&text);
+	help_dir_free(&dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(metadata_that_are_older_than_the_change_log_are_reported_and_put_aside),
 		cmocka_unit_test(a_damaged_item_that_no_shape_has_is_reported),
 		cmocka_unit_test(items_that_were_dropped_are_not_damaged),
+		cmocka_unit_test(metadata_of_an_older_version_are_named),
 		cmocka_unit_test(a_flipped_bit_of_the_format_is_damage_and_two_are_another_format),
 	};
 

@@ -336,6 +336,9 @@ static int connect_error(PGconn *conn, struct cu_pg_error *err)
 		} else if (strstr(text, "does not support SSL")) {
 			kind = CU_PG_CONFIG;
 			hint = "switch ssl on in the server, or take sslmode out of the database URL";
+		} else if (strncmp(text, "invalid ", strlen("invalid ")) == 0) { /* libpq's, of an option */
+			kind = CU_PG_CONFIG;
+			hint = "see the options in the database URL";
 		}
 	}
 	if (kind == CU_PG_PERMISSION)

@@ -54,6 +54,21 @@ static void bad_url_is_refused_without_showing_the_password(void **state)
 	}
 }
 
+/* It would not pass by itself. */
+static void an_option_that_libpq_refuses_is_the_configurations_fault(void **state)
+{
+	cu_pg_config *config = NULL;
+	PGconn *conn = NULL;
+	struct cu_pg_error err;
+
+	(void)state;
+	assert_int_equal(cu_pg_config_new("postgresql://h/app?sslmode=bogus", &config, &err), 0);
+	assert_int_equal(cu_pg_connect(config, CU_PG_ORDINARY, -1, &conn, &err), CU_EPG);
+	assert_int_equal(err.kind, CU_PG_CONFIG);
+	assert_non_null(strstr(err.message, "invalid sslmode value"));
+	cu_pg_config_free(&config);
+}
+
 static void names_are_electrics(void **state)
 {
 	struct cu_pg_names names;
@@ -151,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(url_and_conninfo_are_both_read),
 		cmocka_unit_test(bad_url_is_refused_without_showing_the_password),
+		cmocka_unit_test(an_option_that_libpq_refuses_is_the_configurations_fault),
 		cmocka_unit_test(names_are_electrics),
 		cmocka_unit_test(table_names_follow_electrics_rules),
 		cmocka_unit_test(longest_identifier_fits),

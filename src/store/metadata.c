@@ -201,6 +201,8 @@ int cu_metadata_open(const char *path, const struct cu_metadata_loader *loader, 
 		goto out;
 	}
 	rc = cu_metadata_db_open(path, &md->db);
+	if (rc == 0 && loader && loader->older && cu_metadata_db_was(md->db))
+		rc = loader->older(loader->ctx, cu_metadata_db_was(md->db));
 	if (rc < 0)
 		goto out;
 	rc = cu_metadata_db_load(md->db, loader, &shape_id_max);

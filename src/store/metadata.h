@@ -86,6 +86,7 @@ struct cu_checkpoint {
  * being loaded; a damaged checkpoint, or rows in an order that no writer left, is CU_ECORRUPT. */
 struct cu_metadata_loader {
 	void *ctx;
+	int (*older)(void *ctx, uint64_t version); /* before all: it was an older copper's, and is empty now */
 	int (*checkpoint)(void *ctx, const struct cu_checkpoint *cp);
 	int (*definition)(void *ctx, uint64_t id, const void *body, size_t len);
 	int (*shapes)(void *ctx, uint64_t count); /* so many will come */

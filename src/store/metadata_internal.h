@@ -62,6 +62,8 @@ struct cu_metadata_op {
 };
 
 int cu_metadata_db_open(const char *path, struct cu_metadata_db **ret_db);
+/* The version that it had before it was opened, if an older one: what was in it is gone. 0: this one's, or it is new. */
+uint64_t cu_metadata_db_was(const struct cu_metadata_db *db);
 /* A file that is open already; for get_small only. */
 int cu_metadata_db_open_reader(const char *path, struct cu_metadata_db **ret_db);
 int cu_metadata_db_get_small(struct cu_metadata_db *db, uint64_t shape_id, cu_buf *bytes);

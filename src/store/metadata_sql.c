@@ -133,6 +133,7 @@ static const char schema_sql[] =
 
 struct cu_metadata_db {
 	sqlite3 *sqlite;
+	uint64_t was;                  /* the version that it had, if that was an older one */
 	int wal_pages;                 /* in the write-ahead file */
 	int fold_at;                   /* it is long with so many */
 	sqlite3_stmt *stmts[STMT_LEN]; /* prepared at first use */
@@ -297,6 +298,7 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	if (rc == 0 && version > 0 && version < SCHEMA_VERSION) {
 		cu_warn("the storage was written by an older copper; every shape is made anew when asked for",
 			CU_KV("path", path), CU_KV_U64("version", version));
+		db->was = version;
 		rc = exec(
 			db,
 			"DROP TABLE IF EXISTS shape; DROP TABLE IF EXISTS chunk; DROP TABLE IF EXISTS relation;"
@@ -345,6 +347,11 @@ int cu_metadata_db_fold(struct cu_metadata_db *db)
 	/* What could not be folded is not tried again with every commit. */
 	db->fold_at = (rc < 0 ? db->wal_pages : 0) + FOLD_PAGES;
 	return rc;
+}
+
+uint64_t cu_metadata_db_was(const struct cu_metadata_db *db)
+{
+	return db->was;
 }
 
 bool cu_metadata_db_is_long(struct cu_metadata_db *db)
