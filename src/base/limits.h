@@ -17,6 +17,7 @@
 #define CU_HTTP_LINGER_BYTES (16u * 1024 * 1024) /* … and throws away at most this much: close */
 #define CU_HTTP_REFUSED_MAX 64u             /* connections over the limit that get a 503: more are closed unanswered */
 #define CU_HTTP_NOTSENT_LOWAT (128u * 1024) /* unsent bytes in the kernel per connection: wait for the socket */
+#define CU_HTTP_GATHER_MAX 2048u /* a small answer's parts are copied together: larger ones sendmsg() gathers */
 #define CU_HTTP_SEND_SLICE \
 	(2u * 1024 * 1024)           /* bytes sent to one peer before the loop looks at others: continue next turn */
 #define CU_HTTP_ACCEPT_SLICE 128u    /* connections accepted … : continue next turn */

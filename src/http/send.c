@@ -1,6 +1,6 @@
 /* send.c: answers: the head, shared bodies, pulled bodies.
  *
- * The usual answer leaves with one sendmsg() and needs no memory of its own. What does not fit into the socket, and
+ * The usual answer leaves with one send() and needs no memory of its own. What does not fit into the socket, and
  * every pulled body, gets an http_out: text (head or chunk framing) followed by one piece. Only when both have left is
  * the source asked for the next piece, so nothing but that is held, and the source goes at the socket's pace.
  */
@@ -56,6 +56,20 @@ void http_out_release(conn *c)
 
 /* ---- pulled bodies ---- */
 
+static void put_chunk_size(cu_buf *text, size_t size)
+{
+	char digits[2 * sizeof size + 2];
+	size_t at = sizeof digits;
+
+	digits[--at] = '\n';
+	digits[--at] = '\r';
+	do {
+		digits[--at] = "0123456789abcdef"[size & 15];
+		size >>= 4;
+	} while (size);
+	cu_buf_append(text, digits + at, sizeof digits - at);
+}
+
 /* Text and piece have left: get the next. Negative: cut off. CU_HTTP_SOURCE_WAIT: a stream has none at the moment. */
 static int out_refill(struct http_out *out)
 {
@@ -93,21 +107,40 @@ static int out_refill(struct http_out *out)
 			out->left -= out->piece.len;
 		}
 		if (out->chunked) {
-			cu_buf_printf(&out->text, "%zx\r\n", out->piece.len);
+			put_chunk_size(&out->text, out->piece.len);
 			out->trailer = 2;
 		}
 	}
 	return cu_buf_failed(&out->text) ? CU_ENOMEM : 0;
 }
 
-/* One system call's worth. Returns what sendmsg() or sendfile() did. */
+/* Copying the few parts of a small answer costs the processor less than having the kernel gather them. */
+static ssize_t send_parts(int fd, struct iovec *parts, size_t parts_len, int flags)
+{
+	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = parts_len };
+	char text[CU_HTTP_GATHER_MAX];
+	size_t len = 0;
+
+	for (size_t i = 0; i < parts_len; i++)
+		len += parts[i].iov_len;
+	if (len > sizeof text)
+		return sendmsg(fd, &msg, flags);
+	len = 0;
+	for (size_t i = 0; i < parts_len; i++) {
+		memcpy(text + len, parts[i].iov_base, parts[i].iov_len);
+		len += parts[i].iov_len;
+	}
+	return send(fd, text, len, flags);
+}
+
+/* One system call's worth. Returns what send(), sendmsg() or sendfile() did. */
 static ssize_t out_push(conn *c, struct http_out *out)
 {
 	static const char line_end[2] = "\r\n";
 	size_t text_len = out->text.len - out->text_at, piece_len = out->piece.len - out->piece_at;
 	bool file = piece_len && !out->piece.data;
 	struct iovec iov[3];
-	struct msghdr msg = { .msg_iov = iov };
+	size_t iov_len = 0;
 	off_t offset;
 	ssize_t n;
 	int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
@@ -124,16 +157,16 @@ static ssize_t out_push(conn *c, struct http_out *out)
 		return n;
 	}
 	if (text_len)
-		iov[msg.msg_iovlen++] = (struct iovec){ out->text.data + out->text_at, text_len };
+		iov[iov_len++] = (struct iovec){ out->text.data + out->text_at, text_len };
 	if (piece_len && !file)
-		iov[msg.msg_iovlen++] = (struct iovec){ (char *)(uintptr_t)out->piece.data + out->piece_at, piece_len };
+		iov[iov_len++] = (struct iovec){ (char *)(uintptr_t)out->piece.data + out->piece_at, piece_len };
 	if (out->trailer && !file)
-		iov[msg.msg_iovlen++] =
+		iov[iov_len++] =
 			(struct iovec){ (char *)(uintptr_t)line_end + sizeof line_end - out->trailer, out->trailer };
 	/* More follows: let the kernel fill its segments. */
 	if (file || (out->source && !out->source->stream && out->left > 0 && !out->ended))
 		flags |= MSG_MORE;
-	n = sendmsg(c->fd, &msg, flags);
+	n = send_parts(c->fd, iov, iov_len, flags);
 	if (n > 0) {
 		size_t from_text = CU_MIN((size_t)n, text_len);
 		size_t from_piece = CU_MIN((size_t)n - from_text, piece_len);
@@ -339,12 +372,11 @@ static void send_memory(conn *c, cu_http_body *body)
 	cu_http_loop *loop = conn_loop(c);
 	struct cu_http_slice bytes = body ? cu_http_body_bytes(body) : (struct cu_http_slice){ "", 0 };
 	struct iovec iov[2] = { { loop->head.data, loop->head.len }, { (char *)(uintptr_t)bytes.data, bytes.len } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = bytes.len ? 2 : 1 };
 	struct http_out *out;
 	size_t sent, from_head;
 	ssize_t n;
 
-	n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	n = send_parts(c->fd, iov, bytes.len ? 2 : 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		http_conn_close(c);
 		return;
