@@ -152,7 +152,7 @@ static void write_log_chunk(cu_store *store, uint64_t id)
 
 	cu_log_index_add(&index, row.last_tx, row.last_op, sizeof item - 1);
 	check(cu_log_chunk_writer_append(writer, item, sizeof item - 1), "a sealed piece");
-	check(cu_log_chunk_writer_finish(&writer, &index, &chunk), "a sealed piece");
+	check(cu_log_chunk_writer_finish(&writer, &index, true, &chunk), "a sealed piece");
 	row.wire_bytes = chunk.wire_bytes;
 	row.info = chunk.info;
 	row.small = chunk.small;

@@ -68,8 +68,12 @@
 	16384u /* metadata operations not yet taken by the writer: the caller waits; a new shape is refused (503) */
 #define CU_METADATA_BLOB_MAX (256u * 1024 * 1024) /* definition, relation, setting: CU_ETOOBIG */
 #define CU_CHANGELOG_BYTES_MAX \
-	(256u * 1024 * 1024)        /* default of --change-log-max: tails are sealed, segments dropped */
-#define CU_SEALER_BATCH 512u        /* sealed chunks on their way into the metadata: waits for them */
+	(256u * 1024 * 1024)                      /* default of --change-log-max: tails are sealed, segments dropped */
+#define CU_SEALER_BATCH 512u                      /* sealed chunks that become durable together: waits for them */
+#define CU_SEALER_BATCH_BYTES (64u * 1024 * 1024) /* … of which so much is written: fewer of them */
+#define CU_SEALER_LOG_FACTOR 4u     /* the change log is so many times too long while it is drained: the stream waits */
+#define CU_SEALER_HOLD_UP_MS 100u   /* … looks so often whether it should stop */
+#define CU_SEALER_TOLD_MS 60000u    /* … says so at most so often */
 #define CU_SEALER_TAILS_SLACK 1024u /* removed shapes that the sealer may hold on to: looks for them */
 #define CU_CHUNK_CHECK_RETRY_MS \
 	200u                     /* a chunk file that cannot be read (not: is damaged) is tried again after so long */

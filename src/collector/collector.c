@@ -280,6 +280,31 @@ static int show_when_due(struct cu_collector *c)
 	return 0;
 }
 
+/* What comes faster than it can be sealed waits in Postgres. What has come is shown before. Where draining does not help (the disk
+ * refuses, a transaction is longer) it ends, and the stream goes on. */
+static int wait_for_room(struct cu_collector *c)
+{
+	uint64_t now = cu_now_ms();
+	int rc;
+
+	if (!cu_sealer_hold_up(c->opts.sealer, 0))
+		return 0;
+	rc = cu_collector_show(c);
+	if (rc < 0)
+		return rc;
+	c->unshown = false;
+	if (now >= c->held_up_due_ms) {
+		cu_warn("changes come faster than they can be sealed: the stream waits until the change log has been drained",
+			CU_KV("stack", c->opts.stack_id),
+			CU_KV_U64("log_bytes", cu_changelog_end(c->log) - cu_changelog_start(c->log)),
+			CU_KV("next", "a faster disk, fewer shapes per change, or a larger --change-log-max"));
+		c->held_up_due_ms = now + CU_SEALER_TOLD_MS;
+	}
+	while (!atomic_load(&c->stopping) && cu_sealer_hold_up(c->opts.sealer, CU_SEALER_HOLD_UP_MS))
+		continue;
+	return 0;
+}
+
 static void *run(void *arg)
 {
 	struct cu_collector *c = arg;
@@ -297,6 +322,8 @@ static void *run(void *arg)
 		}
 		if (rc != CU_ECLOSED)
 			rc = show_when_due(c);
+		if (rc != CU_ECLOSED)
+			rc = wait_for_room(c);
 		if (!c->unshown)
 			checkpoint_tick(c);
 	}

@@ -67,6 +67,7 @@ struct cu_collector {
 	bool unclosed; /* stopping: the change log ends within a transaction that the disk did not let us abort */
 	bool unshown;  /* something was taken in since the last show */
 	uint64_t show_due_ns;
+	uint64_t held_up_due_ms; /* nothing is said before, see wait_for_room() */
 	uint64_t checkpoint_due_ms;
 	uint64_t checkpoint_log_pos; /* log position of the last checkpoint asked for */
 

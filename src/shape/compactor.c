@@ -369,7 +369,7 @@ static int writing_end(struct work *work, struct writing *writing, cu_offset las
 	}
 	output = &work->outputs[work->outputs_len++];
 	*output = (struct output){ .chunk = { .n = writing->n } };
-	rc = cu_log_chunk_writer_finish(&writing->writer, &writing->index, &output->written);
+	rc = cu_log_chunk_writer_finish(&writing->writer, &writing->index, true, &output->written);
 	output->chunk = (struct cu_sealed){
 		.tx = last.tx,
 		.op = last.op,

@@ -1,6 +1,7 @@
 /* sealer.c: the thread, what it is told, and the two reasons to seal: a whole chunk, a change log that is too long. */
 #include "shape/sealer.h"
 
+#include "base/cond.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mutant.h"
@@ -11,6 +12,21 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+/* What is to be sealed next of a tail. */
+struct piece {
+	cu_offset from, end;
+	uint32_t n;
+	bool ends;
+};
+
+/* One whose bytes are in a file, or in memory. */
+struct written {
+	cu_shape *shape; /* the reference is the list's */
+	struct piece piece;
+	struct cu_log_chunk chunk;
+	int rc;
+};
+
 struct cu_sealer {
 	/* set once */
 	struct cu_sealer_opts opts;
@@ -20,9 +36,10 @@ struct cu_sealer {
 	/* any thread, under lock: a leaf */
 	pthread_mutex_t lock;
 	pthread_cond_t work;              /* a checkpoint, or stopping */
-	pthread_cond_t settled;           /* in_flight has become 0, or the thread rests */
+	pthread_cond_t settled;           /* in_flight has become 0, a round has ended, or the thread rests */
 	atomic_bool stopping;             /* set under the lock; looked at without */
 	bool checkpoint;                  /* one has come since the last round */
+	bool sealing;                     /* … runs */
 	bool resting;                     /* the thread waits for the next one */
 	uint64_t log_pos;                 /* of the last one */
 	struct cu_shape_list full;        /* each has log->full set */
@@ -40,6 +57,10 @@ struct cu_sealer {
 	/* What was in `compactable`: those from compacting_at on have not had their turn. */
 	struct cu_shape_list compacting;
 	size_t compacting_at;
+	/* Pieces that are synced and recorded together. */
+	struct written batch[CU_SEALER_BATCH];
+	size_t batch_len;
+	uint64_t batch_bytes;
 };
 
 /* ---- lists ---- */
@@ -156,13 +177,6 @@ static unsigned settle(struct cu_sealer *sealer)
 	return failed;
 }
 
-/* What is to be sealed next of a tail. */
-struct piece {
-	cu_offset from, end;
-	uint32_t n;
-	bool ends;
-};
-
 /* False: nothing now. whole: all that may be, else whole chunks only. */
 static bool next_piece(struct cu_sealer *sealer, cu_shape *shape, bool whole, struct piece *ret_piece)
 {
@@ -209,7 +223,7 @@ static int write_piece(struct cu_sealer *sealer, cu_shape *shape, const struct p
 			rc = CU_ECORRUPT; /* what cannot be read would hold the change log for ever */
 	} while (rc > 0);
 	if (rc == 0)
-		rc = cu_log_chunk_writer_finish(&writer, &index, ret_chunk);
+		rc = cu_log_chunk_writer_finish(&writer, &index, false, ret_chunk);
 	if (rc == 0 && ret_chunk->wire_bytes > UINT32_MAX)
 		rc = CU_ETOOBIG;
 	cu_log_chunk_writer_free(&writer);
@@ -264,30 +278,101 @@ static bool is_going(int rc)
 	return rc == CU_ECLOSED || rc == CU_ENOTFOUND;
 }
 
-/* Seals the next piece of a tail. 1: on its way. 0: there is nothing to seal. */
-static int seal(struct cu_sealer *sealer, cu_shape *shape, bool whole)
+static void tell_not_sealed(struct cu_sealer *sealer, cu_shape *shape, int rc)
 {
-	struct cu_log_chunk chunk = { 0 };
-	struct piece piece;
-	int rc;
-
-	if (!next_piece(sealer, shape, whole, &piece))
-		return 0;
-	rc = write_piece(sealer, shape, &piece, &chunk);
-	if (rc == 0)
-		rc = record_piece(sealer, shape, &piece, &chunk);
-	else if (rc == CU_ECORRUPT)
+	if (rc == CU_ECORRUPT)
 		cu_shape_set_remove(sealer->opts.shapes, shape, "its log is damaged", NULL);
 	else if (!is_going(rc))
 		cu_error("a part of a shape's log could not be sealed; the change log keeps it",
 			 CU_KV("stack", sealer->opts.stack_id), CU_KV("handle", shape->handle),
 			 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
-	if (rc < 0)
-		cu_chunk_remove(cu_store_chunks(sealer->opts.store), shape->id, CU_CHUNK_LOG, piece.n);
-	if (rc < 0 && cu_shape_status(shape).state > CU_SHAPE_LIVE)
+}
+
+static void take_away(struct cu_sealer *sealer, cu_shape *shape, const struct piece *piece)
+{
+	cu_chunk_remove(cu_store_chunks(sealer->opts.store), shape->id, CU_CHUNK_LOG, piece->n);
+	if (cu_shape_status(shape).state > CU_SHAPE_LIVE)
 		remove_again(sealer, shape);
-	free(chunk.small);
-	return rc < 0 ? rc : 1;
+}
+
+/* ---- many of them ---- */
+
+/* Writes the next piece of a tail, into the batch. 1: it is there. 0: there is nothing to seal. */
+static int seal(struct cu_sealer *sealer, cu_shape *shape, bool whole)
+{
+	struct written *written = &sealer->batch[sealer->batch_len];
+	int rc;
+
+	*written = (struct written){ .shape = shape };
+	if (!next_piece(sealer, shape, whole, &written->piece))
+		return 0;
+	rc = write_piece(sealer, shape, &written->piece, &written->chunk);
+	if (rc < 0) {
+		tell_not_sealed(sealer, shape, rc);
+		take_away(sealer, shape, &written->piece);
+		free(written->chunk.small);
+		return rc;
+	}
+	sealer->batch_len++;
+	sealer->batch_bytes += written->chunk.wire_bytes;
+	return 1;
+}
+
+/* The files first, all of them: the disk has begun to write them, and what they have in common is in one commit of the file
+ * system's journal. Where one fails the rest have failed with it, but for those whose shape is being removed. */
+static void sync_batch(struct cu_sealer *sealer)
+{
+	cu_chunks *chunks = cu_store_chunks(sealer->opts.store);
+	struct written *batch = sealer->batch;
+	bool any = false;
+	int rc = 0;
+
+	for (size_t i = 0; i < sealer->batch_len; i++) {
+		if (batch[i].chunk.small)
+			continue;
+		batch[i].rc = rc < 0 ? rc : cu_chunk_sync(chunks, batch[i].shape->id, CU_CHUNK_LOG, batch[i].piece.n);
+		if (batch[i].rc < 0 && !is_going(batch[i].rc))
+			rc = batch[i].rc;
+	}
+	for (size_t i = 0; i < sealer->batch_len; i++) {
+		if (batch[i].chunk.small || batch[i].rc < 0)
+			continue;
+		batch[i].rc = rc < 0 ? rc : cu_chunks_sync_names(chunks, batch[i].shape->id);
+		if (batch[i].rc < 0 && !is_going(batch[i].rc))
+			rc = batch[i].rc;
+		any = true;
+	}
+	if (any && rc == 0)
+		rc = cu_chunks_sync_all(chunks);
+	for (size_t i = 0; i < sealer->batch_len && rc < 0; i++) {
+		if (!batch[i].chunk.small && batch[i].rc == 0)
+			batch[i].rc = rc;
+	}
+}
+
+/* Makes durable what has been written, and puts it into the metadata. Returns what went wrong, but for shapes that are being
+ * removed. */
+static int seal_batch(struct cu_sealer *sealer)
+{
+	int rc = 0;
+
+	sync_batch(sealer);
+	for (size_t i = 0; i < sealer->batch_len; i++) {
+		struct written *written = &sealer->batch[i];
+
+		if (written->rc == 0)
+			written->rc = record_piece(sealer, written->shape, &written->piece, &written->chunk);
+		else if (rc == 0)
+			tell_not_sealed(sealer, written->shape, written->rc);
+		if (written->rc < 0)
+			take_away(sealer, written->shape, &written->piece);
+		if (written->rc < 0 && !is_going(written->rc))
+			rc = written->rc;
+		free(written->chunk.small);
+	}
+	sealer->batch_len = 0;
+	sealer->batch_bytes = 0;
+	return rc;
 }
 
 /* Seals what the listed shapes have, a piece of each at a time, and waits until all of it is durable. Stops at what the
@@ -295,7 +380,7 @@ static int seal(struct cu_sealer *sealer, cu_shape *shape, bool whole)
 static int seal_list(struct cu_sealer *sealer, const struct cu_shape_list *list, bool whole)
 {
 	bool more = true;
-	int rc = 0;
+	int rc = 0, failed;
 
 	pthread_mutex_lock(&sealer->lock);
 	sealer->failed = 0;
@@ -310,9 +395,14 @@ static int seal_list(struct cu_sealer *sealer, const struct cu_shape_list *list,
 			more |= rc > 0;
 			if (is_going(rc) || rc == CU_ECORRUPT)
 				rc = is_stopping(sealer) ? CU_ECLOSED : 0;
-			if ((i + 1) % CU_SEALER_BATCH == 0)
+			if (rc >= 0 &&
+			    (sealer->batch_len == CU_SEALER_BATCH || sealer->batch_bytes >= CU_SEALER_BATCH_BYTES)) {
+				rc = seal_batch(sealer);
 				settle(sealer);
+			}
 		}
+		failed = seal_batch(sealer);
+		rc = rc < 0 ? rc : failed;
 		if (settle(sealer))
 			more = false; /* not again and again: after the next checkpoint */
 	}
@@ -413,6 +503,7 @@ static void seal_round(struct cu_sealer *sealer)
 	uint64_t log_pos = sealer->log_pos;
 
 	sealer->checkpoint = false;
+	sealer->sealing = true;
 	sealer->sealable_pos = CU_MUTANT(SEAL_BEYOND_CHECKPOINT) ? UINT64_MAX : log_pos;
 	pthread_mutex_unlock(&sealer->lock);
 	seal_full(sealer);
@@ -421,6 +512,8 @@ static void seal_round(struct cu_sealer *sealer)
 	else if (crowded)
 		sweep(sealer, 0, NULL);
 	pthread_mutex_lock(&sealer->lock);
+	sealer->sealing = false;
+	pthread_cond_broadcast(&sealer->settled);
 }
 
 /* ---- compacting ---- */
@@ -577,6 +670,30 @@ void cu_sealer_wait(cu_sealer *sealer)
 	pthread_mutex_unlock(&sealer->lock);
 }
 
+static bool is_far_too_long(const struct cu_sealer *sealer)
+{
+	cu_changelog *changelog = cu_store_changelog(sealer->opts.store);
+
+	return cu_changelog_end(changelog) - cu_changelog_start(changelog) >
+	       CU_SEALER_LOG_FACTOR * sealer->opts.log_bytes_max;
+}
+
+bool cu_sealer_hold_up(cu_sealer *sealer, unsigned ms)
+{
+	struct timespec until;
+	bool sealing;
+
+	if (!sealer || !is_far_too_long(sealer))
+		return false;
+	until = cu_until_ms(cu_now_ms() + ms);
+	pthread_mutex_lock(&sealer->lock);
+	if (sealer->sealing && !sealer->stopping)
+		pthread_cond_timedwait(&sealer->settled, &sealer->lock, &until);
+	sealing = sealer->sealing && !sealer->stopping;
+	pthread_mutex_unlock(&sealer->lock);
+	return sealing && is_far_too_long(sealer);
+}
+
 void cu_sealer_stats_get(cu_sealer *sealer, struct cu_sealer_stats *ret_stats)
 {
 	pthread_mutex_lock(&sealer->lock);
@@ -591,7 +708,7 @@ int cu_sealer_start(const struct cu_sealer_opts *opts, cu_sealer **ret_sealer)
 	sealer->opts = *opts;
 	CU_ASSERT(pthread_mutex_init(&sealer->lock, NULL) == 0);
 	CU_ASSERT(pthread_cond_init(&sealer->work, NULL) == 0);
-	CU_ASSERT(pthread_cond_init(&sealer->settled, NULL) == 0);
+	cu_cond_init(&sealer->settled);
 	if (pthread_create(&sealer->thread, NULL, run, sealer) != 0) {
 		cu_sealer_free(&sealer);
 		return CU_EAGAIN;

@@ -35,6 +35,10 @@ void cu_sealer_note(cu_sealer *sealer, cu_shape *shape);
 /* A checkpoint is durable (sealer NULL: nobody cares): what it covers may be sealed, and dropped from the change log once no tail needs it. */
 void cu_sealer_checkpoint(cu_sealer *sealer, uint64_t log_pos);
 
+/* True: the change log is CU_SEALER_LOG_FACTOR times as long as it may be and is being drained: whoever appends to it waits. Comes
+ * back when it is not so any more, or after at most ms. The thread that appends; sealer NULL: false. */
+bool cu_sealer_hold_up(cu_sealer *sealer, unsigned ms);
+
 /* Waits until everything that could be done for the last checkpoint is done. */
 void cu_sealer_wait(cu_sealer *sealer);
 

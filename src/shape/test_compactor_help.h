@@ -157,7 +157,7 @@ static void seal(struct world *w, unsigned items, size_t padding,
 		cu_buf_append(&w->plain, item.data, item.len);
 		cu_buf_putc(&w->plain, '\n');
 	}
-	assert_int_equal(cu_log_chunk_writer_finish(&writer, &index, &chunk), 0);
+	assert_int_equal(cu_log_chunk_writer_finish(&writer, &index, true, &chunk), 0);
 	last = offset_at(w, w->tx);
 	row = (struct cu_log_chunk_row){ .shape_id = 1,
 					 .n = log->next_n++,

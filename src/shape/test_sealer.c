@@ -229,7 +229,7 @@ static void log_chunks_that_a_crash_left_are_removed(void **state)
 	seal(w, 1);
 	assert_int_equal(cu_log_chunk_writer_append(writer, wire, 100000), 0);
 	cu_log_index_add(&index, 1, 0, 100000);
-	assert_int_equal(cu_log_chunk_writer_finish(&writer, &index, &chunk), 0);
+	assert_int_equal(cu_log_chunk_writer_finish(&writer, &index, true, &chunk), 0);
 	seal(w, 1);
 	assert_int_equal(cu_chunk_open(cu_store_chunks(w->store), 1, CU_CHUNK_LOG, 77, &fd, &bytes), CU_ENOTFOUND);
 	assert_every_range(w, w->shapes, 61);
@@ -427,9 +427,22 @@ static void look_in_the_middle(void)
 	cu_sealer_checkpoint(middle.sealer, checkpoint(w).log_pos);
 }
 
+/* Not one that is on its way into the log: sealing opens that to sync it. */
+static bool is_in_the_log(const char *path)
+{
+	static const char name[] = "/shapes/1/log.";
+	const cu_shape_log *log = middle.w->shapes[0]->log;
+	const char *at = strstr(path, name);
+	bool known = false;
+
+	for (uint32_t i = 0; at && !known && i < log->sealed_len; i++)
+		known = log->sealed[i].n == strtoul(at + strlen(name), NULL, 10);
+	return known;
+}
+
 static int watched_open(void *ctx, const char *path, int flags, mode_t mode)
 {
-	if (!middle.busy && middle.writes < 12 && (flags & O_ACCMODE) == O_RDONLY && strstr(path, "/shapes/1/log.")) {
+	if (!middle.busy && middle.writes < 12 && (flags & O_ACCMODE) == O_RDONLY && is_in_the_log(path)) {
 		middle.busy = true;
 		look_in_the_middle();
 		middle.busy = false;
@@ -480,6 +493,54 @@ static void a_compaction_holds_up_neither_sealing_nor_the_change_log(void **stat
 	chunk_bytes = 4000;
 }
 
+static struct {
+	cu_sealer *sealer;
+	struct cu_file_ops ops;
+	unsigned looks, held_up;
+} far;
+
+/* On the sealer's thread, in the middle of a round. */
+static int far_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	if (far.sealer && strstr(path, "/shapes/1/log.")) {
+		far.looks++;
+		far.held_up += cu_sealer_hold_up(far.sealer, 1);
+	}
+	return cu_file_system.open(ctx, path, flags, mode);
+}
+
+static void the_stream_waits_while_a_log_that_is_far_too_long_is_drained_and_no_longer(void **state)
+{
+	struct cu_sealer_opts opts = { .stack_id = "test", .log_bytes_max = 10000 };
+	struct world *w;
+
+	(void)state;
+	random_state = 59;
+	chunk_bytes = 20000;
+	far.ops = cu_file_system;
+	far.ops.open = far_open;
+	store_ops = &far.ops;
+	w = world_new(4096);
+	opts.shapes = w->set;
+	opts.store = w->store;
+	write_rows(w, 250);
+	assert_true(cu_changelog_end(w->log) > CU_SEALER_LOG_FACTOR * opts.log_bytes_max);
+	assert_false(cu_sealer_hold_up(NULL, 1));
+	assert_int_equal(cu_sealer_start(&opts, &far.sealer), 0);
+	cu_sealer_wait(far.sealer);
+	far.looks = far.held_up = 0;
+	assert_false(cu_sealer_hold_up(far.sealer, 1)); /* nobody drains it */
+	cu_sealer_checkpoint(far.sealer, checkpoint(w).log_pos);
+	cu_sealer_wait(far.sealer);
+	assert_true(far.held_up > 0 && far.held_up < far.looks); /* compacting holds nobody up */
+	assert_false(cu_sealer_hold_up(far.sealer, 1));
+	assert_in_range(cu_changelog_end(w->log) - cu_changelog_start(w->log), 0, 2 * opts.log_bytes_max);
+	cu_sealer_free(&far.sealer);
+	world_free(w);
+	store_ops = NULL;
+	chunk_bytes = 4000;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -494,6 +555,7 @@ int main(void)
 		cmocka_unit_test(a_shape_whose_snapshot_could_not_be_recorded_is_sealed_like_others),
 		cmocka_unit_test(the_log_of_a_shape_whose_removal_is_not_durable_is_kept),
 		cmocka_unit_test(a_compaction_holds_up_neither_sealing_nor_the_change_log),
+		cmocka_unit_test(the_stream_waits_while_a_log_that_is_far_too_long_is_drained_and_no_longer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

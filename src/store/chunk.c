@@ -218,6 +218,8 @@ int cu_chunk_writer_finish(cu_chunk_writer **ref, bool durable, struct cu_chunk_
 		rc = CU_EIO;
 	if (rc == 0 && durable)
 		rc = cu_file_sync(writer->chunks->ops, writer->fd);
+	else if (rc == 0)
+		cu_file_write_back(writer->fd);
 	if (rc == 0)
 		rc = cu_file_rename(writer->chunks->ops, writer->path_tmp, writer->path);
 	if (rc == 0) {
@@ -233,15 +235,20 @@ int cu_chunks_sync_all(cu_chunks *chunks)
 	return cu_file_sync_dir(chunks->ops, chunks->shapes_dir);
 }
 
-int cu_chunks_sync_shape(cu_chunks *chunks, uint64_t shape_id)
+int cu_chunks_sync_names(cu_chunks *chunks, uint64_t shape_id)
 {
 	char *dir = shape_path(chunks, shape_id);
 	int rc = cu_file_sync_dir(chunks->ops, dir);
 
-	if (rc == 0)
-		rc = cu_file_sync_dir(chunks->ops, chunks->shapes_dir);
 	free(dir);
 	return rc;
+}
+
+int cu_chunks_sync_shape(cu_chunks *chunks, uint64_t shape_id)
+{
+	int rc = cu_chunks_sync_names(chunks, shape_id);
+
+	return rc < 0 ? rc : cu_chunks_sync_all(chunks);
 }
 
 int cu_chunk_open(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n, int *ret_fd,

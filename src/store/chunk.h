@@ -48,6 +48,8 @@ void cu_chunk_writer_free(cu_chunk_writer **writer); /* gives up: the file is re
 int cu_chunk_sync(cu_chunks *chunks, uint64_t shape_id, enum cu_chunk_kind kind, uint32_t n);
 /* fsyncs the shape's directory and the one above: with durable chunks, the last step before set_snapshot. */
 int cu_chunks_sync_shape(cu_chunks *chunks, uint64_t shape_id);
+/* The shape's directory alone. */
+int cu_chunks_sync_names(cu_chunks *chunks, uint64_t shape_id);
 
 /* A descriptor for pread and sendfile; stays good when the shape is removed. CU_ENOTFOUND: no such chunk. The caller
  * closes it with close(2). */
@@ -67,7 +69,7 @@ int cu_chunks_each_log(cu_chunks *chunks, uint64_t shape_id, int (*each)(void *c
 
 /* Renames the shape's directory into the trash: at once gone for readers to come. No directory is fine. */
 int cu_chunks_remove_shape(cu_chunks *chunks, uint64_t shape_id);
-/* fsyncs the directory above the shapes': what was removed stays removed. */
+/* fsyncs the directory above the shapes': what was removed stays removed, and a directory that was made is there. */
 int cu_chunks_sync_all(cu_chunks *chunks);
 /* Calls back for every shape that has a directory. */
 int cu_chunks_each_shape(cu_chunks *chunks, int (*each)(void *ctx, uint64_t shape_id), void *ctx);

@@ -208,6 +208,11 @@ int cu_file_sync(const struct cu_file_ops *ops, int fd)
 	return ops->fdatasync(ops->ctx, fd) < 0 ? failed_fd("fdatasync") : 0;
 }
 
+void cu_file_write_back(int fd)
+{
+	(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* what fails is told by the sync */
+}
+
 int cu_file_truncate(const struct cu_file_ops *ops, int fd, uint64_t len)
 {
 	int rc;

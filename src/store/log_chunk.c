@@ -93,15 +93,16 @@ static int put_index(cu_log_chunk_writer *writer, const cu_log_index *index)
 	return rc;
 }
 
-int cu_log_chunk_writer_finish(cu_log_chunk_writer **ref, cu_log_index *index, struct cu_log_chunk *ret_chunk)
+int cu_log_chunk_writer_finish(cu_log_chunk_writer **ref, cu_log_index *index, bool durable,
+			       struct cu_log_chunk *ret_chunk)
 {
 	cu_log_chunk_writer *writer = *ref;
 	int rc = put_index(writer, index);
 
 	*ret_chunk = (struct cu_log_chunk){ .wire_bytes = writer->wire_bytes };
 	if (rc == 0 && writer->file) {
-		rc = cu_chunk_writer_finish(&writer->file, true, &ret_chunk->info);
-		if (rc == 0)
+		rc = cu_chunk_writer_finish(&writer->file, durable, &ret_chunk->info);
+		if (rc == 0 && durable)
 			rc = cu_chunks_sync_shape(writer->chunks, writer->shape_id);
 	} else if (rc == 0) {
 		size_t len = writer->small.len;

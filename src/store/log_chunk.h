@@ -42,8 +42,10 @@ struct cu_log_chunk {
 cu_log_chunk_writer *cu_log_chunk_writer_new(cu_chunks *chunks, uint64_t shape_id, uint32_t n);
 /* Comma-joined wire items, a piece at a time; the comma between two pieces is the caller's as well. */
 int cu_log_chunk_writer_append(cu_log_chunk_writer *writer, const void *wire, size_t len);
-/* Appends the index, which is emptied. A file is durable when this says 0, with its name. Frees the writer in every case. */
-int cu_log_chunk_writer_finish(cu_log_chunk_writer **writer, cu_log_index *index, struct cu_log_chunk *ret_chunk);
+/* Appends the index, which is emptied. A file is there under its name when this says 0; with `durable` it stays, else the caller syncs
+ * it (cu_chunk_sync(), then its directories). Frees the writer in every case. */
+int cu_log_chunk_writer_finish(cu_log_chunk_writer **writer, cu_log_index *index, bool durable,
+			       struct cu_log_chunk *ret_chunk);
 void cu_log_chunk_writer_free(cu_log_chunk_writer **writer); /* gives up; NULL is fine */
 
 /* The bytes of the items behind `from` up to and including `to`; *ret_len 0: there is none. In memory (small), or in a file. */

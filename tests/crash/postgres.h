@@ -48,7 +48,8 @@ struct postgres {
 	bool hot;     /* a few rows are updated again and again: what compaction is for */
 	uint64_t lsn; /* end of the WAL */
 	uint64_t confirmed;
-	bool was_confirmed;          /* something was: there is a checkpoint */
+	bool was_confirmed; /* something was: there is a checkpoint */
+	uint64_t oldest;    /* what was confirmed before it is not sent again: who asks has forgotten it, too */
 	uint64_t confirmed_at_start; /* of the process that runs; 0: nothing was yet */
 
 	/* the connection */

@@ -105,6 +105,7 @@ static void put_connected(struct postgres *pg, cu_buf *out)
 	/* Postgres writes a slot down now and then: after a crash of its own it may have forgotten the last steps. */
 	if (cu_sim_random(4) == 0)
 		start -= CU_MIN(start, (uint64_t)cu_sim_random(500));
+	start = CU_MAX(start, pg->oldest);
 	for (pg->tx = 0; pg->tx < pg->txs_len && pg->txs[pg->tx].end_lsn <= start;)
 		pg->tx++;
 	pg->at = 0;

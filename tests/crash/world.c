@@ -442,6 +442,7 @@ static int open_store(struct world *world)
 	if (rc == CU_ECORRUPT && disk_lost_metadata(world->disk)) {
 		cu_sim_note("damaged metadata are put aside");
 		world->pg->was_confirmed = false;
+		world->pg->oldest = world->pg->confirmed;
 		rc = cu_store_set_aside(world->dir, disk_ops(world->disk));
 		cu_shape_set_free(&world->set);
 		world->set = new_shapes(world);
