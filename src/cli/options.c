@@ -138,7 +138,7 @@ static const struct option options[] = {
 	{ "change-log-max", NULL, TYPE_BYTES, GROUP_STORAGE, AT(change_log_bytes_max), 64 * 1024, UINT64_C(1) << 40,
 	  "256MiB", false,
 	  "size of the change log at which its older half is moved into the shapes' own files; a transaction that is larger "
-	  "makes it longer for as long as it runs" },
+	  "makes it longer for as long as it runs. At four times this size the stream waits until it has been drained" },
 	{ "checkpoint-interval", NULL, TYPE_DURATION, GROUP_STORAGE, AT(checkpoint_ms), 1, 600000, "1s", false,
 	  "how often everything is made durable and confirmed to Postgres" },
 	{ "max-storage-bytes", NULL, TYPE_BYTES, GROUP_STORAGE, AT(max_storage_bytes), 0, UINT64_C(1) << 50, "0", false,

@@ -39,7 +39,7 @@ struct cu_sealer {
 	pthread_cond_t settled;           /* in_flight has become 0, a round has ended, or the thread rests */
 	atomic_bool stopping;             /* set under the lock; looked at without */
 	bool checkpoint;                  /* one has come since the last round */
-	bool sealing;                     /* … runs */
+	bool sealing;                     /* a round runs */
 	bool resting;                     /* the thread waits for the next one */
 	uint64_t log_pos;                 /* of the last one */
 	struct cu_shape_list full;        /* each has log->full set */
