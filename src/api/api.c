@@ -394,17 +394,10 @@ static void loading_too_long(cu_http_request *req, void *app)
 	cu_answer_error(app, req, 503, LOADING_MESSAGE, IDLE_RETRY_S);
 }
 
-static void loading_gone(void *app)
-{
-	struct cu_reader *reader = app;
-
-	cu_reader_free(&reader);
-}
-
 static const struct cu_http_waiter_ops loading_ops = {
 	.on_wake = loading_over,
 	.on_timeout = loading_too_long,
-	.on_gone = loading_gone,
+	.on_gone = cu_reader_gone,
 };
 
 /* Who ends the loading changes first what on_request and health say, and wakes then: a request that found the old state is

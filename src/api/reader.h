@@ -73,6 +73,7 @@ struct cu_reader {
 /* Answers, or parks. */
 void cu_reader_serve(struct cu_reader *reader, cu_http_request *req);
 void cu_reader_free(struct cu_reader **reader);
+void cu_reader_gone(void *app); /* its client hung up while it waited: the on_gone of all of them */
 
 /* ---- sse.c ---- */
 /* Answers with a stream that goes on from the reader's offset, and owns the reader. up_to_date: nothing is behind the

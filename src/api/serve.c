@@ -9,13 +9,12 @@
 static void wait_on_wake(cu_http_request *req, void *app);
 static void wait_on_timeout(cu_http_request *req, void *app);
 static void wait_on_drain(cu_http_request *req, void *app);
-static void wait_on_gone(void *app);
 
 static const struct cu_http_waiter_ops waiter_ops = {
 	.on_wake = wait_on_wake,
 	.on_timeout = wait_on_timeout,
 	.on_drain = wait_on_drain,
-	.on_gone = wait_on_gone,
+	.on_gone = cu_reader_gone,
 };
 
 void cu_reader_free(struct cu_reader **ref)
@@ -99,7 +98,7 @@ static void wait_on_drain(cu_http_request *req, void *app)
 		cu_answer_error(reader, req, 503, "The server is stopping, please retry", 1);
 }
 
-static void wait_on_gone(void *app)
+void cu_reader_gone(void *app)
 {
 	struct cu_reader *reader = app;
 

@@ -262,43 +262,46 @@ static int wait_time_ms(const struct cu_collector *c)
 	return c->checkpoint_due_ms > now ? (int)(c->checkpoint_due_ms - now) : 0;
 }
 
+static int show(struct cu_collector *c, uint64_t now_ns)
+{
+	int rc = cu_collector_show(c);
+
+	if (rc < 0)
+		return rc;
+	c->unshown = false;
+	c->show_due_ns = now_ns + CU_SHOW_INTERVAL_NS;
+	note_caught_up(c);
+	return 0;
+}
+
 /* The first commits after a pause are shown at once. Of a busy stream each show would wake the readers again, and their answers
  * would take the processor from the stream: those are shown together, at most once in CU_SHOW_INTERVAL_NS. */
 static int show_when_due(struct cu_collector *c)
 {
 	uint64_t now = cu_now_ns();
-	int rc;
 
-	if (!c->unshown || now < c->show_due_ns)
-		return 0;
-	rc = cu_collector_show(c);
-	if (rc < 0)
-		return rc;
-	c->unshown = false;
-	c->show_due_ns = now + CU_SHOW_INTERVAL_NS;
-	note_caught_up(c);
-	return 0;
+	return c->unshown && now >= c->show_due_ns ? show(c, now) : 0;
 }
 
 /* What comes faster than it can be sealed waits in Postgres. What has come is shown before. Where draining does not help (the disk
  * refuses, a transaction is longer) it ends, and the stream goes on. */
 static int wait_for_room(struct cu_collector *c)
 {
-	uint64_t now = cu_now_ms();
+	uint64_t now_ms;
 	int rc;
 
 	if (!cu_sealer_hold_up(c->opts.sealer, 0))
 		return 0;
-	rc = cu_collector_show(c);
+	rc = show(c, cu_now_ns());
 	if (rc < 0)
 		return rc;
-	c->unshown = false;
-	if (now >= c->held_up_due_ms) {
+	now_ms = cu_now_ms();
+	if (now_ms >= c->held_up_due_ms) {
 		cu_warn("changes come faster than they can be sealed: the stream waits until the change log has been drained",
 			CU_KV("stack", c->opts.stack_id),
 			CU_KV_U64("log_bytes", cu_changelog_end(c->log) - cu_changelog_start(c->log)),
 			CU_KV("next", "a faster disk, fewer shapes per change, or a larger --change-log-max"));
-		c->held_up_due_ms = now + CU_SEALER_TOLD_MS;
+		c->held_up_due_ms = now_ms + CU_SEALER_TOLD_MS;
 	}
 	while (!atomic_load(&c->stopping) && cu_sealer_hold_up(c->opts.sealer, CU_SEALER_HOLD_UP_MS))
 		continue;

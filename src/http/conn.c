@@ -340,13 +340,14 @@ static void peer_check(conn *c, int events)
 	}
 	/* The peer sends no more. Who waits for a change, or for what costs much, has hung up; another deferred answer is still
 	 * sent, in case that only its side is closed. */
-	if (tells_when_gone((enum conn_state)c->state, c) && !c->ops->on_half_close) {
-		http_conn_close(c);
-		return;
-	}
-	http_conn_watch(c, 0);
-	if (tells_when_gone((enum conn_state)c->state, c))
+	if (!tells_when_gone((enum conn_state)c->state, c)) {
+		http_conn_watch(c, 0);
+	} else if (c->ops->on_half_close) {
+		http_conn_watch(c, 0);
 		c->ops->on_half_close(c->app);
+	} else {
+		http_conn_close(c);
+	}
 }
 
 static void conn_ready(uv_poll_t *poll, int status, int events)

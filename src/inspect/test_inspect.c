@@ -107,17 +107,24 @@ static void flip(const char *dir, const char *name, long at, int mask)
 	free(path);
 }
 
-/* A start goes well with it; but it is not as it was written. */
-static void a_damaged_item_that_no_shape_has_is_reported(void **state)
+static char *dir_with_two_transactions(void)
 {
 	char *dir = help_dir_new();
 	cu_store *store = NULL;
-	cu_buf text = CU_BUF_INIT;
 
-	(void)state;
 	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
 	write_checkpoint(store, 2, 1);
 	cu_store_free(&store);
+	return dir;
+}
+
+/* A start goes well with it; but it is not as it was written. */
+static void a_damaged_item_that_no_shape_has_is_reported(void **state)
+{
+	char *dir = dir_with_two_transactions();
+	cu_buf text = CU_BUF_INIT;
+
+	(void)state;
 	flip(dir, "log/0000000000000000.seg", 100, 4);
 	assert_int_equal(check(dir, &text), CU_INSPECT_DAMAGED);
 	assert_non_null(strstr(cu_buf_str(&text), "damaged: 1 item of the change log"));
@@ -145,14 +152,10 @@ static void items_that_were_dropped_are_not_damaged(void **state)
 
 static void a_flipped_bit_of_the_format_is_damage_and_two_are_another_format(void **state)
 {
-	char *dir = help_dir_new();
-	cu_store *store = NULL;
+	char *dir = dir_with_two_transactions();
 	cu_buf text = CU_BUF_INIT;
 
 	(void)state;
-	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
-	write_checkpoint(store, 2, 1);
-	cu_store_free(&store);
 	flip(dir, "format", 2, 8);
 	assert_int_equal(check(dir, &text), CU_INSPECT_DAMAGED);
 	assert_non_null(strstr(cu_buf_str(&text), "damaged: format"));
@@ -165,14 +168,11 @@ static void a_flipped_bit_of_the_format_is_damage_and_two_are_another_format(voi
 
 static void metadata_of_an_older_version_are_named(void **state)
 {
-	char *dir = help_dir_new(), *path = cu_file_path("%s/metadata.sqlite3", dir);
-	cu_store *store = NULL;
+	char *dir = dir_with_two_transactions(), *path = cu_file_path("%s/metadata.sqlite3", dir);
 	cu_buf text = CU_BUF_INIT;
 	sqlite3 *db = NULL;
 
 	(void)state;
-	assert_int_equal(cu_store_open(dir, NULL, NULL, &store), 0);
-	cu_store_free(&store);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
