@@ -173,12 +173,13 @@ test("the publication is dropped, or dropped and made again by hand: shapes star
 test("a table leaves the publication by hand, for good or for a moment: its shapes start anew, others' stay", async () => {
   const view = await watch()
   const other = await watch({ table: "others" })
+  const unlessBack = (error) => assert.equal(error.code, "42710", error.message) // Copper has looked, and put it back itself
   for (const back of ["", `; ALTER PUBLICATION ${publication} ADD TABLE items`]) {
     await rowsBecome(view, cluster, everything)
     const { rotations } = view
     const handle = view.handle()
     await sql(`ALTER PUBLICATION ${publication} DROP TABLE items`)
-    await sql(`UPDATE items SET n = n + 1 WHERE id = 9${back}`)
+    await sql(`UPDATE items SET n = n + 1 WHERE id = 9${back}`).catch(unlessBack)
     if (back) await sql("UPDATE items SET n = n + 1 WHERE id = 10")
     await rotates(view, rotations, { handle, why: /publication/ })
   }
@@ -274,7 +275,9 @@ test("publications of all tables, of a schema, of a partitioned table: what left
     "UPDATE items SET n = n + 1 WHERE id = 9",
     `ALTER PUBLICATION ${publication} ADD TABLES IN SCHEMA public`,
   ])
+  const { rotations } = items.view
   await sql(`DROP PUBLICATION ${publication}; DROP TABLE parts`)
+  await waitFor(() => items.view.rotations > rotations, { what: "a rotation, for the publication dropped" })
   for (const { view } of views.values()) view.close()
   const again = await watch()
   await rowsBecome(again, cluster, everything)
