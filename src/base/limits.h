@@ -2,6 +2,9 @@
 #ifndef CU_LIMITS_H
 #define CU_LIMITS_H
 
+/* A client's clause may have megabytes; and a line below PIPE_BUF stays whole in a pipe that others write to, too. */
+#define CU_LOG_VALUE_MAX 1024u /* bytes of a text in a log line: cut, "…" at the end */
+
 /* HTTP: refuse. */
 #define CU_HTTP_URL_MAX (64u * 1024)        /* longer request target: 414 */
 #define CU_HTTP_HEADERS_MAX (64u * 1024)    /* all header bytes of a request: 431 */

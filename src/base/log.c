@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/buf.h"
+#include "base/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,10 +49,22 @@ static bool bare_value(const char *s, size_t len)
 	return len > 0;
 }
 
+/* A text that is cut is not cut within a character. */
+static size_t shown_len(const char *s, size_t len)
+{
+	size_t cut = CU_LOG_VALUE_MAX;
+
+	if (len <= cut)
+		return len;
+	while (cut > CU_LOG_VALUE_MAX - 3 && ((unsigned char)s[cut] & 0xc0) == 0x80)
+		cut--;
+	return cut;
+}
+
 static void put_value(cu_buf *line, const struct cu_kv *kv)
 {
-	const char *s = kv->str ? kv->str : "";
-	size_t len;
+	const char *s = kv->str ? kv->str : "", *quote;
+	size_t len, shown;
 
 	switch (kv->kind) {
 	case CU_KV_KIND_I64: cu_buf_printf(line, "%" PRId64, (int64_t)kv->num); return;
@@ -61,12 +74,14 @@ static void put_value(cu_buf *line, const struct cu_kv *kv)
 			      (unsigned)kv->num);
 		return;
 	case CU_KV_KIND_STRN: len = kv->num; break;
-	default: len = strlen(s); break;
+	default: len = strnlen(s, CU_LOG_VALUE_MAX + 1); break;
 	}
-	if (log_format == CU_LOG_TEXT && bare_value(s, len))
-		cu_buf_append(line, s, len);
-	else
-		cu_buf_put_json(line, s, len);
+	shown = shown_len(s, len);
+	quote = log_format == CU_LOG_TEXT && bare_value(s, shown) ? "" : "\"";
+	cu_buf_puts(line, quote);
+	cu_buf_put_json_body(line, s, shown); /* of a bare value nothing is escaped */
+	cu_buf_puts(line, shown < len ? "…" : "");
+	cu_buf_puts(line, quote);
 }
 
 void cu_log_write(enum cu_log_level level, const char *msg, const struct cu_kv *kvs)

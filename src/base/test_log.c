@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -90,7 +91,7 @@ static void the_rest_of_a_url_stays_readable(void **state)
 /* Runs with standard error in a pipe; returns what was written. */
 static char *captured(void (*say)(void))
 {
-	static char out[4096];
+	static char out[16384];
 	int pipes[2], before = dup(STDERR_FILENO);
 	ssize_t n;
 
@@ -150,6 +151,52 @@ static void json_lines_are_one_object(void **state)
 	cu_log_set_format("text");
 }
 
+static char long_text[CU_LOG_VALUE_MAX + 8];
+
+static void say_something_long(void)
+{
+	cu_info("long", CU_KV("cut", long_text), CU_KV_N("also", long_text, CU_LOG_VALUE_MAX + 1),
+		CU_KV_N("fits", long_text, CU_LOG_VALUE_MAX), CU_KV("after", "b"));
+}
+
+static void assert_cut_to(const char *key, const char *quote, const char *text, size_t len, const char *end)
+{
+	const char *line = captured(say_something_long);
+	cu_buf value = CU_BUF_INIT;
+
+	cu_buf_printf(&value, "%s%s%.*s%s%s", key, quote, (int)len, text, end, quote);
+	if (!strstr(line, cu_buf_str(&value)))
+		fail_msg("there is no %s in %s", cu_buf_str(&value), line);
+	cu_buf_fini(&value);
+}
+
+static void long_values_are_cut_between_characters(void **state)
+{
+	static const char *const characters[] = { "x", "é", "€", "😀" };
+
+	(void)state;
+	memset(long_text, 'a', sizeof long_text - 1);
+	assert_cut_to(" cut=", "", long_text, CU_LOG_VALUE_MAX, "…");
+	assert_cut_to(" also=", "", long_text, CU_LOG_VALUE_MAX, "…");
+	assert_cut_to(" fits=", "", long_text, CU_LOG_VALUE_MAX, " after=b\n");
+	for (size_t i = 0; i < CU_ARRAY_LEN(characters); i++) {
+		size_t width = strlen(characters[i]);
+
+		for (size_t before = 0; before <= width; before++) {
+			memset(long_text, ' ', sizeof long_text - 1);
+			memcpy(long_text + CU_LOG_VALUE_MAX - before, characters[i], width);
+			assert_cut_to(" cut=", "\"", long_text, CU_LOG_VALUE_MAX - (before < width ? before : 0), "…");
+		}
+	}
+	/* No character at all: cut all the same. */
+	memset(long_text, 0x80, sizeof long_text - 1);
+	assert_cut_to(" cut=", "", long_text, CU_LOG_VALUE_MAX - 3, "…");
+	cu_log_set_format("json");
+	memset(long_text, '"', sizeof long_text - 1);
+	assert_non_null(strstr(captured(say_something_long), "\\\"…\",\"also\":\""));
+	cu_log_set_format("text");
+}
+
 static void what_is_below_the_level_is_not_written(void **state)
 {
 	(void)state;
@@ -174,6 +221,7 @@ int main(void)
 		cmocka_unit_test(the_rest_of_a_url_stays_readable),
 		cmocka_unit_test(text_lines_stay_one_line),
 		cmocka_unit_test(json_lines_are_one_object),
+		cmocka_unit_test(long_values_are_cut_between_characters),
 		cmocka_unit_test(what_is_below_the_level_is_not_written),
 		cmocka_unit_test(unknown_levels_and_formats_are_refused),
 	};
