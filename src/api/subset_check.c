@@ -99,7 +99,7 @@ static int check_order_by(const struct cu_shape_params *params, const cu_definit
 		return 0;
 	rc = cu_order_by_parse(def->scope, params->subset_order_by, strlen(params->subset_order_by), &order, &err);
 	if (rc == CU_EINVAL)
-		cu_api_complain(&err, part_names[CU_SUBSET_ORDER_BY], ORDER_BY_PREFIX_LEN, errors);
+		cu_api_complain(&err, def, part_names[CU_SUBSET_ORDER_BY], ORDER_BY_PREFIX_LEN, errors);
 	for (size_t i = 0; rc == 0 && i < order.keys_len; i++)
 		rc = check_named(params, def, order.keys[i].column, CU_SUBSET_ORDER_BY, errors);
 	if (rc == 0) {

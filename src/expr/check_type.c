@@ -137,6 +137,23 @@ void cu_put_typmod(uint32_t type, int32_t typmod, cu_buf *out)
 	}
 }
 
+static void type_unknown(struct cu_check *check, const char *schema, const char *name, int at)
+{
+	uint32_t base = cu_scope_domain_named(check->scope, schema, name);
+	const char *before = schema ? schema : "", *dot = schema ? "." : "";
+
+	/* Domain constraints are the database's own expressions, and one may be added at any time. */
+	if (base != 0)
+		cu_check_fail(
+			check, "0A000", at,
+			"casts to the domain \"%s%s%s\" are not supported in where clauses: only Postgres can tell "
+			"whether its constraints hold. Cast to %s, the type under it",
+			before, dot, name, cu_type_format(check, base));
+	else
+		cu_check_fail(check, "0A000", at, "type \"%s%s%s\" does not exist, or no column of this table has it",
+			      before, dot, name);
+}
+
 bool cu_check_type_name(struct cu_check *check, const PgQuery__TypeName *raw, uint32_t *ret_type, int32_t *ret_typmod)
 {
 	const char *schema, *name = "";
@@ -150,9 +167,7 @@ bool cu_check_type_name(struct cu_check *check, const PgQuery__TypeName *raw, ui
 	}
 	type = cu_scope_type_named(check->scope, schema, name);
 	if (type == 0) {
-		cu_check_fail(check, "0A000", raw->location,
-			      "type \"%s%s%s\" does not exist, or no column of this table has it", schema ? schema : "",
-			      schema ? "." : "", name);
+		type_unknown(check, schema, name, raw->location);
 		return false;
 	}
 	info = cu_type_info(check, type);

@@ -90,6 +90,15 @@ uint32_t cu_scope_type_named(const struct cu_expr_scope *scope, const char *sche
 	return 0;
 }
 
+uint32_t cu_scope_domain_named(const struct cu_expr_scope *scope, const char *schema, const char *name)
+{
+	for (size_t i = 0; i < scope->types_len; i++) {
+		if (scope->types[i].base != 0 && cu_sql_name_is(scope->types[i].format, schema, name))
+			return scope->types[i].base;
+	}
+	return 0;
+}
+
 /* Oids of types that no catalog gave: above all real ones that a column can have. */
 #define MADE_DOMAIN_OID 0xe0000000u
 #define MADE_ARRAY_OID 0xf0000000u

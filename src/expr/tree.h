@@ -54,6 +54,8 @@ struct cu_expr_scope {
 bool cu_scope_type(const struct cu_expr_scope *scope, uint32_t oid, struct cu_tinfo *ret_info);
 /* A type by its written name; schema may be NULL. 0: none. */
 uint32_t cu_scope_type_named(const struct cu_expr_scope *scope, const char *schema, const char *name);
+/* The type under the domain of that name; 0: no column of the table has it. */
+uint32_t cu_scope_domain_named(const struct cu_expr_scope *scope, const char *schema, const char *name);
 
 /* Whether a name that is quoted, and perhaps qualified, as SQL writes it is what [schema.]name says. */
 bool cu_sql_name_is(const char *sql, const char *schema, const char *name);

@@ -223,13 +223,16 @@ int cu_definition_new(const struct cu_table *table, const struct cu_definition_r
 	def->changes_only = request->changes_only;
 	def->listed = request->columns != NULL;
 	def->columns = cu_xzalloc(table->columns_len * sizeof *def->columns);
+	def->generated = cu_xzalloc((table->columns_len + 1) * sizeof(*def->generated));
 	selected = cu_xmalloc((table->columns_len + 1) * sizeof *selected);
 	for (unsigned i = 0; i < table->columns_len; i++) {
 		const struct cu_column *column = &table->columns[i];
 		bool wanted = requested(request, column->name);
 
-		if (!in_stream(column, request))
+		if (!in_stream(column, request)) {
+			def->generated[def->generated_len++] = cu_xstrdup(column->name);
 			continue;
+		}
 		if (wanted)
 			selected[selected_len++] = (uint16_t)i;
 		copy_column(&def->columns[def->columns_len++], column, wanted);
@@ -267,6 +270,9 @@ void cu_definition_unref(cu_definition **ref)
 	for (unsigned i = 0; i < def->columns_len; i++)
 		free_column(&def->columns[i]);
 	free(def->columns);
+	for (size_t i = 0; i < def->generated_len; i++)
+		free(def->generated[i]);
+	free(def->generated);
 	free_collation(&def->database);
 	free(def->encoding);
 	cu_expr_scope_unref(&def->scope);
@@ -365,13 +371,13 @@ static json_t *collation_json(const struct cu_catalog_collation *collate)
 			 collate->rules);
 }
 
-static json_t *labels_json(const struct cu_definition_column *column)
+static json_t *names_json(char *const *names, size_t len)
 {
-	json_t *labels = json_array();
+	json_t *json = json_array();
 
-	for (size_t i = 0; i < column->labels_len; i++)
-		json_array_append_new(labels, json_string(column->labels[i]));
-	return labels;
+	for (size_t i = 0; i < len; i++)
+		json_array_append_new(json, json_string(names[i]));
+	return json;
 }
 
 int cu_definition_put_json(const cu_definition *def, cu_buf *out)
@@ -391,14 +397,15 @@ int cu_definition_put_json(const cu_definition *def, cu_buf *out)
 				  (int)column->selected, "array", (int)column->is_array, "domain",
 				  (int)column->is_domain, "scalar", (json_int_t)column->scalar_oid, "scalar_type",
 				  column->scalar_type, "scalar_name", column->scalar_name, "format",
-				  column->formatted_type, "labels", labels_json(column), "collation",
-				  collation_json(&column->collate)));
+				  column->formatted_type, "labels", names_json(column->labels, column->labels_len),
+				  "collation", collation_json(&column->collate)));
 	}
-	root = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:b, s:o, s:o, s:s?, s:s%}", "schema", def->schema, "table",
-			 def->name, "oid", (json_int_t)def->oid, "partitioned", (int)def->partitioned, "replica_full",
-			 (int)def->replica_full, "changes_only", (int)def->changes_only, "listed", (int)def->listed,
-			 "columns", columns, "collation", collation_json(&def->database), "encoding", def->encoding,
-			 "electric_schema", def->schema_json, def->schema_json_len);
+	root = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:s?, s:s%}", "schema", def->schema,
+			 "table", def->name, "oid", (json_int_t)def->oid, "partitioned", (int)def->partitioned,
+			 "replica_full", (int)def->replica_full, "changes_only", (int)def->changes_only, "listed",
+			 (int)def->listed, "columns", columns, "generated",
+			 names_json(def->generated, def->generated_len), "collation", collation_json(&def->database),
+			 "encoding", def->encoding, "electric_schema", def->schema_json, def->schema_json_len);
 	if (!root)
 		return CU_ENOMEM;
 	text = json_dumps(root, JSON_COMPACT);
@@ -437,19 +444,19 @@ static int parse_collation(const json_t *json, struct cu_catalog_collation *ret_
 	return 0;
 }
 
-static int parse_labels(const json_t *labels, struct cu_definition_column *column)
+static int parse_names(const json_t *json, char ***names, size_t *len)
 {
-	size_t len = json_array_size(labels);
+	size_t size = json_array_size(json);
 
-	if (!json_is_array(labels))
+	if (!json_is_array(json))
 		return CU_ECORRUPT;
-	column->labels = cu_xzalloc((len + 1) * sizeof(*column->labels));
-	for (size_t i = 0; i < len; i++) {
-		const char *label = json_string_value(json_array_get(labels, i));
+	*names = cu_xzalloc((size + 1) * sizeof(**names));
+	for (size_t i = 0; i < size; i++) {
+		const char *name = json_string_value(json_array_get(json, i));
 
-		if (!label)
+		if (!name)
 			return CU_ECORRUPT;
-		column->labels[column->labels_len++] = cu_xstrdup(label);
+		(*names)[(*len)++] = cu_xstrdup(name);
 	}
 	return 0;
 }
@@ -494,7 +501,7 @@ static int parse_columns(cu_definition *def, json_t *columns)
 			.scalar_name = copy(json_string_value(scalar_name)),
 			.formatted_type = copy(json_string_value(format)),
 		};
-		rc = parse_labels(labels, column);
+		rc = parse_names(labels, &column->labels, &column->labels_len);
 		if (rc == 0)
 			rc = parse_collation(collation, &column->collate);
 		if (rc < 0)
@@ -507,17 +514,18 @@ int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def)
 {
 	json_t *root = json_loadb(json, len, JSON_REJECT_DUPLICATES, NULL);
 	const char *schema, *name, *schema_json;
-	json_t *columns, *collation, *encoding;
+	json_t *columns, *collation, *encoding, *generated = NULL;
 	json_int_t oid;
 	int partitioned, replica_full, changes_only, listed = 0, rc = CU_ECORRUPT;
 	size_t schema_json_len;
 	cu_definition *def = NULL;
 
 	if (!root ||
-	    json_unpack(root, "{s:s, s:s, s:I, s:b, s:b, s:b, s?b, s:o, s:o, s:o, s:s%}", "schema", &schema, "table",
-			&name, "oid", &oid, "partitioned", &partitioned, "replica_full", &replica_full, "changes_only",
-			&changes_only, "listed", &listed, "columns", &columns, "collation", &collation, "encoding",
-			&encoding, "electric_schema", &schema_json, &schema_json_len) != 0 ||
+	    json_unpack(root, "{s:s, s:s, s:I, s:b, s:b, s:b, s?b, s:o, s?o, s:o, s:o, s:s%}", "schema", &schema,
+			"table", &name, "oid", &oid, "partitioned", &partitioned, "replica_full", &replica_full,
+			"changes_only", &changes_only, "listed", &listed, "columns", &columns, "generated", &generated,
+			"collation", &collation, "encoding", &encoding, "electric_schema", &schema_json,
+			&schema_json_len) != 0 ||
 	    oid < 0 || oid > UINT32_MAX)
 		goto out;
 	def = cu_xzalloc(sizeof *def);
@@ -535,6 +543,8 @@ int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def)
 	rc = parse_collation(collation, &def->database);
 	if (rc == 0)
 		rc = parse_columns(def, columns);
+	if (rc == 0 && generated)
+		rc = parse_names(generated, &def->generated, &def->generated_len);
 	if (rc == 0)
 		rc = finish(def);
 	if (rc == CU_EINVAL)

@@ -45,6 +45,8 @@ typedef struct cu_definition {
 	bool listed;       /* its columns were asked for by name: a new one is none of its business */
 	struct cu_definition_column *columns; /* by attnum; generated ones are not in the stream and not here */
 	unsigned columns_len;
+	char **generated; /* their names, for messages: as they were when the definition was made */
+	size_t generated_len;
 	struct cu_catalog_collation database; /* its own collation; strings owned */
 	char *encoding;                       /* of the database */
 	cu_expr_scope *scope;                 /* what names in a where clause mean */

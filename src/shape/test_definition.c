@@ -82,10 +82,13 @@ static void generated_columns_are_left_out_unless_the_stream_has_them(void **sta
 	def = defined(&table, &request);
 	assert_int_equal(def->columns_len, 2);
 	assert_string_equal(def->columns[1].name, "note");
+	assert_int_equal(def->generated_len, 1);
+	assert_string_equal(def->generated[0], "name");
 	cu_definition_unref(&def);
 	request = (struct cu_definition_request){ .generated_in_stream = true };
 	def = defined(&table, &request);
 	assert_int_equal(def->columns_len, 3);
+	assert_int_equal(def->generated_len, 0);
 	cu_definition_unref(&def);
 }
 
@@ -167,6 +170,7 @@ static void a_definition_survives_storage_unchanged(void **state)
 
 		table.kind = bits & 4 ? 'p' : 'r';
 		table.pk_len = 1;
+		columns[1].generated = bits & 8 ? 's' : 0;
 		if (bits & 8) {
 			request.columns = id_note;
 			request.columns_len = 2;
@@ -179,6 +183,7 @@ static void a_definition_survives_storage_unchanged(void **state)
 		assert_string_equal(back->key, def->key);
 		assert_true(back->key_hash == def->key_hash);
 		assert_int_equal(back->partitioned, def->partitioned);
+		assert_int_equal(back->generated_len, bits & 8 ? 1 : 0);
 		assert_int_equal(back->schema_json_len, def->schema_json_len);
 		assert_memory_equal(back->schema_json, def->schema_json, def->schema_json_len);
 		assert_int_equal(cu_definition_put_json(back, &again), 0);

@@ -228,6 +228,7 @@ test("refusals: 400 with the place as Electric gives it and Postgres' words", as
     ["k = 1; DROP TABLE things", /syntax error|one expression|end/],
     ["k = 1 LIMIT 1", /syntax error/],
     ["k = $2", /^At location 4: parameter \$2 was not provided$/, { "params[1]": "1" }],
+    ["amount = n::public.amount", /^At location \d+: casts to the domain "public.amount" are not supported.* Cast to numeric, the type under it$/],
     ["m = 'sad'", /invalid input value for enum .*mood: "sad"/],
     ["t > 1", /operator does not exist: text > integer/],
     ["k = ", /^At location 19: syntax error at end of input$/],
