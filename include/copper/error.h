@@ -27,6 +27,7 @@ enum cu_err {
 	CU_EPG = -11,          /* Postgres refused; the message is in the error buffer beside */
 	CU_EUNSUPPORTED = -12, /* understood, but not offered */
 	CU_EBUSY = -13,        /* somebody else has it */
+	CU_ENOSPC = -14,       /* as CU_EIO, for want of room: the disk or a quota is full */
 };
 
 /* The fixed English text of a CU_E… code; never NULL. */

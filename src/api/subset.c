@@ -127,8 +127,10 @@ static void answer_failed(struct cu_reader *reader, cu_http_request *req, const 
 
 	if (job->rc == CU_EFULL) {
 		cu_answer_error(reader, req, 503, "Too many large subsets are under way, please retry", 5);
-	} else if (job->rc == CU_EIO) {
-		cu_answer_error(reader, req, 503, "The subset could not be written to the storage directory", 5);
+	} else if (cu_is_disk_error(job->rc)) {
+		cu_buf_printf(&text, "The subset could not be written to the storage directory: %s",
+			      cu_strerror(job->rc));
+		cu_answer_error(reader, req, 503, cu_buf_str(&text), 5);
 	} else if (job->rc != CU_EPG && job->rc != CU_EAGAIN) {
 		cu_answer_error(reader, req, 503, cu_strerror(job->rc), 5);
 	} else if (err->kind == CU_PG_LOST) {

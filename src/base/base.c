@@ -26,6 +26,7 @@ const char *cu_strerror(int code)
 	case CU_EPG: return "Postgres reported an error";
 	case CU_EUNSUPPORTED: return "not supported";
 	case CU_EBUSY: return "in use by somebody else";
+	case CU_ENOSPC: return "no space left on the disk";
 	default: return "unknown error";
 	}
 }

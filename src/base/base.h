@@ -28,6 +28,18 @@ _Noreturn void cu_assert_failed(const char *file, int line, const char *text);
 #define CU_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define CU_MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/* A disk or file that failed, full or broken. */
+static inline bool cu_is_disk_error(int rc)
+{
+	return rc == CU_EIO || rc == CU_ENOSPC;
+}
+
+/* What an errno of a file operation comes to. */
+static inline int cu_disk_error(int of_errno)
+{
+	return of_errno == ENOSPC || of_errno == EDQUOT ? CU_ENOSPC : CU_EIO;
+}
+
 /* The value of a hex digit, -1: it is none. */
 static inline int cu_hex_digit(char c)
 {

@@ -23,14 +23,14 @@ struct shared {
 		       1]; /* the first item's ordinal; CU_TOUCH_NONE: nobody has decided so yet */
 };
 
-bool cu_collector_wait_for_disk(struct cu_collector *c)
+bool cu_collector_wait_for_disk(struct cu_collector *c, int rc)
 {
 	if (cu_changelog_is_broken(c->log)) {
 		c->opts.storage_lost(c->opts.ctx);
 		return false;
 	}
 	cu_error("the change log cannot be written; replication pauses and tries again",
-		 CU_KV("stack", c->opts.stack_id), CU_KV_LSN("transaction", c->tx.tx),
+		 CU_KV("stack", c->opts.stack_id), CU_KV_LSN("transaction", c->tx.tx), CU_KV("error", cu_strerror(rc)),
 		 CU_KV("next", "make room on the storage directory's disk, or repair it"));
 	poll(NULL, 0, CU_DISK_RETRY_MS);
 	return !atomic_load(&c->stopping);
@@ -99,7 +99,7 @@ static int place(struct cu_collector *c, uint32_t event, uint64_t op, uint32_t *
 	if (!cu_buf_failed(&c->item))
 		CU_RETRY_ON_DISK(c, rc,
 				 cu_changelog_append_item(c->log, c->tx.tx, op, c->item.data, c->item.len, &pos));
-	if (rc == CU_EIO)
+	if (cu_is_disk_error(rc))
 		return CU_ECLOSED; /* stopping with a broken disk */
 	if (rc < 0) {
 		c->placing[event].dead = true;
@@ -273,7 +273,7 @@ static int record_fanout(struct cu_collector *c, bool commit, uint64_t end_lsn)
 	fanout.runs = c->fan_runs;
 	fanout.runs_len = (uint32_t)c->fan_runs_len;
 	CU_RETRY_ON_DISK(c, rc, cu_changelog_append_fanout(c->log, &fanout));
-	if (rc == CU_EIO)
+	if (cu_is_disk_error(rc))
 		return CU_ECLOSED;
 	CU_ASSERT(rc == 0 || rc == CU_ENOMEM);
 	c->tx.fragment++;

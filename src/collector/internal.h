@@ -104,7 +104,7 @@ int cu_collector_show(struct cu_collector *c);
 #define CU_RETRY_ON_DISK(c, rc, op) \
 	do {                        \
 		(rc) = (op);        \
-	} while ((rc) == CU_EIO && cu_collector_wait_for_disk(c))
-bool cu_collector_wait_for_disk(struct cu_collector *c);
+	} while (cu_is_disk_error(rc) && cu_collector_wait_for_disk((c), (rc)))
+bool cu_collector_wait_for_disk(struct cu_collector *c, int rc);
 
 #endif

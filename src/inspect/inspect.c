@@ -315,8 +315,11 @@ static int load(struct inspection *in)
 	free(path);
 	if (in->older)
 		return cannot(in, "was written by an older copper; a start makes every shape anew");
-	if (rc == CU_EUNSUPPORTED || rc == CU_EIO)
-		return cannot(in, rc == CU_EIO ? "the metadata cannot be read" : "is of a newer version");
+	if (rc == CU_EUNSUPPORTED)
+		return cannot(in, "is of a newer version");
+	if (cu_is_disk_error(rc))
+		return cannot(in, rc == CU_ENOSPC ? "the metadata cannot be read: no space left in TMPDIR"
+						  : "the metadata cannot be read");
 	if (rc < 0) {
 		WRONG(in, "the metadata cannot be read as a whole");
 		return CU_INSPECT_DAMAGED;

@@ -219,7 +219,7 @@ static int write_piece(struct cu_sealer *sealer, cu_shape *shape, const struct p
 		put = rc >= 0 ? cu_log_chunk_writer_append(writer, out.data, out.len) : 0;
 		if (put < 0)
 			rc = put;
-		else if (rc == CU_EIO)
+		else if (cu_is_disk_error(rc))
 			rc = CU_ECORRUPT; /* what cannot be read would hold the change log for ever */
 	} while (rc > 0);
 	if (rc == 0)

@@ -577,6 +577,9 @@ static void stored(void *ctx, int rc)
 		cu_shape_set_wake(pending->set, shape);
 	} else {
 		bool full = rc == CU_EFULL;
+		const char *told = full              ? "Too many shapes are being created, please retry"
+				   : rc == CU_ENOSPC ? "The shape could not be stored: no space left on the disk"
+						     : "The shape could not be stored";
 
 		if (full)
 			cu_debug("too many shapes are being created: a new one is refused",
@@ -585,10 +588,7 @@ static void stored(void *ctx, int rc)
 			cu_error("a new shape could not be stored; its readers get 503", CU_KV("handle", shape->handle),
 				 CU_KV("error", cu_strerror(rc)), CU_KV("next", "check the storage directory's disk"));
 		cu_shape_lock(shape);
-		cu_shape_set_failure(shape,
-				     &(struct cu_shape_failure){
-					     503, cu_xstrdup(full ? "Too many shapes are being created, please retry"
-								  : "The shape could not be stored") });
+		cu_shape_set_failure(shape, &(struct cu_shape_failure){ 503, cu_xstrdup(told) });
 		cu_shape_unlock(shape);
 		pending->set->opts.forget(pending->set->opts.ctx, shape);
 		removed(pending->set, shape);

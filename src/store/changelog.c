@@ -399,8 +399,8 @@ static int changelog_sync_locked(struct cu_changelog *cl, uint64_t upto)
 	if (rc < 0) {
 		atomic_store(&cl->broken, true);
 		cu_error("the change log is not safe on the disk; it is closed for writing until a restart",
-			 CU_KV("dir", cl->dir), CU_KV_U64("position", upto));
-		return CU_EIO;
+			 CU_KV("dir", cl->dir), CU_KV_U64("position", upto), CU_KV("error", cu_strerror(rc)));
+		return rc == CU_ENOSPC ? rc : CU_EIO;
 	}
 	cl->synced = upto;
 	return 0;

@@ -113,14 +113,15 @@ static int failed(const char *what, const char *path)
 	else
 		cu_error("a file operation failed; look at the disk", CU_KV("operation", what),
 			 CU_KV("error", strerror(saved)));
-	return CU_EIO;
+	return cu_disk_error(saved);
 }
 
 /* Descriptors have no names here; a missing file cannot be their trouble. */
 static int failed_fd(const char *what)
 {
-	failed(what, NULL);
-	return CU_EIO;
+	int rc = failed(what, NULL);
+
+	return rc == CU_ENOSPC ? rc : CU_EIO;
 }
 
 int cu_file_open(const struct cu_file_ops *ops, const char *path, int flags, int *ret_fd)
@@ -151,7 +152,7 @@ int cu_file_open_unnamed(const struct cu_file_ops *ops, const char *dir, int *re
 	else
 		cu_file_close(ops, &fd);
 	free(path);
-	return rc < 0 ? CU_EIO : 0;
+	return rc < 0 && rc != CU_ENOSPC ? CU_EIO : rc;
 }
 
 void cu_file_close(const struct cu_file_ops *ops, int *fd)

@@ -29,7 +29,8 @@ struct cu_file_ops {
 /* The real system calls. NULL stands for it wherever a table is asked for. */
 extern const struct cu_file_ops cu_file_system;
 
-/* CU_ENOTFOUND when open, rename or unlink miss the file, CU_EEXIST for mkdir; everything else is CU_EIO. */
+/* CU_ENOTFOUND when open, rename or unlink miss the file, CU_EEXIST for mkdir, CU_ENOSPC when there is no room;
+ * everything else is CU_EIO. */
 int cu_file_open(const struct cu_file_ops *ops, const char *path, int flags, int *ret_fd); /* O_CLOEXEC, 0600 */
 /* In dir, for reading and writing; its name goes at once. A crash in between leaves an empty "spool-…". */
 int cu_file_open_unnamed(const struct cu_file_ops *ops, const char *dir, int *ret_fd);

@@ -192,15 +192,24 @@ static bool is_damage(struct cu_metadata_db *db)
 	}
 }
 
+static bool is_full(struct cu_metadata_db *db)
+{
+	int code = sqlite3_errcode(db->sqlite) & 0xff;
+
+	return code == SQLITE_FULL || ((code == SQLITE_IOERR || code == SQLITE_CANTOPEN) &&
+				       cu_disk_error(sqlite3_system_errno(db->sqlite)) == CU_ENOSPC);
+}
+
 int cu_metadata_db_failed(struct cu_metadata_db *db, const char *what)
 {
-	bool damaged = is_damage(db);
+	bool damaged = is_damage(db), full = is_full(db);
 
 	cu_error("metadata: SQLite failed", CU_KV("path", sqlite3_db_filename(db->sqlite, NULL)), CU_KV("what", what),
 		 CU_KV("error", sqlite3_errmsg(db->sqlite)),
 		 CU_KV("next", damaged ? "check the disk; a start puts the damaged file aside"
+			       : full  ? "no space is left: make room on the storage directory's disk"
 				       : "look at the disk and the directory's rights"));
-	return damaged ? CU_ECORRUPT : CU_EIO;
+	return damaged ? CU_ECORRUPT : full ? CU_ENOSPC : CU_EIO;
 }
 
 static int exec(struct cu_metadata_db *db, const char *sql, const char *what)
@@ -262,7 +271,7 @@ static int wal_rewrite(struct cu_metadata_db *db)
 	cu_error("the metadata's write-ahead file can neither be folded nor written again",
 		 CU_KV("error", sqlite3_errstr(rc)),
 		 CU_KV("next", "make room on the storage directory's disk, or repair it"));
-	return CU_EIO;
+	return rc == SQLITE_FULL ? CU_ENOSPC : CU_EIO;
 }
 
 static int schema_check(struct cu_metadata_db *db, const char *path)
@@ -315,7 +324,7 @@ static int schema_check(struct cu_metadata_db *db, const char *path)
 	 * syncs it. Without room for that, or while somebody looks inside, it counts where it is, and what is stored can be
 	 * served. */
 	rc = cu_metadata_db_fold(db);
-	if (rc == CU_EAGAIN || (rc == CU_EIO && (sqlite3_errcode(db->sqlite) & 0xff) == SQLITE_FULL))
+	if (rc == CU_EAGAIN || (rc == CU_ENOSPC && (sqlite3_errcode(db->sqlite) & 0xff) == SQLITE_FULL))
 		rc = wal_rewrite(db);
 	return rc;
 }

@@ -80,7 +80,7 @@ static void a_disk_that_is_full_is_said(void **state)
 	ops.pwrite = full_disk;
 	cu_spool_init(&spool, dir, &ops);
 	fill(&spool.memory, CU_SPOOL_MEMORY, 'a');
-	assert_int_equal(cu_spool_put(&spool), CU_EIO);
+	assert_int_equal(cu_spool_put(&spool), CU_ENOSPC);
 	cu_spool_fini(&spool);
 	cu_spool_init(&spool, "/nowhere/at/all", NULL);
 	fill(&spool.memory, CU_SPOOL_MEMORY, 'a');
