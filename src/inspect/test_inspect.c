@@ -166,6 +166,22 @@ static void a_flipped_bit_of_the_format_is_damage_and_two_are_another_format(voi
 	help_dir_free(&dir);
 }
 
+static void a_format_of_zeros_is_damage(void **state)
+{
+	char *dir = dir_with_two_transactions(), *path = cu_file_path("%s/format", dir);
+	cu_buf text = CU_BUF_INIT;
+
+	(void)state;
+	assert_int_equal(truncate(path, 0), 0);
+	assert_int_equal(truncate(path, sizeof CU_STORE_FORMAT - 1), 0);
+	assert_int_equal(check(dir, &text), CU_INSPECT_DAMAGED);
+	assert_non_null(strstr(cu_buf_str(&text), "damaged: format; a start writes it anew"));
+	assert_non_null(strstr(cu_buf_str(&text), "4 records: 1 damaged"));
+	cu_buf_fini(&text);
+	free(path);
+	help_dir_free(&dir);
+}
+
 static void metadata_of_an_older_version_are_named(void **state)
 {
 	char *dir = dir_with_two_transactions(), *path = cu_file_path("%s/metadata.sqlite3", dir);
@@ -189,6 +205,7 @@ int main(void)
 		cmocka_unit_test(metadata_that_are_older_than_the_change_log_are_reported_and_put_aside),
 		cmocka_unit_test(a_damaged_item_that_no_shape_has_is_reported),
 		cmocka_unit_test(items_that_were_dropped_are_not_damaged),
+		cmocka_unit_test(a_format_of_zeros_is_damage),
 		cmocka_unit_test(metadata_of_an_older_version_are_named),
 		cmocka_unit_test(a_flipped_bit_of_the_format_is_damage_and_two_are_another_format),
 	};

@@ -343,9 +343,9 @@ static int store_lock(struct cu_store *store)
 	return rc;
 }
 
-static int format_write(struct cu_store *store, const char *path)
+static int format_write(struct cu_store *store)
 {
-	char *tmp = cu_file_path("%s.tmp", path);
+	char *path = cu_file_path("%s/format", store->dir), *tmp = cu_file_path("%s.tmp", path);
 	int fd = -1;
 	int rc;
 
@@ -359,6 +359,7 @@ static int format_write(struct cu_store *store, const char *path)
 	if (rc == 0)
 		rc = cu_file_sync_dir(store->ops, store->dir);
 	cu_file_close(store->ops, &fd);
+	free(path);
 	free(tmp);
 	return rc;
 }
@@ -366,7 +367,13 @@ static int format_write(struct cu_store *store, const char *path)
 bool cu_store_format_is_damaged(const char *text, size_t len)
 {
 	unsigned bits = 0;
+	size_t zeros = 0;
 
+	/* A file system that crashed may leave a file with its length and none of its bytes. */
+	while (zeros < len && text[zeros] == '\0')
+		zeros++;
+	if (zeros == len)
+		return true;
 	if (len > strlen(CU_STORE_FORMAT))
 		return false;
 	for (size_t i = 0; i < len; i++)
@@ -374,7 +381,8 @@ bool cu_store_format_is_damaged(const char *text, size_t len)
 	return len < strlen(CU_STORE_FORMAT) ? bits == 0 : bits == 1;
 }
 
-static int format_check(struct cu_store *store)
+/* *ret_damaged: it does not tell the version. What else is there does, and only then is it written anew. */
+static int format_check(struct cu_store *store, bool *ret_damaged)
 {
 	char *path = cu_file_path("%s/format", store->dir);
 	char text[sizeof CU_STORE_FORMAT + 1];
@@ -384,15 +392,15 @@ static int format_check(struct cu_store *store)
 
 	rc = cu_file_open(store->ops, path, O_RDONLY, &fd);
 	if (rc == CU_ENOTFOUND) {
-		rc = format_write(store, path);
+		rc = format_write(store);
 		goto out;
 	}
 	if (rc == 0)
 		rc = cu_file_read_at(store->ops, fd, text, sizeof text, 0, &len);
 	if (rc == 0 && cu_store_format_is_damaged(text, len)) {
-		cu_warn("the storage directory's format file is damaged; it is written anew", CU_KV("dir", store->dir),
-			CU_KV_N("format", text, len));
-		rc = format_write(store, path);
+		cu_warn("the storage directory's format file is damaged; it is written anew if the rest can be read",
+			CU_KV("dir", store->dir), CU_KV_N("format", text, len));
+		*ret_damaged = true;
 	} else if (rc == 0 && (len != strlen(CU_STORE_FORMAT) || memcmp(text, CU_STORE_FORMAT, len) != 0)) {
 		cu_error(
 			"the storage directory has another format; use the version that wrote it, or another directory",
@@ -478,6 +486,7 @@ int cu_store_open(const char *dir, const struct cu_file_ops *ops, const struct c
 {
 	struct cu_store *store = cu_xzalloc(sizeof *store);
 	struct load load = { .loader = loader, .store = store };
+	bool damaged = false;
 	int rc;
 
 	store->magic = STORE_MAGIC;
@@ -493,9 +502,11 @@ int cu_store_open(const char *dir, const struct cu_file_ops *ops, const struct c
 	if (rc == 0 && loader && loader->locked)
 		loader->locked(loader->metadata.ctx);
 	if (rc == 0)
-		rc = format_check(store);
+		rc = format_check(store, &damaged);
 	if (rc == 0)
 		rc = parts_open(store, &load);
+	if (rc == 0 && damaged)
+		rc = format_write(store);
 	if (rc == 0)
 		rc = worker_start(store);
 	if (rc < 0)

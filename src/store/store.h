@@ -17,7 +17,7 @@ typedef struct cu_store cu_store;
 
 #define CU_STORE_FORMAT "copper-storage 1\n" /* what the file `format` of a directory says */
 
-/* Is what the file says ours with a flipped bit, or cut off? No format is so near to another one. */
+/* Is what the file says ours with a flipped bit, or cut off, or nothing but zeros? No format is so near to another one. */
 bool cu_store_format_is_damaged(const char *text, size_t len);
 
 /* What open finds, in this order: checkpoint, definitions, shapes, their log chunks, then the fan-out records of the change log up to

@@ -427,6 +427,47 @@ static void metadata_exec(const char *dir, const char *sql)
 	free(path);
 }
 
+static void format_put(const char *dir, const void *bytes, size_t len)
+{
+	char *path = cu_file_path("%s/format", dir);
+	FILE *file = fopen(path, "w");
+
+	assert_int_equal(fwrite(bytes, 1, len, file), len);
+	fclose(file);
+	free(path);
+}
+
+static void assert_format(const char *dir, const void *bytes, size_t len)
+{
+	char *path = cu_file_path("%s/format", dir), found[256];
+	FILE *file = fopen(path, "r");
+
+	assert_int_equal(fread(found, 1, sizeof found, file), len);
+	assert_memory_equal(found, bytes, len);
+	fclose(file);
+	free(path);
+}
+
+static void a_format_that_says_nothing_is_written_anew_if_the_metadata_are_ours(void **state)
+{
+	static const char zeros[200];
+	static const size_t lens[] = { 0, 1, sizeof CU_STORE_FORMAT - 1, sizeof CU_STORE_FORMAT, sizeof zeros };
+	cu_store *store = NULL;
+
+	for (size_t i = 0; i < CU_ARRAY_LEN(lens); i++) {
+		format_put(*state, zeros, lens[i]); /* at first there is nothing else */
+		assert_int_equal(open_store(*state, NULL, &store), 0);
+		cu_store_free(&store);
+		assert_format(*state, CU_STORE_FORMAT, strlen(CU_STORE_FORMAT));
+	}
+	metadata_exec(*state, "PRAGMA user_version = 99");
+	format_put(*state, zeros, 17);
+	assert_int_equal(open_store(*state, NULL, &store), CU_EUNSUPPORTED);
+	assert_format(*state, zeros, 17);
+	format_put(*state, "copper\0\0\0\0\0\0\0\0\0\0\0", 17); /* not all of it */
+	assert_int_equal(open_store(*state, NULL, &store), CU_EUNSUPPORTED);
+}
+
 static int set_small(cu_metadata *md, uint64_t id, const void *bytes, size_t len)
 {
 	struct cu_snapshot_info info = { .xip = "", .is_small = true, .small = bytes, .small_len = len };
@@ -736,6 +777,7 @@ int main(void)
 		T(a_directory_in_use_is_refused),
 		T(missing_parents_are_made),
 		T(another_format_is_refused_and_left_alone),
+		T(a_format_that_says_nothing_is_written_anew_if_the_metadata_are_ours),
 		T(a_small_snapshot_is_kept_in_the_metadata_without_a_file),
 		T(a_damaged_small_snapshot_is_refused),
 		T(a_small_snapshot_is_read_while_the_writer_is_busy),
