@@ -2,7 +2,7 @@
 # Each is a script in scripts/, so that paths with spaces and signals are handled in one language.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build run test bench soak fuzz fuzz-where fuzz-protocol crash-sim format check docs install clean
+.PHONY: help build run test test-postgres bench soak fuzz fuzz-where fuzz-protocol crash-sim format check docs install clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\): ## /  make \1	/p' Makefile
@@ -18,6 +18,10 @@ run: ## try it: a private Postgres, a sample table with writes, Copper on PORT (
 test: ## install what is missing, build, run every test
 	@scripts/install test
 	@exec scripts/test
+
+test-postgres: ## what talks to Postgres with other major versions of it; VERSIONS="14 16 17 18"
+	@scripts/install test
+	@exec scripts/test-postgres
 
 bench: ## measure, each figure against its yardstick
 	@scripts/install bench

@@ -55,7 +55,6 @@ static void schema_json_shows_every_odd_type_as_electric_does(void **state)
 		{ "numeric", "\"type\":\"numeric\"" },
 		{ "numeric(5,3)", "\"type\":\"numeric\",\"precision\":5,\"scale\":3" },
 		{ "numeric(5)[]", "\"type\":\"numeric\",\"dims\":1,\"precision\":5,\"scale\":0" },
-		{ "numeric(3,-2)", "\"type\":\"numeric\",\"precision\":3,\"scale\":-2" },
 		{ "bit(5)", "\"type\":\"bit\",\"length\":5" },
 		{ "bit varying", "\"type\":\"varbit\",\"length\":-1" },
 		{ "point", "\"type\":\"point\"" },
@@ -69,7 +68,10 @@ static void schema_json_shows_every_odd_type_as_electric_does(void **state)
 		{ "float4", "\"type\":\"float4\"" },
 		{ "date", "\"type\":\"date\"" },
 		{ "uuid", "\"type\":\"uuid\"" },
+		/* Since Postgres 15. */
+		{ "numeric(3,-2)", "\"type\":\"numeric\",\"precision\":3,\"scale\":-2" },
 	};
+	unsigned cases_len = CU_ARRAY_LEN(cases) - (PQserverVersion(conn) < 150000);
 	cu_buf sql = CU_BUF_INIT, want = CU_BUF_INIT, got = CU_BUF_INIT;
 	cu_catalog *cat = NULL;
 	struct cu_table *table;
@@ -80,7 +82,7 @@ static void schema_json_shows_every_odd_type_as_electric_does(void **state)
 		       "CREATE DOMAIN posint AS int CHECK (value > 0); CREATE TYPE pair AS (a int, b text)");
 	cu_buf_puts(&sql, "CREATE TABLE odd (");
 	cu_buf_putc(&want, '{');
-	for (unsigned i = 0; i < CU_ARRAY_LEN(cases); i++) {
+	for (unsigned i = 0; i < cases_len; i++) {
 		cu_buf_printf(&sql, "%sc%02u %s", i ? ", " : "", i, cases[i].type);
 		cu_buf_printf(&want, "%s\"c%02u\":{%s}", i ? "," : "", i, cases[i].json);
 	}
@@ -91,17 +93,17 @@ static void schema_json_shows_every_odd_type_as_electric_does(void **state)
 	table = look(cat, "odd");
 	cu_catalog_put_schema_json(&got, table, NULL, 0);
 	assert_string_equal(cu_buf_str(&got), cu_buf_str(&want));
+	assert_int_equal(cu_table_column(table, "c25")->enum_labels_len, 3);
+	assert_string_equal(cu_table_column(table, "c25")->enum_labels[1], "so'so");
 	assert_int_equal(cu_table_column(table, "c26")->enum_labels_len, 3);
-	assert_string_equal(cu_table_column(table, "c26")->enum_labels[1], "so'so");
-	assert_int_equal(cu_table_column(table, "c27")->enum_labels_len, 3);
-	assert_int_equal(cu_table_column(table, "c28")->type_kind, 'd');
-	assert_int_equal(cu_table_column(table, "c28")->base_type_oid, 23);
-	assert_string_equal(cu_table_column(table, "c26")->formatted_type, "mood");
-	assert_string_equal(cu_table_column(table, "c26")->scalar_type, "public.mood");
-	assert_false(cu_table_column(table, "c26")->is_array);
-	assert_string_equal(cu_table_column(table, "c27")->scalar_name, "mood");
-	assert_true(cu_table_column(table, "c27")->is_array);
-	assert_int_equal(cu_table_column(table, "c28")->scalar_type_oid, 23);
+	assert_int_equal(cu_table_column(table, "c27")->type_kind, 'd');
+	assert_int_equal(cu_table_column(table, "c27")->base_type_oid, 23);
+	assert_string_equal(cu_table_column(table, "c25")->formatted_type, "mood");
+	assert_string_equal(cu_table_column(table, "c25")->scalar_type, "public.mood");
+	assert_false(cu_table_column(table, "c25")->is_array);
+	assert_string_equal(cu_table_column(table, "c26")->scalar_name, "mood");
+	assert_true(cu_table_column(table, "c26")->is_array);
+	assert_int_equal(cu_table_column(table, "c27")->scalar_type_oid, 23);
 	assert_string_equal(table->encoding, "UTF8");
 	assert_int_equal(table->database.provider, 'c');
 	assert_string_equal(table->database.locale, "C.UTF-8");

@@ -327,12 +327,22 @@ static void lost_lock_ends_the_stream(void **state)
 	cu_replication_free(&repl);
 }
 
+/* Since Postgres 18 the stream goes on without a publication that is missing, and leaves its changes out. There a look
+ * at the tables notices (tests/e2e/source.test.mjs). */
+static bool missing_publication_ends_the_stream(void)
+{
+	return pg_cluster_version(cluster) < 180000;
+}
+
 static void dropped_publication_gives_a_new_slot(void **state)
 {
-	cu_replication *repl = repl_start(0, "dropped");
+	cu_replication *repl;
 	struct seen seen = { 0 };
 
 	(void)state;
+	if (!missing_publication_ends_the_stream())
+		return;
+	repl = repl_start(0, "dropped");
 	read_until(repl, &seen, &seen.connected, 1);
 	pg_cluster_sql(cluster, "CREATE TABLE d (id int PRIMARY KEY); DROP PUBLICATION electric_publication_dropped");
 	pg_cluster_sql(cluster, "INSERT INTO d VALUES (1)");
@@ -343,10 +353,13 @@ static void dropped_publication_gives_a_new_slot(void **state)
 
 static void publication_made_anew_by_hand_gives_a_new_slot(void **state)
 {
-	cu_replication *repl = repl_start(0, "renewed");
+	cu_replication *repl;
 	struct seen seen = { 0 };
 
 	(void)state;
+	if (!missing_publication_ends_the_stream())
+		return;
+	repl = repl_start(0, "renewed");
 	read_until(repl, &seen, &seen.connected, 1);
 	pg_cluster_sql(cluster,
 		       "CREATE TABLE renewed (id int PRIMARY KEY); DROP PUBLICATION electric_publication_renewed");
@@ -366,6 +379,8 @@ static void wal_that_cannot_be_decoded_is_given_up_after_a_while(void **state)
 	cu_replication *repl = NULL;
 
 	(void)state;
+	if (pg_cluster_version(cluster) < 150000)
+		return; /* row filters are newer */
 	assert_int_equal(cu_pg_names_init(&opts.names, "stuck"), 0);
 	/* The filter fails in the walsender, each time that it meets this row. */
 	pg_cluster_sql(cluster, "CREATE TABLE stuck (id int PRIMARY KEY);"

@@ -5,7 +5,7 @@ import { spawn } from "node:child_process"
 import net from "node:net"
 import { join } from "node:path"
 import { test } from "node:test"
-import { assertOrdered, follow, pgBin, rowsBecome, startBoth, waitFor } from "./support.mjs"
+import { assertOrdered, follow, pgBin, pgMajor, rowsBecome, startBoth, waitFor } from "./support.mjs"
 
 const { cluster, copper, sql } = await startBoth({
   settings: ["wal_keep_size=0", "min_wal_size=32MB", "max_wal_size=64MB"],
@@ -262,19 +262,22 @@ test("publications of all tables, of a schema, of a partitioned table: what left
       `ALTER PUBLICATION ${publication} ADD TABLE parts`,
     ])
   }
-  for (const all of ["ALL TABLES", "TABLES IN SCHEMA public"]) {
+  const schemas = pgMajor >= 15
+  for (const all of ["ALL TABLES", ...(schemas ? ["TABLES IN SCHEMA public"] : [])]) {
     const { rotations } = items.view
     await sql(`DROP PUBLICATION ${publication}; CREATE PUBLICATION ${publication} FOR ${all}`)
     await sql("UPDATE items SET n = n + 1 WHERE id = 7")
     await waitFor(() => items.view.rotations > rotations, { what: `a rotation, for ${all}` })
     await stays(items.view, items)
   }
-  await stays(items.view, items, `ALTER PUBLICATION ${publication} ADD TABLES IN SCHEMA empty`)
-  await doesNotStay(items.view, items, [
-    `ALTER PUBLICATION ${publication} DROP TABLES IN SCHEMA public`,
-    "UPDATE items SET n = n + 1 WHERE id = 9",
-    `ALTER PUBLICATION ${publication} ADD TABLES IN SCHEMA public`,
-  ])
+  if (schemas) {
+    await stays(items.view, items, `ALTER PUBLICATION ${publication} ADD TABLES IN SCHEMA empty`)
+    await doesNotStay(items.view, items, [
+      `ALTER PUBLICATION ${publication} DROP TABLES IN SCHEMA public`,
+      "UPDATE items SET n = n + 1 WHERE id = 9",
+      `ALTER PUBLICATION ${publication} ADD TABLES IN SCHEMA public`,
+    ])
+  }
   const { rotations } = items.view
   await sql(`DROP PUBLICATION ${publication}; DROP TABLE parts`)
   await waitFor(() => items.view.rotations > rotations, { what: "a rotation, for the publication dropped" })
@@ -326,7 +329,7 @@ test("the publication no longer publishes every operation: the log says what to 
   again.close()
 })
 
-test("a row filter or a column list that comes later is not synced around", async () => {
+test("a row filter or a column list that comes later is not synced around", { skip: pgMajor < 15 }, async () => {
   const view = await watch()
   const handle = view.handle()
   await sql(`ALTER PUBLICATION ${publication} SET TABLE others, items WHERE (id > 10)`)

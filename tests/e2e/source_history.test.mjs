@@ -3,7 +3,7 @@
 import assert from "node:assert/strict"
 import { join } from "node:path"
 import { test } from "node:test"
-import { asPostgres, follow, freePort, initCluster, pgBin, rowsBecome, startCluster, startCopper, waitFor } from "./support.mjs"
+import { asPostgres, follow, freePort, initCluster, rowsBecome, startCluster, startCopper, waitFor } from "./support.mjs"
 
 const everything = "SELECT * FROM items"
 const schema = "CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL); INSERT INTO items SELECT i, 0 FROM generate_series(1, 50) i"
@@ -46,8 +46,10 @@ test("a standby takes over: its timeline is another one", async () => {
   const watched = await startWatched()
   const { cluster, view } = watched
   const handle = view.handle()
-  const standby = join(cluster.data, "..", "standby")
-  asPostgres(join(pgBin, "pg_basebackup"), "-D", standby, "-R", "-X", "stream", "-c", "fast", "-d", cluster.url)
+  await cluster.stop()
+  const standby = copyOf(cluster, "standby")
+  asPostgres("sh", "-c", 'rm -r "$1"/pg_replslot/* && touch "$1/standby.signal"', "sh", standby)
+  await cluster.start()
   await cluster.sql("UPDATE items SET n = n + 1 WHERE id = 6")
   await rowsBecome(view, cluster, everything)
   await cluster.stop("SIGQUIT")

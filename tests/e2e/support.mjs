@@ -21,6 +21,7 @@ const everywhere = (process.env.E2E_FLAGS ?? "").split(" ").filter(Boolean)
 export const patience = Number(process.env.PATIENCE ?? (sanitized ? 120_000 : 45_000))
 
 export const pgBin = process.env.PG_BIN ?? "/usr/lib/postgresql/15/bin"
+export const pgMajor = Number(execFileSync(join(pgBin, "postgres"), ["--version"], { encoding: "utf8" }).match(/\d+/)[0])
 const root = process.getuid() === 0
 const cleanups = []
 

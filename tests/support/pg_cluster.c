@@ -228,6 +228,11 @@ const char *pg_cluster_url(struct pg_cluster *cluster, const char *user)
 	return cluster->url;
 }
 
+int pg_cluster_version(struct pg_cluster *cluster)
+{
+	return atoi(pg_cluster_sql(cluster, "SHOW server_version_num"));
+}
+
 int pg_cluster_port(const struct pg_cluster *cluster)
 {
 	return cluster->port;

@@ -20,6 +20,8 @@ void pg_cluster_stop(struct pg_cluster *cluster, bool immediate);
 void pg_cluster_start(struct pg_cluster *cluster);
 /* postgresql://user@127.0.0.1:port/postgres; user NULL = postgres. Borrowed until the next call. */
 const char *pg_cluster_url(struct pg_cluster *cluster, const char *user);
+/* As PQserverVersion() says it: 150004. */
+int pg_cluster_version(struct pg_cluster *cluster);
 int pg_cluster_port(const struct pg_cluster *cluster);
 const char *pg_cluster_socket_dir(const struct pg_cluster *cluster);
 /* Runs statements on a connection of its own; aborts when one fails. The first field of the last result, "" when none;
