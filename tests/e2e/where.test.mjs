@@ -1,7 +1,7 @@
 // Where clauses: whatever the clause and whatever is written, the official client holds what Postgres' SELECT … WHERE says.
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { assertOrdered, follow, rowsBecome, sanitized, startBoth, waitFor } from "./support.mjs"
+import { assertOrdered, follow, pgMajor, rowsBecome, sanitized, startBoth, waitFor } from "./support.mjs"
 
 const { cluster, copper, sql } = await startBoth({
   schema: `CREATE TYPE mood AS ENUM ('low', 'middle', 'high');
@@ -203,7 +203,7 @@ test("whatever Postgres cannot answer for a row is the clause's fault: 400, not 
   for (const [where, reason] of [
     ["10 / (id - 1) = 1", /division by zero/],
     ["chr(id - 1) = 'a'", /null character not permitted/],
-    ["repeat(t, 2000000000) = 'a'", /requested length too large/],
+    ...(pgMajor < 15 ? [] : [["repeat(t, 2000000000) = 'a'", /requested length too large/]]), // 14 calls that an internal error
     ["t::name = 'a'", /could not determine which collation/],
   ]) {
     const whole = await copper.get({ table: "posix", where, offset: "-1" })
