@@ -28,6 +28,7 @@
 #define CU_HTTP_WAKE_KEYS_MAX 65536u /* different keys queued per loop for waking: wake everybody */
 #define CU_HTTP_ACCEPT_PAUSE_MS 200u /* out of file descriptors: accept nothing for so long */
 
+#define CU_LOADING_SLICE 256u /* rows of the storage directory loaded before a start looks whether it should end */
 #define CU_LOADING_WAIT_MS \
 	10000u /* a request waits for the storage directory to be loaded, or as long as a long poll: then 503 */
 

@@ -24,6 +24,26 @@ static void raise_file_limit(void)
 	}
 }
 
+/* The signal to end that is waiting to be taken, 0: there is none. */
+static int signal_to_end(void)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+	sigset_t pending;
+
+	sigemptyset(&pending);
+	sigpending(&pending);
+	for (size_t i = 0; i < CU_ARRAY_LEN(numbers); i++) {
+		if (sigismember(&pending, numbers[i]) == 1)
+			return numbers[i];
+	}
+	return 0;
+}
+
+static bool is_ending(void)
+{
+	return signal_to_end() != 0;
+}
+
 static struct cu_stack_opts stack_opts(const struct cu_options *options)
 {
 	return (struct cu_stack_opts){
@@ -65,6 +85,7 @@ static struct cu_stack_opts stack_opts(const struct cu_options *options)
 		.enable_suspend = options->enable_suspend,
 		.hibernate_after_ms = options->hibernate_after_ms,
 		.suspend_after_ms = options->suspend_after_ms,
+		.is_ending = is_ending,
 	};
 }
 
@@ -81,7 +102,7 @@ static int wait_for_directory(cu_stack *stack, const sigset_t *signals)
 			return signal_number;
 		rc = cu_stack_take_over(stack);
 	}
-	return rc;
+	return rc == CU_ECLOSED && is_ending() ? signal_to_end() : rc; /* … while it loaded */
 }
 
 static int serve(const struct cu_options *options)
@@ -89,7 +110,7 @@ static int serve(const struct cu_options *options)
 	struct cu_stack_opts opts = stack_opts(options);
 	cu_stack *stack = NULL;
 	sigset_t signals;
-	int signal_number = 0, status = EXIT_SUCCESS;
+	int signal_number = 0, status = EXIT_SUCCESS, rc;
 
 	/* Blocked before any thread starts, so that only sigwait() below sees them. */
 	sigemptyset(&signals);
@@ -99,13 +120,17 @@ static int serve(const struct cu_options *options)
 	sigaddset(&signals, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	raise_file_limit();
-	if (cu_stack_start(&opts, &stack) < 0) {
+	rc = cu_stack_start(&opts, &stack);
+	if (rc == CU_ECLOSED)
+		signal_number = signal_to_end();
+	if (rc < 0 && !signal_number) {
 		cu_error("copper cannot start; see above");
 		return EXIT_FAILURE;
 	}
-	cu_info("copper is ready", CU_KV("version", COPPER_VERSION), CU_KV("address", opts.host),
-		CU_KV_U64("port", cu_stack_port(stack)));
-	if (cu_stack_waits(stack))
+	if (rc == 0)
+		cu_info("copper is ready", CU_KV("version", COPPER_VERSION), CU_KV("address", opts.host),
+			CU_KV_U64("port", cu_stack_port(stack)));
+	if (rc == 0 && cu_stack_waits(stack))
 		signal_number = wait_for_directory(stack, &signals);
 	if (signal_number < 0) {
 		cu_error("copper cannot take over; see above");

@@ -69,6 +69,7 @@ struct cu_stack {
 		struct cu_route_key route_key;
 	} * restored;
 	size_t restored_len, restored_cap;
+	uint64_t loaded; /* rows, and shapes that listen */
 
 	_Atomic bool was_active;
 };
@@ -109,6 +110,14 @@ static void shape_woken(void *ctx, uint64_t shape_id, uint64_t loops)
 }
 
 /* ---- what the store holds ---- */
+
+/* With many shapes loading takes seconds. CU_ECLOSED: the process is to end. */
+static int go_on(struct cu_stack *stack)
+{
+	if (!stack->opts.is_ending || stack->loaded++ % CU_LOADING_SLICE)
+		return 0;
+	return stack->opts.is_ending() ? CU_ECLOSED : 0;
+}
 
 static int load_checkpoint(void *ctx, const struct cu_checkpoint *checkpoint)
 {
@@ -169,13 +178,13 @@ static int load_shape(void *ctx, const struct cu_shape_row *row)
 		cu_publication_version_restore(stack->publication,
 					       stack->restored[stack->restored_len - 1].shape->def->oid,
 					       row->snapshot.published);
-		return 0;
+		return go_on(stack);
 	}
 	cu_warn(rc == CU_EAGAIN ? "a stored shape's snapshot was interrupted; it is made anew when asked for"
 				: "a stored shape cannot be read; it is made anew when asked for",
 		CU_KV("handle", row->handle), CU_KV("error", cu_strerror(rc)));
 	note_broken(stack, row->id);
-	return 0;
+	return go_on(stack);
 }
 
 static int load_log_chunk(void *ctx, const struct cu_log_chunk_row *row)
@@ -188,7 +197,7 @@ static int load_log_chunk(void *ctx, const struct cu_log_chunk_row *row)
 			CU_KV_U64("shape_id", row->shape_id));
 		note_broken(stack, row->shape_id);
 	}
-	return rc == CU_ENOMEM ? rc : 0;
+	return rc == CU_ENOMEM ? rc : go_on(stack);
 }
 
 static int load_damaged(void *ctx, bool is_definition, uint64_t id)
@@ -214,19 +223,24 @@ static void remove_broken(struct cu_stack *stack)
 }
 
 /* The restored shapes listen. The list goes. */
-static void listen_for_restored(struct cu_stack *stack)
+static int listen_for_restored(struct cu_stack *stack)
 {
+	int rc = 0;
+
 	for (size_t i = 0; i < stack->restored_len; i++) {
 		cu_shape *shape = stack->restored[i].shape;
 
-		if (cu_router_add(stack->router, shape->def->oid, shape->def, shape->def->scope, &shape->route,
-				  &stack->restored[i].route_key) < 0)
+		if (rc == 0)
+			rc = go_on(stack);
+		if (rc == 0 && cu_router_add(stack->router, shape->def->oid, shape->def, shape->def->scope,
+					     &shape->route, &stack->restored[i].route_key) < 0)
 			cu_shape_set_remove(stack->shapes, shape, "its stored where clause cannot be read", NULL);
 		cu_shape_unref(&stack->restored[i].shape);
 	}
 	free(stack->restored);
 	stack->restored = NULL;
 	stack->restored_len = 0;
+	return rc;
 }
 
 /* When the start fails before they listen. */
@@ -298,7 +312,11 @@ static int load_store(struct cu_stack *stack)
 	}
 	cu_metadata_on_damage(cu_store_metadata(stack->store), storage_lost, stack);
 	cu_shape_set_end_restore(stack->shapes, stack->store, stack->checkpoint.lsn);
-	listen_for_restored(stack);
+	rc = listen_for_restored(stack);
+	if (rc < 0) {
+		cu_replay_fini(&replay);
+		return rc;
+	}
 	remove_broken(stack);
 	cu_replay_remove_lacking(&replay);
 	cu_replay_fini(&replay);

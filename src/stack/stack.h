@@ -52,10 +52,12 @@ struct cu_stack_opts {
 
 	bool enable_suspend;
 	unsigned hibernate_after_ms, suspend_after_ms;
+
+	bool (*is_ending)(void); /* asked while the directory is loaded: true gives the start up; NULL: it goes on */
 };
 
 /* Everything runs when it returns 0, or it waits; the database may still be unreachable. The reason of a failure has
- * been logged. */
+ * been logged, but for CU_ECLOSED: is_ending() said so. */
 int cu_stack_start(const struct cu_stack_opts *opts, cu_stack **ret_stack);
 /* Another process has the directory: call take_over again and again. */
 bool cu_stack_waits(const cu_stack *stack);

@@ -162,6 +162,28 @@ test("who asks while the directory is loaded is answered when the shapes are the
   assert.match((await served(live)).text, /"n":"1"/)
 })
 
+test("a signal to end while the directory is loaded ends the start, and nothing is lost by it", async () => {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
+    const goOn = await loading(copper)
+    await (signal === "SIGTERM" ? copper.stop() : copper.kill())
+    copper.log = ""
+    await copper.start({ waitActive: false })
+    await waitFor(() => health(), { what: "the port is there" })
+    const held = await asked(copper, { offset: "-1", handle })
+    const child = copper.process
+    child.kill(signal)
+    goOn()
+    copper.process = null
+    unavailable(await held.answer())
+    await ended(child)
+    assert.equal(child.exitCode, 0, copper.log)
+    assert.match(copper.log, /stopping signal=/)
+    assert.doesNotMatch(copper.log, /storage opened|copper is ready|copper cannot/)
+  }
+  await copper.start()
+  assert.equal((await get({ offset: "-1", handle })).headers["electric-handle"], handle)
+})
+
 // Asks a starting server again and again, from the moment when it takes connections until health says so: all are served.
 async function servedUntil(of, wanted) {
   const known = [{ offset: "-1" }, { offset: "-1", handle }]
