@@ -136,8 +136,11 @@ static void answer_failed(struct cu_reader *reader, cu_http_request *req, const 
 	} else if (err->kind == CU_PG_LOST) {
 		cu_answer_error(reader, req, 503, "Database is unreachable", 10);
 	} else if (err->kind == CU_PG_BUSY || err->kind == CU_PG_CANCELED) {
+		if (err->kind == CU_PG_CANCELED)
+			cu_warn("a subset's query was ended", CU_KV("handle", reader->shape->handle),
+				CU_KV("error", err->message));
 		cu_buf_printf(&text, "The subset could not be read, please retry: %s", err->message);
-		cu_answer_error(reader, req, 503, cu_buf_str(&text), 1);
+		cu_answer_error(reader, req, 503, cu_buf_str(&text), err->kind == CU_PG_CANCELED ? 10 : 1);
 	} else {
 		answer_refused(reader, req, err);
 	}

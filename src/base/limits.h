@@ -135,9 +135,10 @@
 #define CU_PG_CONNECT_TIMEOUT_S 10u /* one attempt to connect: give up, back off */
 
 /* Subset snapshots. */
-#define CU_ORDER_BY_BYTES_MAX (64u * 1024)             /* text of an ORDER BY: refused (400) */
-#define CU_ORDER_BY_LEVELS_MAX 40u                     /* levels of its parse tree, brackets at most: refused (400) */
-#define CU_SPOOL_MEMORY (256u * 1024)                  /* bytes of an answer kept in memory: the rest goes to a file */
+#define CU_SUBSET_QUERY_MS 60000u          /* its query in Postgres, from its begin to its last row: ended, then 503 */
+#define CU_ORDER_BY_BYTES_MAX (64u * 1024) /* text of an ORDER BY: refused (400) */
+#define CU_ORDER_BY_LEVELS_MAX 40u         /* levels of its parse tree, brackets at most: refused (400) */
+#define CU_SPOOL_MEMORY (256u * 1024)      /* bytes of an answer kept in memory: the rest goes to a file */
 #define CU_SPOOL_FILES_MAX (8ull * 1024 * 1024 * 1024) /* bytes in the files of all answers under way: refused (503) */
 
 /* Compressed answers. */

@@ -1,6 +1,7 @@
 /* subset.c: one query's rows as items. */
 #include "shape/subset.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "pg/copy_out.h"
 #include "pg/copy_row.h"
@@ -86,8 +87,10 @@ int cu_subset_read(cu_snapshots *snapshots, PGconn *conn, const cu_definition *d
 		   const struct cu_subset *subset, cu_spool *out, struct cu_pg_error *err)
 {
 	struct reading reading = { .def = def, .mark = new_mark(), .out = out };
+	unsigned timeout_ms = subset->timeout_ms ? subset->timeout_ms : CU_SUBSET_QUERY_MS;
 	cu_snapshot_range range = { 0 };
 	cu_buf sql = CU_BUF_INIT;
+	uint64_t began;
 	int rc;
 
 	cu_copy_row_init(&reading.row, def->columns_len);
@@ -95,11 +98,20 @@ int cu_subset_read(cu_snapshots *snapshots, PGconn *conn, const cu_definition *d
 	if (rc < 0)
 		goto out;
 	put_metadata(&range, reading.mark, &out->memory);
-	/* As for a shape's snapshot: what our SQL cannot name is Postgres' own. */
-	cu_buf_puts(&sql, "SET LOCAL search_path = pg_catalog; COPY (");
+	/* As for a shape's snapshot: what our SQL cannot name is Postgres' own. Unlike one, which is made once for all its readers,
+	 * a subset is any client's query, and every request's again: it may not hold a connection for as long as it likes. */
+	cu_buf_printf(&sql, "SET LOCAL statement_timeout = '%ums'; SET LOCAL search_path = pg_catalog; COPY (",
+		      timeout_ms);
 	cu_subset_put_query(def, shape_where, subset, &sql);
 	cu_buf_puts(&sql, ") TO STDOUT");
+	began = cu_now_ms();
 	rc = cu_buf_failed(&sql) ? CU_ENOMEM : cu_pg_copy_out(conn, cu_buf_str(&sql), NULL, read_line, &reading, err);
+	/* By the clock: the server's words are in its own language, and an administrator's cancel has the same code. */
+	if (rc == CU_EPG && err->kind == CU_PG_CANCELED && cu_now_ms() - began >= timeout_ms)
+		rc = cu_pg_error_set(err, CU_EPG, CU_PG_CANCELED, "57014",
+				     "its query took longer than %u ms. See that it can use an index, or ask for fewer "
+				     "rows at a time",
+				     timeout_ms);
 	if (rc < 0)
 		goto out;
 	cu_buf_puts(&out->memory, "]}");

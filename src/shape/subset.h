@@ -20,11 +20,13 @@ struct cu_subset {
 	char *order_by; /* SQL; NULL: any order */
 	int64_t limit;  /* CU_SUBSET_ALL: none */
 	int64_t offset;
+	unsigned timeout_ms; /* of the query; 0: CU_SUBSET_QUERY_MS */
 };
 
 void cu_subset_free(struct cu_subset **subset); /* NULL is fine */
 
-/* shape_where: the shape's own clause, NULL: none. CU_EPG, CU_EAGAIN: err; else as the spool. The transaction may still be
+/* shape_where: the shape's own clause, NULL: none. CU_EPG, CU_EAGAIN: err (CU_PG_CANCELED: also when it took too long, in our
+ * words); else as the spool. The transaction may still be
  * open, the connection in the middle of a COPY: the pool sees to it. */
 int cu_subset_read(cu_snapshots *snapshots, PGconn *conn, const cu_definition *def, const char *shape_where,
 		   const struct cu_subset *subset, cu_spool *out, struct cu_pg_error *err);

@@ -309,9 +309,11 @@ static void a_subset_has_the_rows_that_both_clauses_let_pass(void **state)
 	struct world *w = world_new(1, 0);
 	cu_shape *shape = shape_of(w, 7);
 	const char *own = shape->route.where;
-	struct cu_subset all = { NULL, NULL, CU_SUBSET_ALL, 0 };
-	struct cu_subset some = { (char *)(uintptr_t) "id < 5 OR id > 90",
-				  (char *)(uintptr_t) "\"items\".\"id\" DESC NULLS LAST", 4, 1 };
+	struct cu_subset all = { .limit = CU_SUBSET_ALL };
+	struct cu_subset some = { .where = (char *)(uintptr_t) "id < 5 OR id > 90",
+				  .order_by = (char *)(uintptr_t) "\"items\".\"id\" DESC NULLS LAST",
+				  .limit = 4,
+				  .offset = 1 };
 	struct cu_pg_error err;
 	PGconn *conn = NULL;
 
@@ -336,7 +338,7 @@ static void a_subset_waits_for_what_the_stream_has_passed_already(void **state)
 {
 	struct world *w = world_new(1, 0);
 	cu_shape *shape = shape_of(w, 7);
-	struct cu_subset all = { NULL, NULL, CU_SUBSET_ALL, 0 };
+	struct cu_subset all = { .limit = CU_SUBSET_ALL };
 	PGconn *conn = NULL, *writer = NULL;
 	PGresult *result = NULL;
 	struct cu_pg_error err;
@@ -363,7 +365,7 @@ static void a_subset_of_a_table_that_was_altered_is_refused(void **state)
 {
 	struct world *w = world_new(1, 0);
 	cu_shape *shape = shape_of(w, 7);
-	struct cu_subset all = { NULL, NULL, CU_SUBSET_ALL, 0 };
+	struct cu_subset all = { .limit = CU_SUBSET_ALL };
 	PGconn *conn = NULL;
 	struct cu_pg_error err;
 	cu_spool spool;
@@ -377,6 +379,43 @@ static void a_subset_of_a_table_that_was_altered_is_refused(void **state)
 	assert_int_equal(cu_pg_exec(conn, "ROLLBACK; ALTER TABLE items DROP COLUMN more", NULL, &err), 0);
 	cu_spool_fini(&spool);
 	PQfinish(conn);
+	cu_shape_unref(&shape);
+	world_free(w);
+}
+
+/* Before its first row, in the middle of its rows, and when somebody else ends it. */
+static void a_subset_that_takes_too_long_is_ended_and_says_so(void **state)
+{
+	static const struct {
+		const char *where, *message;
+		unsigned timeout_ms;
+	} cases[] = {
+		{ "pg_sleep(60) IS NULL", "its query took longer than 100 ms. See that", 100 },
+		{ "CASE WHEN id > 90 THEN pg_sleep(60) IS NULL ELSE true END",
+		  "its query took longer than 100 ms. See that", 100 },
+		{ "CASE WHEN pg_cancel_backend(pg_backend_pid()) THEN pg_sleep(60) IS NULL END", "canceling statement",
+		  0 },
+	};
+	struct world *w = world_new(1, 0);
+	cu_shape *shape = shape_of(w, 7);
+
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(cases); i++) {
+		struct cu_subset subset = { .where = (char *)(uintptr_t)cases[i].where,
+					    .limit = CU_SUBSET_ALL,
+					    .timeout_ms = cases[i].timeout_ms };
+		struct cu_pg_error err;
+		PGconn *conn = NULL;
+		cu_spool spool;
+
+		assert_int_equal(cu_pg_connect(w->config, CU_PG_ORDINARY, -1, &conn, &err), 0);
+		cu_spool_init(&spool, w->dir, NULL);
+		assert_int_equal(cu_subset_read(w->snapshots, conn, shape->def, NULL, &subset, &spool, &err), CU_EPG);
+		assert_int_equal(err.kind, CU_PG_CANCELED);
+		assert_memory_equal(err.message, cases[i].message, strlen(cases[i].message));
+		cu_spool_fini(&spool);
+		PQfinish(conn);
+	}
 	cu_shape_unref(&shape);
 	world_free(w);
 }
@@ -406,6 +445,7 @@ int main(void)
 		cmocka_unit_test(a_subset_has_the_rows_that_both_clauses_let_pass),
 		cmocka_unit_test(a_subset_waits_for_what_the_stream_has_passed_already),
 		cmocka_unit_test(a_subset_of_a_table_that_was_altered_is_refused),
+		cmocka_unit_test(a_subset_that_takes_too_long_is_ended_and_says_so),
 	};
 
 	if (!pg_cluster_available())

@@ -82,6 +82,21 @@ test("a client that hangs up ends its query at the server, whether it runs or st
   assert.equal((await copper.get({ table: "wide", offset: "-1", log: "changes_only", subset__where: "id = 1" })).status, 200)
 })
 
+test("a query that is cancelled in Postgres, as one that takes too long is, ends in a 503 that says so", async () => {
+  const locked = await cluster.connect()
+  await locked.query("BEGIN; LOCK TABLE wide IN ACCESS EXCLUSIVE MODE")
+  const answer = copper.get({ table: "wide", offset: "-1", log: "changes_only", subset__where: "id = 1" })
+  await waitFor(async () =>
+    (await sql("SELECT pg_cancel_backend(pid) FROM pg_locks WHERE relation = 'wide'::regclass AND NOT granted")).length, { what: "the query" })
+  const { status, headers, body } = await answer
+  await locked.query("ROLLBACK")
+  await locked.end()
+  assert.equal(status, 503)
+  assert.equal(headers["retry-after"], "10")
+  assert.match(body.message, /^The subset could not be read, please retry: canceling statement due to user request$/)
+  assert.match(copper.log, /a subset's query was ended handle=/)
+})
+
 test("transactions under way are listed, and their rows are not there", async () => {
   const writer = await cluster.connect()
   await writer.query("BEGIN; INSERT INTO things VALUES (1000, 1, 'not yet')")
