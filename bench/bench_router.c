@@ -40,7 +40,7 @@ static cu_expr_scope *scope_new(void)
 		{ .name = "at", .type = cu_type_builtin(CU_TIMESTAMPTZOID), .typmod = -1 },
 	};
 
-	return cu_expr_scope_new("items", columns, COLUMNS, cu_collation_c, NULL, NULL);
+	return cu_expr_scope_new("items", columns, COLUMNS, cu_collation_c, 15, NULL, NULL);
 }
 
 static void put_where(cu_buf *out, enum kind kind, size_t n)

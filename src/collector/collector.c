@@ -143,6 +143,7 @@ static int on_connected(struct cu_collector *c, const struct cu_replication_conn
 			CU_KV("stack", c->opts.stack_id), CU_KV("why", why), CU_KV_LSN("stored", c->safe_lsn),
 			CU_KV_LSN("slot", now->slot.confirmed_flush_lsn));
 		cu_recent_xids_forget(c->opts.recent);
+		cu_catalog_invalidate(c->opts.catalog, 0);
 		cu_shape_set_remove_all(c->opts.shapes, why);
 	}
 	if (why || !c->saved.system_id) {

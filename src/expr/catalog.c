@@ -46,6 +46,17 @@ const struct cu_catalog_proc *cu_catalog_proc_at(uint16_t index)
 	return &catalog_procs[index];
 }
 
+char cu_catalog_volatility(const struct cu_catalog_proc *proc, int pg_version)
+{
+	const char *prosrc = catalog_strings + proc->prosrc;
+
+	if (pg_version < 15 && strcmp(prosrc, "timetz_zone") == 0)
+		return 'v';
+	if (pg_version >= 16 && strcmp(prosrc, "timestamptz_trunc_zone") == 0)
+		return 'i';
+	return proc->volatility;
+}
+
 /* Both tables begin each row with the name's offset and are sorted by the name's bytes. */
 static size_t named(const void *table, size_t len, size_t size, const char *name, const void **ret_first)
 {

@@ -14,6 +14,7 @@
 enum {
 	CU_INT2VECTOROID = 22,
 	CU_OIDVECTOROID = 30,
+	CU_CHARARRAYOID = 1002,
 	CU_TEXTARRAYOID = 1009,
 	CU_INT4ARRAYOID = 1007,
 	CU_RECORDOID = 2249,
@@ -56,7 +57,7 @@ struct cu_catalog_proc {
 	uint8_t args_len;
 	uint8_t defaults_len;
 	uint8_t strict;
-	char volatility; /* 'i', 's', 'v' */
+	char volatility; /* 'i', 's', 'v', as of version 15: cu_catalog_volatility() */
 	char kind;       /* 'f', 'a'ggregate, 'w'indow */
 	uint8_t retset;
 };
@@ -80,6 +81,8 @@ const struct cu_catalog_type *cu_catalog_type(uint32_t oid);           /* or NUL
 const struct cu_catalog_type *cu_catalog_type_named(const char *name); /* by typname; or NULL */
 const uint16_t *cu_catalog_args(const struct cu_catalog_proc *proc);
 const struct cu_catalog_proc *cu_catalog_proc_at(uint16_t index);
+/* In that major version of Postgres. */
+char cu_catalog_volatility(const struct cu_catalog_proc *proc, int pg_version);
 /* All of one name stand together. Returns how many; the first is *ret_first. */
 size_t cu_catalog_procs(const char *name, const struct cu_catalog_proc **ret_first);
 size_t cu_catalog_ops(const char *name, const struct cu_catalog_op **ret_first);

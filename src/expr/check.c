@@ -85,17 +85,18 @@ struct cu_node *cu_node_const(struct cu_check *check, uint32_t type, int32_t typ
 static bool proc_check(struct cu_check *check, struct cu_node *node)
 {
 	const struct cu_catalog_proc *proc = node->proc;
+	char volatility = cu_catalog_volatility(proc, check->scope->pg_version);
 	const char *left = node->args_len > 1 ? cu_type_format(check, node->args[0]->type) : "";
 	const char *right = node->args_len > 0 ? cu_type_format(check, node->args[node->args_len - 1]->type) : "";
 
-	if (proc->volatility == 'v') {
+	if (volatility == 'v') {
 		cu_check_fail(check, "0A000", node->own_at,
 			      "function %s is volatile, which is not supported in where clauses",
 			      cu_catalog_string(proc->name));
 		return false;
 	}
-	node->stable |= proc->volatility != 'i';
-	if (cu_function_find(cu_catalog_string(proc->prosrc)) != NULL)
+	node->stable |= volatility != 'i';
+	if (cu_function_find(cu_catalog_string(proc->prosrc), check->scope->pg_version) != NULL)
 		return true;
 	if (node->op != NULL)
 		cu_check_fail(check, "0A000", node->own_at, "operator %s%s%s %s is not supported in where clauses",
@@ -124,6 +125,10 @@ struct cu_node *cu_node_done(struct cu_check *check, struct cu_node *node)
 	}
 	if (node->proc != NULL && !proc_check(check, node))
 		return NULL;
+	if (cu_scope_lacks_type(check->scope, node->type))
+		return cu_check_fail(check, "0A000", node->own_at,
+				     "type %s is supported with Postgres 15 and newer only",
+				     cu_type_format(check, node->type));
 	if (levels >= CU_WHERE_DEPTH_MAX)
 		return cu_check_fail(check, "54001", node->at, "the where clause is nested more than %u levels deep",
 				     CU_WHERE_DEPTH_MAX);

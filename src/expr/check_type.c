@@ -54,8 +54,13 @@ static bool typmod_numeric(struct cu_check *check, const int32_t *mods, unsigned
 		cu_check_fail(check, "22023", at, "NUMERIC precision %d must be between 1 and 1000", mods[0]);
 		return false;
 	}
-	if (scale < -1000 || scale > 1000) {
+	if (check->scope->pg_version >= 15 && (scale < -1000 || scale > 1000)) {
 		cu_check_fail(check, "22023", at, "NUMERIC scale %d must be between -1000 and 1000", scale);
+		return false;
+	}
+	if (check->scope->pg_version < 15 && (scale < 0 || scale > mods[0])) {
+		cu_check_fail(check, "22023", at, "NUMERIC scale %d must be between 0 and precision %d", scale,
+			      mods[0]);
 		return false;
 	}
 	*ret = (int32_t)((uint32_t)mods[0] << 16 | ((uint32_t)scale & 0x7ff)) + 4;

@@ -109,6 +109,36 @@ static void param_failed(struct cu_check *check, const struct cu_node *node, int
 	check->bad_param_err = *verr;
 }
 
+/* Until 14, Postgres cut fractions of years where later versions round, and took only numbers up to 2^31. */
+static bool is_old_interval(const struct cu_check *check, struct cu_tinfo type)
+{
+	return check->scope->pg_version < 15 && (type.oid == CU_INTERVALOID || type.elem == CU_INTERVALOID);
+}
+
+static bool is_read_alike(const char *text, size_t len)
+{
+	const char *end = text + len;
+	bool is_fraction = false;
+	uint64_t number = 0;
+
+	for (const char *p = text; p < end; p++) {
+		if (*p == '.') {
+			is_fraction = true;
+		} else if (*p >= '0' && *p <= '9') {
+			number = number * 10 + (uint64_t)(*p - '0');
+			if (!is_fraction && number > (uint64_t)INT32_MAX + 1)
+				return false;
+			continue;
+		} else if (*p != ' ') {
+			if (is_fraction && memchr("sS\",}", *p, 5) == NULL)
+				return false;
+			is_fraction = false;
+		}
+		number = 0;
+	}
+	return true;
+}
+
 /* A literal, or a parameter, gets its type. */
 static struct cu_node *literal_typed(struct cu_check *check, struct cu_node *node, uint32_t target, int32_t typmod)
 {
@@ -131,7 +161,13 @@ static struct cu_node *literal_typed(struct cu_check *check, struct cu_node *nod
 		return cu_check_fail(check, "0A000", node->at, "type %s is not supported in where clauses",
 				     cu_type_format(check, target));
 	if (!node->value.is_null) {
-		rc = cu_value_in(to.type, typmod, node->value.bytes, node->value.len, check->arena, &value, &verr);
+		if (is_old_interval(check, to) && !is_read_alike(node->value.bytes, node->value.len))
+			rc = cu_value_fail(&verr, "0A000",
+					   "fractions of units other than seconds, and numbers beyond 2147483648, are "
+					   "supported in intervals with Postgres 15 and newer only");
+		else
+			rc = cu_value_in(to.type, typmod, node->value.bytes, node->value.len, check->arena, &value,
+					 &verr);
 		if (rc < 0 && node->param == 0)
 			return cu_check_value_error(check, rc, node->at, &verr);
 		if (rc < 0)
@@ -218,7 +254,13 @@ struct cu_node *cu_coerce(struct cu_check *check, struct cu_node *node, uint32_t
 	}
 	switch (cu_coercion_path(check, target, node->type, context, &proc)) {
 	case CU_PATH_RELABEL: to = cu_node_new(check, CU_NODE_RELABEL, target, node->at, 1); break;
-	case CU_PATH_IO: to = cu_node_new(check, CU_NODE_IO, target, node->at, 1); break;
+	case CU_PATH_IO:
+		if (is_old_interval(check, cu_type_info(check, target)))
+			return cu_check_fail(check, "0A000", at,
+					     "the cast from %s to %s is supported with Postgres 15 and newer only",
+					     cu_type_format(check, node->type), cu_type_format(check, target));
+		to = cu_node_new(check, CU_NODE_IO, target, node->at, 1);
+		break;
 	case CU_PATH_MAP: return map_new(check, node, target, -1, context, node->at);
 	case CU_PATH_CALL:
 		if (proc->args_len != 1)

@@ -217,9 +217,11 @@ static bool check_need(struct cu_check *check, const struct cu_node *node, enum 
 
 	if (need == NEED_NOTHING)
 		return true;
-	/* LIKE looks at bytes, citext at the default collation, whatever came together. */
-	if (node->conflict && need != NEED_LIKE && !is_citext_equality(prosrc)) {
-		if (need != NEED_CASE || node->proc == NULL)
+	/* Citext looks at the default collation, whatever came together, and so did LIKE at bytes before version 18. */
+	if (node->conflict && (need != NEED_LIKE || check->scope->pg_version >= 18) && !is_citext_equality(prosrc)) {
+		if (need == NEED_LIKE)
+			why = "LIKE";
+		else if (need != NEED_CASE || node->proc == NULL)
 			why = "string comparison";
 		else if (strstr(prosrc, "like") == NULL && strstr(prosrc, "regex") == NULL)
 			why = prosrc[0] == 'l'   ? "lower() function"
@@ -265,6 +267,22 @@ static bool uses_jsonb(const struct cu_check *check, const struct cu_node *node)
 	return false;
 }
 
+/* Citext, elements of arrays too, is folded under the database's collation, by equality too. */
+static bool check_citext(struct cu_check *check, const struct cu_node *node)
+{
+	const char *why = cu_collation_why_uncased(check->scope->default_collation);
+
+	for (unsigned i = 0; why != NULL && i < node->args_len; i++) {
+		struct cu_tinfo info = cu_type_info(check, cu_type_base(check, node->args[i]->type));
+
+		if (info.type != NULL && (info.type->citext || (info.type->elem != NULL && info.type->elem->citext))) {
+			cu_check_fail(check, "0A000", node->own_at, "%s", why);
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool check_needs(struct cu_check *check, const struct cu_node *node)
 {
 	const struct cu_collation *collation = node->input;
@@ -278,6 +296,8 @@ static bool check_needs(struct cu_check *check, const struct cu_node *node)
 	} else if (node->proc != NULL) {
 		need = need_of(cu_catalog_string(node->proc->prosrc));
 	}
+	if (need != NEED_NOTHING && check->scope->has_citext && !check_citext(check, node))
+		return false;
 	if (collation == NULL && need == NEED_ORDER && uses_jsonb(check, node))
 		collation = check->scope->default_collation;
 	if (need == NEED_CASE && node->proc != NULL &&

@@ -27,10 +27,10 @@ struct cu_expr_column {
 	bool is_domain;
 	const struct cu_collation *collation; /* NULL when the type has none */
 };
-/* Copies the columns and their names; types and collations are borrowed until the scope is gone: keep `owner` alive, which
+/* pg_version: the server's major version, whose answers are wanted. Copies the columns and their names; types and collations are borrowed until the scope is gone: keep `owner` alive, which
  * release() gives back then (both may be NULL). */
 cu_expr_scope *cu_expr_scope_new(const char *table_name, const struct cu_expr_column *columns, size_t columns_len,
-				 const struct cu_collation *default_collation, void *owner,
+				 const struct cu_collation *default_collation, int pg_version, void *owner,
 				 void (*release)(void *owner));
 cu_expr_scope *cu_expr_scope_ref(cu_expr_scope *scope);
 void cu_expr_scope_unref(cu_expr_scope **scope);

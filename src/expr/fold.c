@@ -150,9 +150,9 @@ static bool all_const(const struct cu_node *node, unsigned len)
 	return true;
 }
 
-static bool is_immutable(const struct cu_node *node)
+static bool is_immutable(const struct cu_check *check, const struct cu_node *node)
 {
-	return node->proc == NULL || node->proc->volatility == 'i';
+	return node->proc == NULL || cu_catalog_volatility(node->proc, check->scope->pg_version) == 'i';
 }
 
 static struct cu_node *fold_call(struct cu_check *check, struct cu_node *node)
@@ -173,7 +173,7 @@ static struct cu_node *fold_call(struct cu_check *check, struct cu_node *node)
 		if (arg != NULL && arg->value.is_null)
 			return in_place_of(check, node, node->args[0]);
 	}
-	if (!is_immutable(node) || !all_const(node, node->args_len))
+	if (!is_immutable(check, node) || !all_const(node, node->args_len))
 		return node;
 	return evaluated(check, node);
 }
@@ -188,8 +188,8 @@ static bool io_is_immutable(const struct cu_check *check, uint32_t oid, bool is_
 	case CU_TIMETZOID: return is_out && info.elem == 0;
 	case CU_DATEOID:
 	case CU_TIMESTAMPOID:
-	case CU_TIMESTAMPTZOID:
-	case CU_INTERVALOID: return false;
+	case CU_TIMESTAMPTZOID: return false;
+	case CU_INTERVALOID: return is_out && info.elem == 0 && check->scope->pg_version < 15;
 	default:
 		/* array_in, array_out and enum's functions are declared stable. */
 		return info.elem == 0 && info.typtype != 'e';
@@ -198,15 +198,24 @@ static bool io_is_immutable(const struct cu_check *check, uint32_t oid, bool is_
 
 static struct cu_node *fold_io(struct cu_check *check, struct cu_node *node)
 {
+	struct cu_node shadow;
+
 	if (!fold_args(check, node, 0))
 		return NULL;
 	node->stable |= !io_is_immutable(check, node->type, false) ||
 			!io_is_immutable(check, cu_type_base(check, node->args[0]->type), true);
-	if (as_const(node->args[0]) == NULL)
-		return node;
-	if (as_const(node->args[0])->value.is_null)
+	if (as_const(node->args[0]) != NULL && as_const(node->args[0])->value.is_null)
 		return replaced(check, node, CU_DATUM_NULL);
-	return node->stable ? node : evaluated(check, node);
+	if (as_const(node->args[0]) != NULL && !node->stable)
+		return evaluated(check, node);
+	if (node->args[0]->kind != CU_NODE_COLLATE)
+		return node;
+	/* Which folding has made: a COLLATE is outside of the cast, or nowhere (cu_coerce()). */
+	shadow = *node;
+	node->args[0] = node->args[0]->args[0];
+	node->collation = NULL;
+	node->strength = CU_STRENGTH_NONE;
+	return cu_type_info(check, node->type).collation == 0 ? node : in_place_of(check, &shadow, node);
 }
 
 /* ROW(a, b) IS NULL. Of a row that is a constant the planner leaves the test to the rows, though its answer is known; for
@@ -403,7 +412,7 @@ static struct cu_node *fold_plain(struct cu_check *check, struct cu_node *node)
 {
 	if (!fold_args(check, node, 0))
 		return NULL;
-	if (!is_immutable(node) || !all_const(node, node->args_len))
+	if (!is_immutable(check, node) || !all_const(node, node->args_len))
 		return node;
 	return evaluated(check, node);
 }

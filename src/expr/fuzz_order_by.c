@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cu_buf sql = CU_BUF_INIT, again_sql = CU_BUF_INIT;
 
 	if (scope == NULL)
-		scope = test_scope();
+		scope = test_scope(15);
 	if (cu_order_by_parse(scope, (const char *)data, size, &order, &error) == 0) {
 		CU_ASSERT(order.keys_len > 0);
 		cu_order_by_put_sql(&order, scope, &sql);

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct cu_expr_row row;
 
 	if (scope == NULL) {
-		scope = test_scope();
+		scope = test_scope(15);
 		test_values(values);
 	}
 	at = memchr(text, 0, size);

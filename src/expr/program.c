@@ -102,7 +102,7 @@ static struct cu_call_site *site_new(struct builder *b, const struct cu_node *no
 	site->collation = node->input;
 	site->typmod = node->typmod;
 	if (node->proc != NULL) {
-		site->function = cu_function_find(cu_catalog_string(node->proc->prosrc));
+		site->function = cu_function_find(cu_catalog_string(node->proc->prosrc), b->check->scope->pg_version);
 		site->strict = node->proc->strict;
 		/* citext folds case under the database's collation, whatever came together. */
 		if (site->collation == NULL && strncmp(cu_catalog_string(node->proc->prosrc), "citext", 6) == 0)

@@ -13,6 +13,11 @@ static const struct cu_tinfo *own_type(const struct cu_expr_scope *scope, uint32
 	return NULL;
 }
 
+bool cu_scope_lacks_type(const struct cu_expr_scope *scope, uint32_t oid)
+{
+	return scope->pg_version < 15 && (oid == CU_CHAROID || oid == CU_CHARARRAYOID);
+}
+
 bool cu_scope_type(const struct cu_expr_scope *scope, uint32_t oid, struct cu_tinfo *ret_info)
 {
 	const struct cu_tinfo *own = own_type(scope, oid);
@@ -30,14 +35,14 @@ bool cu_scope_type(const struct cu_expr_scope *scope, uint32_t oid, struct cu_ti
 	*ret_info = (struct cu_tinfo){
 		.oid = oid,
 		.typtype = builtin->typtype,
-		.category = builtin->category,
+		.category = scope->pg_version < 15 && oid == CU_CHAROID ? 'S' : builtin->category,
 		.preferred = builtin->preferred,
 		.elem = builtin->elem,
 		.array = builtin->array,
 		.collation = builtin->collation,
 		.name = cu_catalog_string(builtin->name),
 		.format = cu_catalog_string(builtin->format),
-		.type = cu_type_builtin(oid),
+		.type = cu_scope_lacks_type(scope, oid) ? NULL : cu_type_builtin(oid),
 	};
 	return true;
 }
@@ -163,7 +168,7 @@ static uint32_t column_type(struct cu_expr_scope *scope, const struct cu_type *t
 	const struct cu_tinfo *elem;
 	uint32_t oid;
 
-	if (type == NULL || type->repr == CU_REPR_NONE)
+	if (type == NULL || type->repr == CU_REPR_NONE || cu_scope_lacks_type(scope, type->oid))
 		return 0;
 	if (cu_type_builtin(type->oid) != NULL)
 		return type->oid;
@@ -214,7 +219,7 @@ static cu_collation *bytes_collation(uint32_t oid, const char *name, const char 
 }
 
 cu_expr_scope *cu_expr_scope_new(const char *table_name, const struct cu_expr_column *columns, size_t columns_len,
-				 const struct cu_collation *default_collation, void *owner,
+				 const struct cu_collation *default_collation, int pg_version, void *owner,
 				 void (*release)(void *owner))
 {
 	struct cu_expr_scope *scope = cu_xzalloc(sizeof *scope);
@@ -223,6 +228,7 @@ cu_expr_scope *cu_expr_scope_new(const char *table_name, const struct cu_expr_co
 	scope->refs = 1;
 	scope->table_name = cu_xstrdup(table_name);
 	scope->default_collation = default_collation;
+	scope->pg_version = pg_version;
 	scope->c = bytes_collation(950, "pg_catalog.\"C\"", "C", default_collation);
 	scope->posix = bytes_collation(951, "\"POSIX\"", "POSIX", default_collation);
 	scope->owner = owner;

@@ -317,7 +317,8 @@ static bool is_like(const cu_expr_templates *templates, const cu_program *progra
 	if (program->steps_len != 3 || steps[0].op != CU_STEP_COLUMN || steps[1].op != CU_STEP_CONST ||
 	    steps[2].op != CU_STEP_CALL)
 		return false;
-	if (site->function != cu_function_find("textlike") && site->function != cu_function_find("namelike"))
+	if (site->function != cu_function_find("textlike", templates->scope->pg_version) &&
+	    site->function != cu_function_find("namelike", templates->scope->pg_version))
 		return false;
 	*ret_column = (uint16_t)steps[0].n;
 	type = templates->scope->columns[*ret_column].type;

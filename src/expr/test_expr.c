@@ -498,9 +498,90 @@ static void out_of_memory_anywhere_is_an_error_and_no_leak(void **state)
 	assert_true(n > 10);
 }
 
+/* What where_found asks servers of each version, for those who have one only. */
+static void a_clause_means_what_it_means_to_the_servers_version(void **state)
+{
+	static const struct {
+		int pg_version;
+		const char *clause;
+		enum cu_truth truth; /* CU_FAILED: refused */
+	} cases[] = {
+		{ 15, "(n2 ^ 2)::text = '156.2500000000000000'", CU_TRUE },
+		{ 16, "(n2 ^ 2)::text = '156.2500000000000000'", CU_FALSE },
+		{ 16, "(n2 ^ 2)::text = '156.25000000000000'", CU_TRUE },
+		{ 17, "tc NOT LIKE tp", CU_TRUE },
+		{ 18, "tc NOT LIKE tp", CU_FAILED },
+		{ 14, "ch = 'x'", CU_FAILED },
+		{ 15, "ch = 'x'", CU_TRUE },
+		{ 14, "n::numeric(2,4) IS NULL", CU_FAILED },
+		{ 14, "iv < '1.3 years'", CU_FAILED },
+		{ 14, "iv < '1.5 seconds'", CU_FALSE },
+		{ 15, "iv < '1.3 years'", CU_TRUE },
+		{ 17, "'null'::jsonb::integer IS NULL", CU_FAILED },
+		{ 18, "'null'::jsonb::integer IS NULL", CU_TRUE },
+		{ 15, "id = 1 OR date_trunc('day', tz, 'UTC') < tz", CU_TRUE },
+		{ 15, "id = 5 OR date_trunc('day', tz, 'nowhere') = tz", CU_TRUE },
+		{ 16, "id = 5 OR date_trunc('day', '2020-01-01'::timestamptz, 'nowhere') = tz", CU_FAILED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(cases); i++) {
+		cu_expr_scope *versioned = test_scope(cases[i].pg_version);
+		struct test_answer answer;
+		enum cu_truth truth;
+
+		test_ask(versioned, cases[i].clause, NULL, 0, &answer);
+		truth = answer.rc < 0 ? CU_FAILED : answer.truth;
+		if (truth != cases[i].truth)
+			fail_msg("%d: %s: %d %s", cases[i].pg_version, cases[i].clause, truth,
+				 cu_buf_str(&answer.error.message));
+		cu_buf_fini(&answer.error.message);
+		cu_expr_scope_unref(&versioned);
+	}
+}
+
+/* Citext folds under the database's collation, of which this machine may have another version. */
+static void citext_without_case_tables_is_refused(void **state)
+{
+	static const char *const clauses[] = { "ci = 'x'",
+					       "'{x}'::citext[] = ARRAY[ci]",
+					       "GREATEST(ci, 'x') = 'x'::text",
+					       "ARRAY[ci] IS DISTINCT FROM '{x}'::citext[]",
+					       "array_position(ARRAY[ci], 'x') = 1",
+					       "ARRAY[ci] @> '{x}'::citext[]" };
+	const struct cu_collation_desc desc = { .oid = 100,
+						.name = "\"default\"",
+						.provider = 'i',
+						.deterministic = true,
+						.locale = "en",
+						.version = "1.0",
+						.encoding = "UTF8" };
+	struct cu_expr_column column = { .name = "ci", .type = &test_citext, .type_name = "citext", .typmod = -1 };
+	cu_collation *collation;
+	cu_expr_scope *foreign;
+
+	(void)state;
+	assert_int_equal(cu_collation_new(&desc, &collation), 0);
+	column.collation = collation;
+	foreign = cu_expr_scope_new("items", &column, 1, collation, 15, NULL, NULL);
+	for (size_t i = 0; i < CU_ARRAY_LEN(clauses); i++) {
+		struct cu_expr_error error = { 0 };
+		cu_expr *expr;
+
+		assert_int_equal(cu_expr_new(foreign, clauses[i], strlen(clauses[i]), NULL, 0, &expr, &error),
+				 CU_EINVAL);
+		assert_non_null(strstr(cu_buf_str(&error.message), "ICU"));
+		cu_buf_fini(&error.message);
+	}
+	cu_expr_scope_unref(&foreign);
+	cu_collation_free(&collation);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_clause_means_what_it_means_to_the_servers_version),
+		cmocka_unit_test(citext_without_case_tables_is_refused),
 		cmocka_unit_test(clauses_answer_true_false_or_unknown),
 		cmocka_unit_test(errors_of_a_row_fail_that_row_only_where_it_gets_there),
 		cmocka_unit_test(constant_parts_are_computed_beforehand_as_the_planner_does),
@@ -516,7 +597,7 @@ int main(void)
 	};
 	int failed;
 
-	scope = test_scope();
+	scope = test_scope(15);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	cu_expr_scope_unref(&scope);
 	return failed;

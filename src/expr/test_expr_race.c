@@ -70,7 +70,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(threads_share_scopes_and_exprs) };
 	int failed;
 
-	scope = test_scope();
+	scope = test_scope(15);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	cu_expr_scope_unref(&scope);
 	return failed;

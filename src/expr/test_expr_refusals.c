@@ -7,7 +7,6 @@
 
 static cu_expr_scope *scope;
 static PGconn *pg;
-static unsigned failed_clauses;
 
 /* Postgres' message and the position within the clause; false: it has nothing against it. */
 static bool ask_postgres(const char *clause, cu_buf *message, unsigned *position)
@@ -32,6 +31,32 @@ static bool ask_postgres(const char *clause, cu_buf *message, unsigned *position
 	PQclear(result);
 	cu_buf_fini(&sql);
 	return refused;
+}
+
+static void ask_both(const char *clause, unsigned *failed)
+{
+	cu_buf theirs = CU_BUF_INIT, ours = CU_BUF_INIT;
+	struct test_answer answer;
+	unsigned position = 0;
+
+	if (!ask_postgres(clause, &theirs, &position))
+		fail_msg("Postgres accepts: %s", clause);
+	test_ask(scope, clause, NULL, 0, &answer);
+	if (answer.rc == 0 && answer.truth != CU_FAILED)
+		fail_msg("accepted: %s, where Postgres says: %s", clause, cu_buf_str(&theirs));
+	/* What only the row's values show is said of the row. */
+	if (answer.rc == 0)
+		cu_buf_printf(&ours, "%s %s", answer.row_error.sqlstate, answer.row_error.message);
+	else
+		cu_buf_printf(&ours, "%s %s", answer.error.sqlstate, cu_buf_str(&answer.error.message));
+	if (strcmp(cu_buf_str(&ours), cu_buf_str(&theirs)) != 0 || answer.error.position != position) {
+		print_message("%s:\n  Postgres: %s @%u\n  here:     %s @%u\n", clause, cu_buf_str(&theirs), position,
+			      cu_buf_str(&ours), answer.error.position);
+		*failed += 1;
+	}
+	cu_buf_fini(&theirs);
+	cu_buf_fini(&ours);
+	cu_buf_fini(&answer.error.message);
 }
 
 static void what_postgres_refuses_is_refused_in_its_words_at_its_place(void **state)
@@ -136,13 +161,10 @@ static void what_postgres_refuses_is_refused_in_its_words_at_its_place(void **st
 		"jb[1:2] is null",
 		"jb[1.5] is null",
 		"ia[1][1][1][1][1][1][1] = 1",
-		"extract(fortnight from ts) = 1",
 		"ts at time zone 5 = tz",
 		"ts + 1 = ts",
 		"t || 1 = 2",
 		"id is distinct from 'x'",
-		"id = 99999999999999999999999999999999x",
-		"id = 1e",
 		"t like 'x' escape 'yy'",
 		"t::json is null and 'x'::json is null",
 		"'{1'::int[] = ia",
@@ -166,7 +188,6 @@ static void what_postgres_refuses_is_refused_in_its_words_at_its_place(void **st
 		"iv > 5",
 		"nm = 5",
 		"by = 'é'::int",
-		"ch = 5",
 		"ma = '{sad,bad}'",
 		"'bad' = any(ma)",
 		"m in ('sad', 'bad')",
@@ -196,32 +217,21 @@ static void what_postgres_refuses_is_refused_in_its_words_at_its_place(void **st
 		"string_to_array(tc, tp) = '{}'",
 	};
 
-	(void)state;
-	for (size_t i = 0; i < CU_ARRAY_LEN(clauses); i++) {
-		cu_buf theirs = CU_BUF_INIT, ours = CU_BUF_INIT;
-		struct test_answer answer;
-		unsigned position = 0;
+	/* 14 has other words for these, and its "char" is not supported. */
+	static const char *const since_15[] = {
+		"extract(fortnight from ts) = 1",
+		"id = 99999999999999999999999999999999x",
+		"id = 1e",
+		"ch = 5",
+	};
+	unsigned failed = 0;
 
-		if (!ask_postgres(clauses[i], &theirs, &position))
-			fail_msg("Postgres accepts: %s", clauses[i]);
-		test_ask(scope, clauses[i], NULL, 0, &answer);
-		if (answer.rc == 0 && answer.truth != CU_FAILED)
-			fail_msg("accepted: %s, where Postgres says: %s", clauses[i], cu_buf_str(&theirs));
-		/* What only the row's values show is said of the row. */
-		if (answer.rc == 0)
-			cu_buf_printf(&ours, "%s %s", answer.row_error.sqlstate, answer.row_error.message);
-		else
-			cu_buf_printf(&ours, "%s %s", answer.error.sqlstate, cu_buf_str(&answer.error.message));
-		if (strcmp(cu_buf_str(&ours), cu_buf_str(&theirs)) != 0 || answer.error.position != position) {
-			print_message("%s:\n  Postgres: %s @%u\n  here:     %s @%u\n", clauses[i], cu_buf_str(&theirs),
-				      position, cu_buf_str(&ours), answer.error.position);
-			failed_clauses++;
-		}
-		cu_buf_fini(&theirs);
-		cu_buf_fini(&ours);
-		cu_buf_fini(&answer.error.message);
-	}
-	assert_int_equal(failed_clauses, 0);
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(clauses); i++)
+		ask_both(clauses[i], &failed);
+	for (size_t i = 0; PQserverVersion(pg) >= 150000 && i < CU_ARRAY_LEN(since_15); i++)
+		ask_both(since_15[i], &failed);
+	assert_int_equal(failed, 0);
 }
 
 static void what_only_we_refuse_is_refused_with_a_reason(void **state)
@@ -285,7 +295,7 @@ int main(void)
 			  "SET client_min_messages = error");
 	PQclear(PQexec(pg, cu_buf_str(&sql)));
 	assert_string_equal(PQerrorMessage(pg), "");
-	scope = test_scope();
+	scope = test_scope(PQserverVersion(pg) / 10000);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	cu_expr_scope_unref(&scope);
 	PQfinish(pg);

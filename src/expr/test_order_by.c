@@ -155,7 +155,7 @@ int main(void)
 	};
 	int rc;
 
-	scope = test_scope();
+	scope = test_scope(15);
 	rc = cmocka_run_group_tests(tests, NULL, NULL);
 	cu_expr_scope_unref(&scope);
 	return rc;

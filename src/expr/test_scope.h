@@ -64,7 +64,7 @@ static const struct test_column test_columns[] = {
 };
 #define TEST_COLUMNS_LEN CU_ARRAY_LEN(test_columns)
 
-static inline cu_expr_scope *test_scope(void)
+static inline cu_expr_scope *test_scope(int pg_version)
 {
 	const struct cu_collation_desc desc = { .oid = 100,
 						.name = "\"default\"",
@@ -97,7 +97,7 @@ static inline cu_expr_scope *test_scope(void)
 					       : strstr(from->sql, "POSIX")                           ? posix
 												      : collation;
 	}
-	return cu_expr_scope_new("items", columns, TEST_COLUMNS_LEN, collation, NULL, NULL);
+	return cu_expr_scope_new("items", columns, TEST_COLUMNS_LEN, collation, pg_version, NULL, NULL);
 }
 
 /* The row of the table. */

@@ -18,7 +18,7 @@ static cu_expr_scope *scope_new(void)
 		{ .name = "n", .type = cu_type_builtin(CU_NUMERICOID), .typmod = -1 },
 	};
 
-	return cu_expr_scope_new("items", columns, CU_ARRAY_LEN(columns), cu_collation_c, NULL, NULL);
+	return cu_expr_scope_new("items", columns, CU_ARRAY_LEN(columns), cu_collation_c, 15, NULL, NULL);
 }
 
 static unsigned met; /* rows whose text told that the clause is true */

@@ -41,6 +41,7 @@ struct cu_expr_scope {
 	uint32_t *column_types; /* oids as the checker names them; 0: not filterable */
 	size_t columns_len;
 	const struct cu_collation *default_collation;
+	int pg_version;          /* major */
 	cu_collation *c, *posix; /* "C" and "POSIX" of this database: citext folds under its default */
 	struct cu_tinfo *types;  /* that are not built in: enums, citext, arrays of them */
 	size_t types_len;
@@ -52,6 +53,8 @@ struct cu_expr_scope {
 
 /* False: no such type, here or in Postgres. */
 bool cu_scope_type(const struct cu_expr_scope *scope, uint32_t oid, struct cu_tinfo *ret_info);
+/* The server has it, but its values cannot be had: in 14 the text of a "char" beyond ASCII is a byte, which is no text. */
+bool cu_scope_lacks_type(const struct cu_expr_scope *scope, uint32_t oid);
 /* A type by its written name; schema may be NULL. 0: none. */
 uint32_t cu_scope_type_named(const struct cu_expr_scope *scope, const char *schema, const char *name);
 /* The type under the domain of that name; 0: no column of the table has it. */

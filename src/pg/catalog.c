@@ -275,6 +275,7 @@ int cu_catalog_read(PGconn *conn, const struct cu_table_name *name, uint32_t oid
 	table->strings = cu_xmalloc(strings_size(head) + strings_size(columns) + (labels ? strings_size(labels) : 0));
 	head_fill(table, head);
 	columns_fill(table, columns, labels);
+	table->pub.pg_version = PQserverVersion(conn) / 10000;
 	atomic_init(&table->pub.refs, 1);
 	*ret_table = &table->pub;
 	table = NULL;

@@ -71,6 +71,7 @@ struct cu_table {
 	unsigned leaves_len;
 	struct cu_catalog_collation database; /* the database's own collation */
 	const char *encoding;                 /* of the database */
+	int pg_version;                       /* the server's major version: 15 */
 };
 
 void cu_table_ref(struct cu_table *table);

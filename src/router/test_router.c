@@ -32,7 +32,7 @@ static cu_expr_scope *scope_new(void)
 		{ .name = "b", .type = cu_type_builtin(CU_BOOLOID), .typmod = -1 },
 	};
 
-	return cu_expr_scope_new("items", columns, COLUMNS, cu_collation_c, NULL, NULL);
+	return cu_expr_scope_new("items", columns, COLUMNS, cu_collation_c, 15, NULL, NULL);
 }
 
 static cu_expr *clause(cu_expr_scope *scope, const char *text)

@@ -32,7 +32,7 @@ static cu_expr_scope *scope_new(void)
 		{ .name = "m", .type = &mood, .typmod = -1 },
 	};
 
-	return cu_expr_scope_new("items", columns, COLUMNS, cu_collation_c, NULL, NULL);
+	return cu_expr_scope_new("items", columns, COLUMNS, cu_collation_c, 15, NULL, NULL);
 }
 
 static void put_clause(cu_buf *out, unsigned i)

@@ -131,6 +131,7 @@ static int finish(cu_definition *def)
 		key_put_collation(&key, &column->collate);
 	}
 	key_put_collation(&key, &def->database);
+	cu_buf_printf(&key, " %d", def->pg_version);
 	def->scope = cu_shape_scope_new(def);
 	rc = cu_item_layout_new(&spec, &def->layout);
 	free(columns);
@@ -238,6 +239,7 @@ int cu_definition_new(const struct cu_table *table, const struct cu_definition_r
 		copy_column(&def->columns[def->columns_len++], column, wanted);
 	}
 	def->encoding = copy(table->encoding);
+	def->pg_version = table->pg_version;
 	copy_collation(&def->database, &table->database);
 	cu_catalog_put_schema_json(&schema_json, table, selected, selected_len);
 	def->schema_json = cu_buf_steal(&schema_json, &def->schema_json_len);
@@ -400,12 +402,13 @@ int cu_definition_put_json(const cu_definition *def, cu_buf *out)
 				  column->formatted_type, "labels", names_json(column->labels, column->labels_len),
 				  "collation", collation_json(&column->collate)));
 	}
-	root = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:s?, s:s%}", "schema", def->schema,
+	root = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:s?, s:i, s:s%}", "schema", def->schema,
 			 "table", def->name, "oid", (json_int_t)def->oid, "partitioned", (int)def->partitioned,
 			 "replica_full", (int)def->replica_full, "changes_only", (int)def->changes_only, "listed",
 			 (int)def->listed, "columns", columns, "generated",
 			 names_json(def->generated, def->generated_len), "collation", collation_json(&def->database),
-			 "encoding", def->encoding, "electric_schema", def->schema_json, def->schema_json_len);
+			 "encoding", def->encoding, "postgres", def->pg_version, "electric_schema", def->schema_json,
+			 def->schema_json_len);
 	if (!root)
 		return CU_ENOMEM;
 	text = json_dumps(root, JSON_COMPACT);
@@ -516,16 +519,16 @@ int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def)
 	const char *schema, *name, *schema_json;
 	json_t *columns, *collation, *encoding, *generated = NULL;
 	json_int_t oid;
-	int partitioned, replica_full, changes_only, listed = 0, rc = CU_ECORRUPT;
+	int partitioned, replica_full, changes_only, listed = 0, pg_version, rc = CU_ECORRUPT;
 	size_t schema_json_len;
 	cu_definition *def = NULL;
 
 	if (!root ||
-	    json_unpack(root, "{s:s, s:s, s:I, s:b, s:b, s:b, s?b, s:o, s?o, s:o, s:o, s:s%}", "schema", &schema,
+	    json_unpack(root, "{s:s, s:s, s:I, s:b, s:b, s:b, s?b, s:o, s?o, s:o, s:o, s:i, s:s%}", "schema", &schema,
 			"table", &name, "oid", &oid, "partitioned", &partitioned, "replica_full", &replica_full,
 			"changes_only", &changes_only, "listed", &listed, "columns", &columns, "generated", &generated,
-			"collation", &collation, "encoding", &encoding, "electric_schema", &schema_json,
-			&schema_json_len) != 0 ||
+			"collation", &collation, "encoding", &encoding, "postgres", &pg_version, "electric_schema",
+			&schema_json, &schema_json_len) != 0 ||
 	    oid < 0 || oid > UINT32_MAX)
 		goto out;
 	def = cu_xzalloc(sizeof *def);
@@ -540,6 +543,7 @@ int cu_definition_parse(const void *json, size_t len, cu_definition **ret_def)
 	def->schema_json = cu_xstrndup(schema_json, schema_json_len);
 	def->schema_json_len = schema_json_len;
 	def->encoding = copy(json_string_value(encoding));
+	def->pg_version = pg_version;
 	rc = parse_collation(collation, &def->database);
 	if (rc == 0)
 		rc = parse_columns(def, columns);

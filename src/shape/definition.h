@@ -49,6 +49,7 @@ typedef struct cu_definition {
 	size_t generated_len;
 	struct cu_catalog_collation database; /* its own collation; strings owned */
 	char *encoding;                       /* of the database */
+	int pg_version;                       /* the server's major version: where clauses mean what they mean to it */
 	cu_expr_scope *scope;                 /* what names in a where clause mean */
 	char *schema_json;                    /* the electric-schema header */
 	size_t schema_json_len;

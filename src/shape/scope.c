@@ -146,7 +146,7 @@ cu_expr_scope *cu_shape_scope_new(const cu_definition *def)
 			columns[i].collation = owned->collations[i] =
 				collation_new(def, &column->collate, owned->database);
 	}
-	scope = cu_expr_scope_new(def->name, columns, len, owned->database, owned, release);
+	scope = cu_expr_scope_new(def->name, columns, len, owned->database, def->pg_version, owned, release);
 	free(columns);
 	return scope;
 }

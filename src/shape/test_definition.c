@@ -153,6 +153,20 @@ static void names_cannot_be_arranged_to_look_like_another_key(void **state)
 	cu_definition_unref(&y);
 }
 
+static void a_clause_on_another_version_of_postgres_is_another(void **state)
+{
+	struct cu_table table = help_table(1);
+	cu_definition *x, *y;
+
+	(void)state;
+	x = defined(&table, &(struct cu_definition_request){ .columns = NULL });
+	table.pg_version++;
+	y = defined(&table, &(struct cu_definition_request){ .columns = NULL });
+	assert_string_not_equal(x->key, y->key);
+	cu_definition_unref(&x);
+	cu_definition_unref(&y);
+}
+
 static void a_definition_survives_storage_unchanged(void **state)
 {
 	struct cu_table table = help_table(4000000000u);
@@ -503,6 +517,7 @@ int main(void)
 		cmocka_unit_test(generated_columns_are_left_out_unless_the_stream_has_them),
 		cmocka_unit_test(equal_requests_have_equal_keys_and_others_do_not),
 		cmocka_unit_test(names_cannot_be_arranged_to_look_like_another_key),
+		cmocka_unit_test(a_clause_on_another_version_of_postgres_is_another),
 		cmocka_unit_test(a_definition_survives_storage_unchanged),
 		cmocka_unit_test(a_damaged_definition_is_corrupt),
 		cmocka_unit_test(a_request_matches_by_name_what_it_would_define),

@@ -57,6 +57,7 @@ __attribute__((unused)) static struct cu_table help_table(uint32_t oid)
 		.columns_len = 3,
 		.pk = pk,
 		.pk_len = 1,
+		.pg_version = 15,
 	};
 }
 

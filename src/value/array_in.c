@@ -176,6 +176,10 @@ static int read_braces(struct reader *r, int *ret_ndim, int *dims)
 		} else if (want_item && fresh && depth == 1 && *r->at == '}') {
 			depth = 0;
 			r->at++;
+		} else if (want_item && fresh && *r->at == '}') {
+			return cu_value_fail(r->err, "0A000",
+					     "an empty list within an array literal is not supported: only Postgres 17 "
+					     "and newer read it");
 		} else if (want_item) {
 			if (*r->at == '}' || *r->at == ',' || (elem_depth && depth != elem_depth))
 				return fail_malformed(r);

@@ -2,7 +2,14 @@
 #include "value/datetime_impl.h"
 
 #define CU_ENTRY(name) { #name, cu_fn_##name },
-static const struct cu_function_entry entries[] = { CU_DATETIME_FUNCTIONS(CU_ENTRY) };
+static const struct cu_function_entry entries[] = {
+	/* clang-format off */
+	CU_DATETIME_FUNCTIONS(CU_ENTRY)
+	/* clang-format on */
+	{ "timestamp_trunc 18", cu_fn_timestamp_trunc_18 },
+	{ "timestamptz_trunc 18", cu_fn_timestamp_trunc_18 },
+	{ "timestamptz_trunc_zone 18", cu_fn_timestamptz_trunc_zone_18 },
+};
 CU_FUNCTION_TABLE(cu_functions_datetime, entries);
 
 int cu_return_timetz(const struct cu_function_call *call, struct cu_datum *ret, int64_t time, int32_t zone)

@@ -106,6 +106,12 @@ int cu_interval_typmod(const struct cu_type *type, int32_t typmod, bool is_expli
 		       struct cu_datum *datum, struct cu_value_error *err);
 int cu_interval_out(const struct cu_type *type, const struct cu_datum *datum, cu_buf *out); /* interval.c */
 __int128 cu_interval_span(const struct cu_interval *interval);                              /* its order */
+/* Which the largest and the smallest one are since 17; before, they are like the others. */
+static inline bool cu_interval_is_infinite(const struct cu_interval *i)
+{
+	return (i->month == INT32_MAX && i->day == INT32_MAX && i->time == INT64_MAX) ||
+	       (i->month == INT32_MIN && i->day == INT32_MIN && i->time == INT64_MIN);
+}
 
 /* units.c: the names of fields, as Postgres knows them. */
 enum cu_unit {
@@ -227,6 +233,8 @@ int cu_return_timetz(const struct cu_function_call *call, struct cu_datum *ret, 
 /* clang-format on */
 #define CU_FN_DECLARE(name) CU_FN(name);
 CU_DATETIME_FUNCTIONS(CU_FN_DECLARE)
+CU_FN_DECLARE(timestamp_trunc_18)
+CU_FN_DECLARE(timestamptz_trunc_zone_18)
 CU_INTERVAL_FUNCTIONS(CU_FN_DECLARE)
 
 #endif

@@ -61,3 +61,31 @@ int cu_value_fail_syntax(struct cu_value_error *err, const char *name, const cha
 	snprintf(fmt, sizeof fmt, "invalid input syntax for type %s: \"%%s\"", name);
 	return cu_value_fail_text(err, "22P02", fmt, text, len);
 }
+
+/* 0x1F and 1_000 are numbers since 16, 1e 5 was one before. */
+static bool is_number_to_some(const char *at, const char *end)
+{
+	const char *exponent;
+
+	while (at < end && cu_value_is_space(*at))
+		at++;
+	at += at < end && (*at == '-' || *at == '+');
+	if (at == end || !((*at >= '0' && *at <= '9') || *at == '.'))
+		return false;
+	if (*at == '0' && end - at > 2 && memchr("xXoObB", at[1], 6))
+		return true;
+	exponent = memchr(at, 'e', (size_t)(end - at));
+	exponent = exponent ? exponent : memchr(at, 'E', (size_t)(end - at));
+	return memchr(at, '_', (size_t)(end - at)) ||
+	       (exponent && exponent + 1 < end && cu_value_is_space(exponent[1]));
+}
+
+int cu_value_fail_number(struct cu_value_error *err, const char *name, const char *text, size_t len)
+{
+	char fmt[128];
+
+	if (!is_number_to_some(text, text + len))
+		return cu_value_fail_syntax(err, name, text, len);
+	snprintf(fmt, sizeof fmt, "this form of type %s is not supported, Postgres' versions differ: \"%%s\"", name);
+	return cu_value_fail_text(err, "0A000", fmt, text, len);
+}

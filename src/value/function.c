@@ -18,7 +18,6 @@ static size_t sorted_len;
 static int by_name(const void *a, const void *b)
 {
 	const struct cu_function_entry *const *left = a, *const *right = b;
-
 	return strcmp((*left)->prosrc, (*right)->prosrc);
 }
 
@@ -37,11 +36,16 @@ static void sort_all(void)
 		CU_ASSERT(by_name(&sorted[i - 1], &sorted[i]) < 0); /* one function, one table */
 }
 
-cu_function cu_function_find(const char *prosrc)
+cu_function cu_function_find(const char *prosrc, int pg_version)
 {
 	const struct cu_function_entry key = { prosrc, NULL }, *at = &key, **found;
 
 	pthread_once(&once, sort_all);
 	found = bsearch(&at, sorted, sorted_len, sizeof(*sorted), by_name);
-	return found ? (*found)->function : NULL;
+	if (!found)
+		return NULL;
+	/* Those of newer versions stand behind it, oldest first. */
+	while (found + 1 < sorted + sorted_len && cu_function_serves(found[1], prosrc, pg_version))
+		found++;
+	return (*found)->function;
 }

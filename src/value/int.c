@@ -40,7 +40,7 @@ static int parse_int(const struct width *width, const char *text, size_t len, st
 	if (at < end && (*at == '-' || *at == '+'))
 		negative = *at++ == '-';
 	if (at == end || !isdigit((unsigned char)*at))
-		return cu_value_fail_syntax(err, width->name, text, len);
+		return cu_value_fail_number(err, width->name, text, len);
 	/* Too large is said before anything about what follows the digits. */
 	for (; at < end && isdigit((unsigned char)*at); at++) {
 		value = value * 10 + (*at - '0');
@@ -50,7 +50,7 @@ static int parse_int(const struct width *width, const char *text, size_t len, st
 	while (at < end && cu_value_is_space(*at))
 		at++;
 	if (at < end)
-		return cu_value_fail_syntax(err, width->name, text, len);
+		return cu_value_fail_number(err, width->name, text, len);
 	if (negative)
 		value = -value;
 	if (value > width->max)
@@ -72,7 +72,11 @@ static int parse_oid(const char *text, size_t len, struct cu_datum *ret_datum, s
 	if (at < end && (*at == '-' || *at == '+'))
 		negative = *at++ == '-';
 	if (at == end || !isdigit((unsigned char)*at))
-		return cu_value_fail_syntax(err, width.name, text, len);
+		return cu_value_fail_number(err, width.name, text, len);
+	if (*at == '0' && at + 1 < end && isdigit((unsigned char)at[1]))
+		return cu_value_fail_text(
+			err, "0A000", "leading zeros in type oid are not supported, Postgres' versions differ: \"%s\"",
+			text, len); /* octal since 16 */
 	for (; at < end && isdigit((unsigned char)*at); at++)
 		huge |= __builtin_mul_overflow(value, 10, &value) ||
 			__builtin_add_overflow(value, (uint64_t)(*at - '0'), &value);
@@ -81,7 +85,7 @@ static int parse_oid(const char *text, size_t len, struct cu_datum *ret_datum, s
 	while (at < end && cu_value_is_space(*at))
 		at++;
 	if (at < end)
-		return cu_value_fail_syntax(err, width.name, text, len);
+		return cu_value_fail_number(err, width.name, text, len);
 	if (negative)
 		value = -value;
 	if (value != (uint32_t)value && value != (uint64_t)(int64_t)(int32_t)value)

@@ -10,6 +10,8 @@
 #include "base/limits.h"
 #include "value/value.h"
 
+#include <stdlib.h>
+
 /* The five operations of value.h for one representation, with the same contracts. A NULL member: typmod: the type takes
  * none and -1 is all that comes; compare, put_key: there is no such order or form. type: for bits that one
  * representation does not tell (which integer, which text type, which enum, which element). */
@@ -50,6 +52,15 @@ extern const struct cu_repr_ops cu_repr_ops_array;       /* array.c: its element
 /* int.c: as its SQL type sees it; a binary coercible cast leaves the datum as it was. */
 int64_t cu_int_value(const struct cu_type *type, const struct cu_datum *datum);
 
+/* Whether the entry is prosrc's, and no newer than that version of Postgres. */
+static inline bool cu_function_serves(const struct cu_function_entry *entry, const char *prosrc, int pg_version)
+{
+	size_t len = strlen(prosrc);
+
+	return strncmp(entry->prosrc, prosrc, len) == 0 &&
+	       (!entry->prosrc[len] || (entry->prosrc[len] == ' ' && atoi(entry->prosrc + len) <= pg_version));
+}
+
 /* The table of a file, from its array of entries: CU_FUNCTION_TABLE(cu_functions_bool, bool_entries); the entries may
  * stand in any order. A prosrc stands in one table only. */
 #define CU_FUNCTION_TABLE(table, entries_array) \
@@ -57,6 +68,8 @@ int64_t cu_int_value(const struct cu_type *type, const struct cu_datum *datum);
 
 /* 22P02 invalid input syntax for type <name>: "<text>". name as format_type says: "integer", "double precision". */
 int cu_value_fail_syntax(struct cu_value_error *err, const char *name, const char *text, size_t len);
+/* … of an integer or a numeric: 0A000 for what some versions of Postgres read. */
+int cu_value_fail_number(struct cu_value_error *err, const char *name, const char *text, size_t len);
 /* sqlstate and format, in which one %s stands for a text that is not terminated (the last argument is text, len). */
 int cu_value_fail_text(struct cu_value_error *err, const char *sqlstate, const char *fmt_of_one_s, const char *text,
 		       size_t len);

@@ -11,6 +11,9 @@ int cu_return_interval(const struct cu_function_call *call, struct cu_datum *ret
 {
 	const struct cu_interval *copy = cu_arena_copy(call->arena, value, sizeof *value);
 
+	if (cu_interval_is_infinite(value))
+		return cu_value_fail(call->err, "0A000",
+				     "infinite intervals are not supported: Postgres' versions differ");
 	if (!copy)
 		return CU_ENOMEM;
 	*ret = (struct cu_datum){ .interval = copy };
@@ -201,6 +204,9 @@ static int cascade(const struct cu_function_call *call, double months, double da
 static int multiply(const struct cu_function_call *call, const struct cu_interval *i, double factor,
 		    struct cu_datum *ret)
 {
+	if (isinf(factor))
+		return cu_value_fail(call->err, "0A000",
+				     "infinite intervals are not supported: Postgres' versions differ");
 	return cascade(call, i->month * factor, i->day * factor, (double)i->time * factor, ret);
 }
 
@@ -224,6 +230,12 @@ CU_FN(interval_div)
 	return cascade(call, i->month / factor, i->day / factor, (double)i->time / factor, ret);
 }
 
+/* Older versions of Postgres give wrapped numbers, later ones say out of range. */
+static int is_wrapped(struct cu_value_error *err)
+{
+	return cu_value_fail(err, "0A000", "interval out of range, where versions of Postgres differ");
+}
+
 /* Days and time of one sign. */
 static void justify_signs(struct cu_interval *i)
 {
@@ -242,7 +254,7 @@ int cu_interval_justify_hours(struct cu_interval *interval, struct cu_value_erro
 
 	interval->time %= USECS_PER_DAY;
 	if (__builtin_add_overflow(interval->day, days, &interval->day))
-		return out_of_range(err);
+		return is_wrapped(err);
 	justify_signs(interval);
 	return 0;
 }
@@ -262,7 +274,7 @@ CU_FN(interval_justify_days)
 
 	r.day %= DAYS_PER_MONTH;
 	if (__builtin_add_overflow(r.month, months, &r.month))
-		return out_of_range(call->err);
+		return is_wrapped(call->err);
 	if (r.month > 0 && r.day < 0) {
 		r.day += DAYS_PER_MONTH;
 		r.month--;
@@ -279,11 +291,13 @@ CU_FN(interval_justify_interval)
 	int64_t days = r.day + r.time / USECS_PER_DAY;
 	int64_t months = r.month + days / DAYS_PER_MONTH;
 
+	if (days < INT32_MIN || days > INT32_MAX)
+		return is_wrapped(call->err);
 	r.time %= USECS_PER_DAY;
 	days %= DAYS_PER_MONTH;
 	/* The limit is looked at before signs are evened out. */
 	if (months < INT32_MIN || months > INT32_MAX)
-		return out_of_range(call->err);
+		return is_wrapped(call->err);
 	if (months > 0 && (days < 0 || (days == 0 && r.time < 0))) {
 		days += DAYS_PER_MONTH;
 		months--;
@@ -336,12 +350,6 @@ CU_FN(interval_trunc)
 	return cu_return_interval(call, ret, &r);
 }
 
-/* Postgres before 17 gives wrapped numbers, later ones say out of range. */
-static int is_wrapped(const struct cu_function_call *call)
-{
-	return cu_value_fail(call->err, "0A000", "interval out of range, where versions of Postgres differ");
-}
-
 CU_FN(make_interval)
 {
 	int64_t months = CU_ARG_INT(0) * MONTHS_PER_YEAR + CU_ARG_INT(1);
@@ -354,10 +362,10 @@ CU_FN(make_interval)
 		return out_of_range(call->err);
 	if (months < INT32_MIN || months > INT32_MAX || days < INT32_MIN || days > INT32_MAX ||
 	    !(usecs >= -0x1p63 && usecs < 0x1p63))
-		return is_wrapped(call);
+		return is_wrapped(call->err);
 	time += (int64_t)usecs;
 	if (time < INT64_MIN || time > INT64_MAX)
-		return is_wrapped(call);
+		return is_wrapped(call->err);
 	r.month = (int32_t)months;
 	r.day = (int32_t)days;
 	r.time = (int64_t)time;

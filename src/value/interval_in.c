@@ -505,6 +505,8 @@ int cu_interval_in(const struct cu_type *type, int32_t typmod, const char *text,
 	rc = readable ? read_interval(copy, range, interval) : FORM;
 	if (rc == FORM && readable && is_nothing(copy))
 		rc = SYNTAX;
+	if (rc == OK && cu_interval_is_infinite(interval))
+		rc = FORM;
 	switch (rc) {
 	case OK: break;
 	case SYNTAX:

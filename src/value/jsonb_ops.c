@@ -547,7 +547,7 @@ static int cast_number(const struct cu_function_call *call, const char *type, co
 
 	if (call->args[0].jsonb->kind != CU_JSONB_NUMERIC)
 		return fail_cast(call, type);
-	function = cu_function_find(prosrc);
+	function = cu_function_find(prosrc, 0);
 	CU_ASSERT(function);
 	number = (struct cu_datum){ .numeric = call->args[0].jsonb->numeric };
 	cast.types = &numeric;
@@ -580,7 +580,23 @@ static int jsonb_float8(const struct cu_function_call *call, struct cu_datum *re
 	return cast_number(call, "double precision", "numeric_float8", ret_datum);
 }
 
+/* Since 18 a jsonb null casts to NULL. */
+#define CASTS(X) X(bool) X(numeric) X(int2) X(int4) X(int8) X(float4) X(float8)
+#define CAST_18(type)                                                                                 \
+	static int jsonb_##type##_18(const struct cu_function_call *call, struct cu_datum *ret_datum) \
+	{                                                                                             \
+		if (call->args[0].jsonb->kind != CU_JSONB_NULL)                                       \
+			return jsonb_##type(call, ret_datum);                                         \
+		*ret_datum = CU_DATUM_NULL;                                                           \
+		return 0;                                                                             \
+	}
+#define CAST_18_ENTRY(type) { "jsonb_" #type " 18", jsonb_##type##_18 },
+CASTS(CAST_18)
+
 static const struct cu_function_entry jsonb_entries[] = {
+	/* clang-format off */
+	CASTS(CAST_18_ENTRY)
+	/* clang-format on */
 	{ "jsonb_array_element", jsonb_array_element },
 	{ "jsonb_array_element_text", jsonb_array_element_text },
 	{ "jsonb_array_length", jsonb_array_length },

@@ -233,8 +233,6 @@ static bool parse_exponent(const char **at, const char *end, long *ret_exponent)
 	bool negative = false;
 	long value = 0;
 
-	while (p < end && cu_value_is_space(*p))
-		p++;
 	if (p < end && (*p == '+' || *p == '-'))
 		negative = *p++ == '-';
 	if (p == end || !isdigit((unsigned char)*p))
@@ -355,7 +353,7 @@ int cu_numeric_parse(const char *text, size_t len, int32_t typmod, cu_arena *are
 	while (rc == 0 && at < end && cu_value_is_space(*at))
 		at++;
 	if (rc == CU_ENOTFOUND || (rc == 0 && at != end)) {
-		rc = cu_value_fail_syntax(err, "numeric", text, len);
+		rc = cu_value_fail_number(err, "numeric", text, len);
 	} else if (rc == 0 && special) {
 		rc = parse_special_value(kind, typmod, arena, ret_numeric, err);
 	} else if (rc == 0) {

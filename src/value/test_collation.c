@@ -262,25 +262,32 @@ static void a_collation_orders_as_postgres_does(void **state)
 	static const char *const names[] = { "C",        "POSIX",    "C.utf8",   "en-x-icu", "und-x-icu", "tr-x-icu",
 					     "el-x-icu", "lt-x-icu", "nl-x-icu", "de_phone", "numeric",   "nocase",
 					     "noaccent", "shifted",  "upper",    "en_US",    "tr_TR" };
-	size_t differ = 0, compared = 0;
+	size_t differ = 0, compared = 0, refused = 0;
 
 	(void)state;
 	for (size_t i = 0; i < CU_ARRAY_LEN(names); i++) {
 		cu_collation *collation = test_collation(conn, names[i]);
+		const char *why = collation ? cu_collation_why_unordered(collation) : NULL;
 
 		if (!collation)
 			continue;
-		if (cu_collation_why_unordered(collation))
-			fail_msg("%s", cu_collation_why_unordered(collation));
-		assert_null(cu_collation_why_uncased(collation));
-		differ += compare_pairs(collation);
-		differ += compare_text_cases(collation);
-		compared++;
+		if (why) {
+			fprintf(stderr, "%s\n", why);
+			refused++;
+		} else {
+			assert_null(cu_collation_why_uncased(collation));
+			differ += compare_pairs(collation);
+			differ += compare_text_cases(collation);
+			compared++;
+		}
 		cu_collation_free(&collation);
 	}
 	printf("%zu collations compared\n", compared);
 	assert_int_equal(differ, 0);
-	assert_true(compared >= 15);
+	assert_true(compared + refused >= 15);
+	/* A Postgres of another build may bring another ICU; the one installed here uses ours. */
+	if (!getenv("COPPER_TEST_PG_BIN"))
+		assert_int_equal(refused, 0);
 }
 
 static void every_character_changes_case_as_in_postgres(void **state)
@@ -292,7 +299,7 @@ static void every_character_changes_case_as_in_postgres(void **state)
 	for (size_t i = 0; i < CU_ARRAY_LEN(names); i++) {
 		cu_collation *collation = test_collation(conn, names[i]);
 
-		if (collation)
+		if (collation && !cu_collation_why_uncased(collation))
 			differ += compare_char_cases(collation);
 		cu_collation_free(&collation);
 	}

@@ -31,11 +31,13 @@ static inline cu_collation *test_collation(PGconn *conn, const char *name)
 	char sql[512], quoted[128];
 	PGresult *row;
 
-	snprintf(sql, sizeof sql,
-		 "SELECT oid, collprovider, collisdeterministic, coalesce(colliculocale, collcollate), "
-		 "pg_collation_actual_version(oid) FROM pg_collation WHERE collname = '%s' AND collencoding IN (-1, 6) "
-		 "ORDER BY collencoding DESC LIMIT 1",
-		 name);
+	snprintf(
+		sql, sizeof sql,
+		/* Columns that some versions have are read by way of json. */
+		"SELECT oid, collprovider, collisdeterministic, coalesce(to_jsonb(c) ->> 'colllocale', "
+		"to_jsonb(c) ->> 'colliculocale', collcollate), pg_collation_actual_version(oid) FROM pg_collation c WHERE collname = '%s' AND collencoding IN (-1, 6) "
+		"ORDER BY collencoding DESC LIMIT 1",
+		name);
 	row = PQexec(conn, sql);
 	if (PQntuples(row)) {
 		snprintf(quoted, sizeof quoted, "\"%s\"", name);

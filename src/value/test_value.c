@@ -48,6 +48,9 @@ static void types_are_as_the_catalog_describes_them(void **state)
 	for (size_t i = 0; i < CU_ARRAY_LEN(oids); i++) {
 		const struct cu_type *type = cu_type_builtin(oids[i]);
 
+		/* Of category S in 14, which the scope of a clause knows (src/expr/scope.c). */
+		if (oids[i] == CU_CHAROID && strncmp(pg_cluster_sql(cluster, "SHOW server_version_num"), "14", 2) == 0)
+			continue;
 		assert_is_as_the_catalog_says(type, oids[i]);
 		if (!type->array)
 			continue;
@@ -62,7 +65,7 @@ static void types_are_as_the_catalog_describes_them(void **state)
 static void *find_some(void *arg)
 {
 	(void)arg;
-	return cu_function_find("int4pl") && cu_function_find("texteq") && !cu_function_find("")
+	return cu_function_find("int4pl", 15) && cu_function_find("texteq", 15) && !cu_function_find("", 15)
 		       ? NULL
 		       : (void *)(uintptr_t)oids;
 }
@@ -81,7 +84,8 @@ static void threads_may_ask_first_at_the_same_moment(void **state)
 	}
 }
 
-/* All but regular expressions: those stay Postgres' own. */
+/* All but regular expressions, which stay Postgres' own, and what the catalog of 15 does not have (src/expr/catalog.h):
+ * casts between bytea and integers came with 18. */
 static void operators_and_casts_of_the_types_have_their_functions(void **state)
 {
 	PGconn *conn = PQconnectdb(pg_cluster_url(cluster, NULL));
@@ -105,7 +109,10 @@ static void operators_and_casts_of_the_types_have_their_functions(void **state)
 	rows = PQexec(conn, cu_buf_str(&sql));
 	assert_int_equal(PQresultStatus(rows), PGRES_TUPLES_OK);
 	for (int i = 0; i < PQntuples(rows); i++) {
-		if (cu_function_find(PQgetvalue(rows, i, 0)) || strstr(PQgetvalue(rows, i, 0), "regex"))
+		if (cu_function_find(PQgetvalue(rows, i, 0), PQserverVersion(conn) / 10000) ||
+		    strstr(PQgetvalue(rows, i, 0), "regex") ||
+		    (PQserverVersion(conn) >= 180000 && strstr(PQgetvalue(rows, i, 0), "bytea") &&
+		     strstr(PQgetvalue(rows, i, 0), "int")))
 			continue;
 		printf("not here: %s, %s\n", PQgetvalue(rows, i, 0), PQgetvalue(rows, i, 1));
 		missing++;

@@ -262,6 +262,7 @@ static void texts_read_and_write_as_in_postgres(void **state)
 
 	(void)state;
 	open_differ(&d);
+	d.may_refuse = true; /* empty lists within a list, which only some versions read */
 	for (size_t k = 0; k < CU_ARRAY_LEN(kinds); k++) {
 		const struct cu_type *type = cu_type_builtin(kinds[k].oid)->array;
 
@@ -277,6 +278,7 @@ static void texts_read_and_write_as_in_postgres(void **state)
 	}
 	cu_buf_fini(&text);
 	assert_int_equal(differ_close(&d), 0);
+	assert_true(d.refused * 20 < d.asked);
 }
 
 /* A: array, E: element, I: integer, T: text, P: integer[], X: text[], B: boolean. */
@@ -376,12 +378,14 @@ static void functions_answer_as_in_postgres(void **state)
 
 	(void)state;
 	open_differ(&d);
+	d.may_refuse = true; /* empty lists within a list, which only some versions read */
 	assert_int_equal(CU_ARRAY_LEN(signatures), cu_functions_array.len);
 	for (size_t k = 0; k < CU_ARRAY_LEN(kinds); k++)
 		for (size_t s = 0; s < CU_ARRAY_LEN(signatures); s++)
 			for (unsigned n = 0; n < 100; n++)
 				call_drawn(&d, &kinds[k], &signatures[s]);
 	assert_int_equal(differ_close(&d), 0);
+	assert_true(d.refused * 20 < d.asked);
 }
 
 static void arrays_sort_as_in_postgres_and_equal_values_have_equal_keys(void **state)

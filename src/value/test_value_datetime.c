@@ -551,6 +551,7 @@ static void functions_answer_as_postgres_does(void **state)
 
 	(void)state;
 	differ_open_datetime(&d);
+	d.may_refuse = true; /* what versions answer differently: infinite intervals, overflows */
 	for (size_t t = 0; t < 2; t++)
 		for (size_t i = 0; i < d.tables[t]->len; i++) {
 			const struct cu_function_entry *entry = &d.tables[t]->entries[i];
@@ -564,6 +565,7 @@ static void functions_answer_as_postgres_does(void **state)
 	differ_functions(&d, &table, datetime_pools, CU_ARRAY_LEN(datetime_pools), NULL, cases(80));
 	differ_functions(&d, &calm_table, calm_pools, CU_ARRAY_LEN(calm_pools), NULL, cases(600));
 	assert_int_equal(differ_close(&d), 0);
+	assert_true(d.refused * 20 < d.asked);
 }
 
 /* Every field of many values: the two argument lists are long. */

@@ -209,6 +209,7 @@ static void literals_read_and_write_as_postgres_does(void **state)
 
 	(void)state;
 	start(&d);
+	d.may_refuse = true; /* numbers that only some versions read */
 	for (size_t i = 0; i < CU_ARRAY_LEN(texts); i++)
 		differ_in(&d, cu_type_builtin(CU_NUMERICOID), texts[i]);
 	for (size_t i = 0; i < CU_ARRAY_LEN(numerics); i++)
@@ -220,6 +221,7 @@ static void literals_read_and_write_as_postgres_does(void **state)
 	}
 	cu_buf_fini(&text);
 	assert_int_equal(differ_close(&d), 0);
+	assert_int_equal(d.refused, 3);
 }
 
 static void functions_answer_as_postgres_does(void **state)
@@ -307,6 +309,7 @@ static void input_applies_the_modifier_as_postgres_does(void **state)
 
 	(void)state;
 	start(&d);
+	d.may_refuse = true; /* numbers that only some versions read */
 	for (size_t i = 0; i < CU_ARRAY_LEN(texts) + CU_ARRAY_LEN(numerics); i++) {
 		const char *text = i < CU_ARRAY_LEN(texts) ? texts[i] : numerics[i - CU_ARRAY_LEN(texts)];
 

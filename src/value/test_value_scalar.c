@@ -196,6 +196,7 @@ static void literals_read_and_write_as_postgres_does(void **state)
 
 	(void)state;
 	start(&d);
+	d.may_refuse = true; /* numbers that only some versions read */
 	for (size_t i = 0; i < CU_ARRAY_LEN(ints); i++)
 		all_in(&d, ints[i], int_texts, CU_ARRAY_LEN(int_texts));
 	all_in(&d, CU_BOOLOID, bool_texts, CU_ARRAY_LEN(bool_texts));
@@ -205,6 +206,7 @@ static void literals_read_and_write_as_postgres_does(void **state)
 	all_in(&d, CU_BYTEAOID, byteas, CU_ARRAY_LEN(byteas));
 	all_in(&d, CU_BYTEAOID, bytea_texts, CU_ARRAY_LEN(bytea_texts));
 	assert_int_equal(differ_close(&d), 0);
+	assert_int_equal(d.refused, 9);
 }
 
 static void functions_answer_as_postgres_does(void **state)

@@ -8,8 +8,12 @@
 #define CHARS_MAX 10485760 /* n at most; only who calls the cast's function himself can ask for more */
 
 #define TEXT_ENTRY(prosrc) { #prosrc, cu_text_##prosrc },
-static const struct cu_function_entry text_entries[] = { CU_TEXT_COMPARE(TEXT_ENTRY) CU_TEXT_EDIT(TEXT_ENTRY)
-								 CU_TEXT_CASE(TEXT_ENTRY) };
+static const struct cu_function_entry text_entries[] = {
+	/* clang-format off */
+	CU_TEXT_COMPARE(TEXT_ENTRY) CU_TEXT_EDIT(TEXT_ENTRY) CU_TEXT_CASE(TEXT_ENTRY)
+	/* clang-format on */
+	{ "chr 15", cu_text_chr_15 },
+};
 CU_FUNCTION_TABLE(cu_functions_text, text_entries);
 
 static bool only_blanks(const char *text, size_t len)

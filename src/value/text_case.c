@@ -82,11 +82,9 @@ int cu_text_chr(const struct cu_function_call *call, struct cu_datum *ret_datum)
 	const char *bytes;
 	size_t len;
 
-	if (point < 0)
-		return cu_value_fail(call->err, "22023", "character number must be positive");
 	if (point == 0)
 		return cu_value_fail(call->err, "54000", "null character not permitted");
-	if (point > 0x10ffff)
+	if (point < 0 || point > 0x10ffff)
 		return cu_value_fail(call->err, "54000", "requested character too large for encoding: %" PRId64, point);
 	if (point >= 0xd800 && point <= 0xdfff)
 		return cu_value_fail(call->err, "54000", "requested character not valid for encoding: %" PRId64, point);
@@ -95,6 +93,13 @@ int cu_text_chr(const struct cu_function_call *call, struct cu_datum *ret_datum)
 	bytes = cu_buf_failed(&buf) ? NULL : cu_arena_copy(call->arena, buf.data, len);
 	cu_buf_fini(&buf);
 	return bytes ? cu_text_return(ret_datum, bytes, len) : CU_ENOMEM;
+}
+
+int cu_text_chr_15(const struct cu_function_call *call, struct cu_datum *ret_datum)
+{
+	if (call->args[0].integer < 0)
+		return cu_value_fail(call->err, "22023", "character number must be positive");
+	return cu_text_chr(call, ret_datum);
 }
 
 int cu_text_md5_text(const struct cu_function_call *call, struct cu_datum *ret_datum)

@@ -40,6 +40,7 @@
 CU_TEXT_COMPARE(CU_TEXT_PROTOTYPE)
 CU_TEXT_EDIT(CU_TEXT_PROTOTYPE)
 CU_TEXT_CASE(CU_TEXT_PROTOTYPE)
+CU_TEXT_PROTOTYPE(chr_15)
 
 /* 42P22 when the call has none. */
 int cu_text_need_collation(const struct cu_function_call *call);

@@ -146,7 +146,8 @@ CU_FN(timestamp_mi)
 	int rc;
 
 	if (!cu_timestamp_is_finite(a) || !cu_timestamp_is_finite(b))
-		return cu_value_fail(call->err, "22008", "cannot subtract infinite timestamps");
+		return cu_value_fail(call->err, "0A000",
+				     "subtraction of infinite timestamps is not supported: Postgres' versions differ");
 	/* More than 292,000 years: Postgres 15 gives a wrong answer, later ones an error. */
 	if (__builtin_sub_overflow(a, b, &interval.time))
 		return cu_value_fail(call->err, "0A000", "interval out of range, where versions of Postgres differ");
@@ -338,6 +339,32 @@ CU_FN(timestamp_trunc)
 CU_FN(timestamptz_trunc)
 {
 	return cu_fn_timestamp_trunc(call, ret);
+}
+
+/* Since 18 the unit of what is infinite is looked at too. */
+static int trunc_to_18(const struct cu_function_call *call, int zone, struct cu_datum *ret)
+{
+	const struct cu_datum args[2] = { call->args[0], { .integer = 0 } };
+	struct cu_function_call finite = *call;
+	int rc;
+
+	if (cu_timestamp_is_finite(CU_ARG_INT(1)))
+		return trunc_to(call, zone, ret);
+	finite.args = args;
+	rc = trunc_to(&finite, 0, ret);
+	return rc ? rc : cu_return_int(ret, CU_ARG_INT(1));
+}
+
+CU_FN(timestamp_trunc_18)
+{
+	return trunc_to_18(call, 0, ret);
+}
+
+CU_FN(timestamptz_trunc_zone_18)
+{
+	int zone = 0, rc = cu_zone_of_text(&call->args[2], &zone, call->err);
+
+	return rc ? rc : trunc_to_18(call, zone, ret);
 }
 
 CU_FN(timestamptz_trunc_zone)

@@ -129,12 +129,14 @@ struct cu_function_call {
 typedef int (*cu_function)(const struct cu_function_call *call, struct cu_datum *ret_datum);
 
 struct cu_function_entry {
-	const char *prosrc; /* pg_proc.prosrc, for a function of language internal (or of citext: its C symbol) */
+	const char *
+		prosrc; /* pg_proc.prosrc, for a function of language internal (or of citext: its C symbol); "numeric_power 16": as
+			     * since version 16 */
 	cu_function function;
 };
 
-/* The implementation of pg_proc.prosrc, or NULL. O(log n). */
-cu_function cu_function_find(const char *prosrc);
+/* The implementation of pg_proc.prosrc as that major version of Postgres has it, or NULL. O(log n). */
+cu_function cu_function_find(const char *prosrc, int pg_version);
 
 /* Each file of functions offers one table, sorted in cu_function_find() at first use or merged at build time. */
 struct cu_function_table {

@@ -5,6 +5,8 @@
  */
 #include "where.h"
 
+#include "expr/catalog.h"
+
 static const char load_sql[] =
 	"WITH ok(oid) AS (SELECT unnest('{16,17,18,19,20,21,23,25,26,114,700,701,1042,1043,1082,1083,1114,1184,1186,"
 	"  1266,1700,2950,3802,2276,2277,2283,2776,3500,5077,5078,5079}'::oid[])"
@@ -21,9 +23,9 @@ static const char load_sql[] =
 	"  AND p.proname NOT IN ('pg_sleep', 'pg_relation_is_publishable', 'hashvarlena'))"
 	" SELECT o.oprname, CASE o.oprleft WHEN 0 THEN 'p' ELSE 'o' END, p.prosrc, o.oprresult,"
 	"  CASE o.oprleft WHEN 0 THEN o.oprright::text ELSE o.oprleft || ' ' || o.oprright END, 0, p.lanname, p.provolatile,"
-	"  p.pronamespace <> 'pg_catalog'::regnamespace, o.oid FROM pg_operator o JOIN p ON p.oid = o.oprcode"
+	"  p.pronamespace <> 'pg_catalog'::regnamespace, o.oid, o.oprname FROM pg_operator o JOIN p ON p.oid = o.oprcode"
 	" UNION ALL SELECT quote_ident(p.proname), 'f', p.prosrc, p.prorettype, p.proargtypes::text, p.provariadic,"
-	"  p.lanname, p.provolatile, p.pronamespace <> 'pg_catalog'::regnamespace, p.oid FROM p ORDER BY 2, 1, 10";
+	"  p.lanname, p.provolatile, p.pronamespace <> 'pg_catalog'::regnamespace, p.oid, p.proname FROM p ORDER BY 2, 1, 10";
 
 static bool is_small(const char *name)
 {
@@ -79,6 +81,33 @@ const struct wbucket *w_bucket(const struct wfunctions *functions, uint32_t ret)
 	return &none;
 }
 
+/* The engine's catalog is that of one version: what came later it refuses, whatever the arguments. */
+static bool is_known(const struct wproc *proc, const char *name)
+{
+	const struct cu_catalog_proc *procs;
+	const struct cu_catalog_op *ops;
+	size_t len;
+
+	if (proc->is_op) {
+		uint32_t left = proc->is_prefix ? 0 : proc->args[0];
+
+		len = cu_catalog_ops(name, &ops);
+		while (len > 0 && (ops[len - 1].left != left || ops[len - 1].right != proc->args[proc->args_len - 1]))
+			len--;
+		return len > 0;
+	}
+	for (len = cu_catalog_procs(name, &procs); len > 0; len--) {
+		const uint16_t *args = cu_catalog_args(&procs[len - 1]);
+		unsigned same = 0;
+
+		while (same < proc->args_len && same < procs[len - 1].args_len && args[same] == proc->args[same])
+			same++;
+		if (same == proc->args_len && same == procs[len - 1].args_len)
+			return true;
+	}
+	return false;
+}
+
 void w_functions_load(PGconn *conn, struct wfunctions *functions)
 {
 	PGresult *rows = rows_of(conn, load_sql);
@@ -89,7 +118,7 @@ void w_functions_load(PGconn *conn, struct wfunctions *functions)
 		struct wproc *proc = &functions->procs[functions->procs_len];
 		const char *args = PQgetvalue(rows, i, 4), *prosrc = PQgetvalue(rows, i, 2);
 		bool sql = strcmp(PQgetvalue(rows, i, 6), "sql") == 0;
-		bool offered = sql || cu_function_find(prosrc) != NULL;
+		bool offered = sql || cu_function_find(prosrc, PQserverVersion(conn) / 10000) != NULL;
 		char *end;
 
 		if (!offered && *PQgetvalue(rows, i, 7) != 'i')
@@ -105,6 +134,12 @@ void w_functions_load(PGconn *conn, struct wfunctions *functions)
 		proc->wants_small = is_small(proc->name);
 		for (; *args; args = *end ? end + 1 : end)
 			proc->args[proc->args_len++] = (uint32_t)strtoul(args, &end, 10);
+		if (!proc->is_public && !is_known(proc, PQgetvalue(rows, i, 10))) {
+			free(proc->name);
+			free(proc->prosrc);
+			memset(proc, 0, sizeof *proc);
+			continue;
+		}
 		functions->procs_len++;
 	}
 	PQclear(rows);

@@ -294,8 +294,26 @@ static void run_block(PGconn *conn, const struct wfunctions *functions, struct t
 	free(cases);
 }
 
-/* Default collations: bytes, libc, ICU. */
-static const char *const databases[] = { "bytes", "libc", "icu" };
+/* By their default collations, as far as the server has them. */
+static const struct {
+	const char *name;
+	int since;
+	const char *how;
+} databases[] = {
+	{ "bytes", 0, "LOCALE 'C'" },
+	{ "libc", 0, "LOCALE 'C.UTF-8'" },
+	{ "icu", 15, "LOCALE 'C.UTF-8' LOCALE_PROVIDER icu ICU_LOCALE 'en'" },
+	{ "builtin", 17, "LOCALE 'C.UTF-8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'" },
+};
+
+static size_t databases_len(int pg_version)
+{
+	size_t len = 0;
+
+	while (len < CU_ARRAY_LEN(databases) && databases[len].since <= pg_version)
+		len++;
+	return len;
+}
 
 static PGconn *connect_to(const char *dir, int port, const char *database)
 {
@@ -321,17 +339,17 @@ static double now(void)
 }
 
 /* Each process has databases of its own: tables and types are made under the same names. */
-static int worker(const char *dir, int port, unsigned process, double end)
+static int worker(const char *dir, int port, size_t len, unsigned process, double end)
 {
 	PGconn *conns[CU_ARRAY_LEN(databases)];
 	struct wfunctions functions[CU_ARRAY_LEN(databases)]; /* the oids of citext differ */
 	size_t database;
 	long blocks = (long)((options.cases + BLOCK_CASES - 1) / BLOCK_CASES);
 
-	for (size_t i = 0; i < CU_ARRAY_LEN(databases); i++) {
+	for (size_t i = 0; i < len; i++) {
 		char name[64];
 
-		snprintf(name, sizeof name, "%s%u", databases[i], process);
+		snprintf(name, sizeof name, "%s%u", databases[i].name, process);
 		conns[i] = connect_to(dir, port, name);
 		w_run(conns[i], "CREATE EXTENSION citext");
 		w_run(conns[i], W_COLLATIONS);
@@ -345,26 +363,22 @@ static int worker(const char *dir, int port, unsigned process, double end)
 				break;
 			continue;
 		}
-		database = (size_t)block % CU_ARRAY_LEN(databases);
+		database = (size_t)block % len;
 		run_block(conns[database], &functions[database], &tallies[process], block);
 	}
-	for (size_t i = 0; i < CU_ARRAY_LEN(databases); i++) {
+	for (size_t i = 0; i < len; i++) {
 		w_functions_free(&functions[i]);
 		PQfinish(conns[i]);
 	}
 	return 0;
 }
 
-static void make_databases(struct pg_cluster *cluster)
+static void make_databases(struct pg_cluster *cluster, size_t len)
 {
 	for (unsigned i = 0; i < options.processes; i++) {
-		pg_cluster_sql(cluster, "CREATE DATABASE bytes%u TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'", i);
-		pg_cluster_sql(cluster, "CREATE DATABASE libc%u TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'",
-			       i);
-		pg_cluster_sql(cluster,
-			       "CREATE DATABASE icu%u TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8' "
-			       "LOCALE_PROVIDER icu ICU_LOCALE 'en'",
-			       i);
+		for (size_t k = 0; k < len; k++)
+			pg_cluster_sql(cluster, "CREATE DATABASE %s%u TEMPLATE template0 ENCODING 'UTF8' %s",
+				       databases[k].name, i, databases[k].how);
 	}
 }
 
@@ -492,6 +506,7 @@ int main(int argc, char **argv)
 	struct wfunctions functions;
 	bool bad = false;
 	double start, seconds;
+	size_t len;
 	PGconn *conn;
 
 	options_read(argc, argv);
@@ -506,12 +521,13 @@ int main(int argc, char **argv)
 	printf("seed %" PRIu64 "\n", options.seed);
 	fflush(stdout);
 	cluster = pg_cluster_new("wal_level = minimal\nmax_wal_senders = 0\nfull_page_writes = off\nautovacuum = on\n");
-	make_databases(cluster);
+	len = databases_len(atoi(pg_cluster_sql(cluster, "SHOW server_version_num")) / 10000);
+	make_databases(cluster, len);
 	start = now();
 	for (unsigned i = 0; i < options.processes; i++) {
 		pids[i] = fork();
 		if (pids[i] == 0)
-			exit(worker(pg_cluster_socket_dir(cluster), pg_cluster_port(cluster), i,
+			exit(worker(pg_cluster_socket_dir(cluster), pg_cluster_port(cluster), len, i,
 				    start + (double)options.seconds));
 	}
 	for (unsigned i = 0; i < options.processes; i++) {

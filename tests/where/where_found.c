@@ -158,34 +158,105 @@ static const struct found all[] = {
 	  "ci COLLATE \"POSIX\" <= '\u0130' AND '{}' <= '\u0130'::citext COLLATE \"POSIX\"",
 	  { 0 },
 	  false },
+	{ "a COLLATE that folding puts under a cast",
+	  "ts < rtrim('2020-01-01' COLLATE \"default\")::timestamp OR ta = rtrim('{a}' COLLATE \"C\")::text[]",
+	  { 0 },
+	  false },
 	{ "elements of citext are equal by their folded bytes",
 	  "array_remove(ARRAY[ci COLLATE nocase], '\u200b') = ARRAY[ci]",
 	  { 0 },
 	  false },
 };
 
+/* Where Postgres' versions differ. */
+static const struct {
+	int since, before; /* major versions that are asked; 0: all */
+	struct found found;
+} by_version[] = {
+	{ 0,
+	  0,
+	  { "the scale of a power",
+	    "(n ^ 3)::text > t OR (2.5 ^ -id)::text > t OR (0.5 ^ 2.00)::text > t",
+	    { 0 },
+	    false } },
+	{ 0, 18, { "LIKE under two collations", "v LIKE e", { 0 }, false } },
+	{ 18, 0, { "LIKE under two collations, since 18", "v LIKE e", { 0 }, true } },
+	{ 0,
+	  0,
+	  { "LIKE under two collations, nothing to compare", "v LIKE NULL::text AND e NOT LIKE 'a'", { 0 }, false } },
+	{ 0, 0, { "a zone that is read beforehand since 16", "date_trunc('month', tz, 'nowhere') = tz", { 0 }, true } },
+	{ 0, 0, { "units of what is infinite", "date_trunc('x', ts) = ts", { 0 }, false } },
+	{ 0, 0, { "a jsonb null", "(CASE WHEN id <> 4 THEN '1' ELSE j END)::integer = id", { 0 }, false } },
+	{ 0, 0, { "a jsonb null, beforehand", "'null'::jsonb::boolean IS NULL", { 0 }, false } },
+	{ 0, 0, { "characters below 0", "chr(id - 10) = t", { 0 }, false } },
+	{ 0,
+	  0,
+	  { "scales below 0 and above the precision", "n::numeric(3,-2) = 100 OR n::numeric(2,4) = 0", { 0 }, false } },
+	{ 0, 0, { "interval as text, beforehand", "CAST('9' AS interval)::text LIKE '\\'", { 0 }, false } },
+	{ 15, 0, { "fractions of years", "iv < '1.3 years'", { 0 }, false } },
+	{ 0, 15, { "fractions of years, before 15", "iv < '1.3 years'", { 0 }, true } },
+	{ 0, 0, { "fractions of seconds", "iv < '1 day 2.5 seconds' AND iv <> 'P1DT0.5S'", { 0 }, false } },
+	{ 0, 15, { "intervals from text, before 15", "iv > t::interval", { 0 }, true } },
+	{ 15, 0, { "\"char\"", "q = 'a' OR q::text < 'b'", { 0 }, false } },
+	{ 0, 15, { "\"char\", before 15", "q = 'a'", { 0 }, true } },
+	{ 0, 15, { "\"char\" from text, before 15", "\"char\"(id) IS NULL", { 0 }, true } },
+	{ 0, 0, { "infinite differences", "ts - '2020-01-01' > iv", { 0 }, true } },
+	{ 0, 0, { "infinite products", "iv * (n * 'Infinity')::float8 > '1 day'", { 0 }, true } },
+	{ 0, 0, { "an infinite interval", "iv < 'infinity'", { 0 }, true } },
+	{ 0,
+	  0,
+	  { "hours that are days beyond all",
+	    "justify_hours(iv + make_interval(0, 0, 0, 2147483647, 24)) > iv",
+	    { 0 },
+	    true } },
+	{ 0, 0, { "integers since 16", "id = '0x1F'", { 0 }, true } },
+	{ 0, 0, { "numerics since 16", "n = '1_000'", { 0 }, true } },
+	{ 0, 0, { "numerics before 16", "n = '1e 5'", { 0 }, true } },
+	{ 0, 0, { "oids in octal", "id::oid = '0010'", { 0 }, true } },
+	{ 0, 0, { "lists without elements", "ia = '{{}}'", { 0 }, true } },
+};
+
+static bool is_right(const struct found *found)
+{
+	struct wcase c = { 0 };
+	bool unsupported, right;
+
+	cu_buf_puts(&c.text.sql, found->clause);
+	for (unsigned k = 0; k < 2 && found->params[k]; k++)
+		c.text.params[c.text.params_len++] = found->params[k];
+	w_ours(&world, &c, -1);
+	w_judge(&world, &c, 1, -1);
+	unsupported = c.finding == W_UNSUPPORTED || c.finding == W_UNSUPPORTED_ROW;
+	right = !w_is_hard(c.finding) && unsupported == found->unsupported;
+	/* A Postgres of another build may bring another ICU. */
+	right |= unsupported && getenv("COPPER_TEST_PG_BIN") && strstr(c.detail, "of ICU's collator");
+	if (!right)
+		fprintf(stderr, "%s: %s\n\t%s: %s\n\tour SQL: %s\n", found->name, found->clause,
+			w_finding_names[c.finding], c.detail ? c.detail : "", cu_buf_str(&c.sql));
+	w_case_fini(&c);
+	return right;
+}
+
+static void what_versions_of_postgres_answer_is_answered(void **state)
+{
+	int version = PQserverVersion(world.conn) / 10000;
+	unsigned failed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < CU_ARRAY_LEN(by_version); i++) {
+		if (version >= by_version[i].since && (!by_version[i].before || version < by_version[i].before))
+			failed += !is_right(&by_version[i].found);
+	}
+	assert_int_equal(failed, 0);
+}
+
 static void what_was_found_stays_right(void **state)
 {
 	unsigned failed = 0;
 
 	(void)state;
-	for (size_t i = 0; i < CU_ARRAY_LEN(all); i++) {
-		const struct found *found = &all[i];
-		struct wcase c = { 0 };
-
-		cu_buf_puts(&c.text.sql, found->clause);
-		for (unsigned k = 0; k < 2 && found->params[k]; k++)
-			c.text.params[c.text.params_len++] = found->params[k];
-		w_ours(&world, &c, -1);
-		w_judge(&world, &c, 1, -1);
-		if (w_is_hard(c.finding) ||
-		    (c.finding == W_UNSUPPORTED || c.finding == W_UNSUPPORTED_ROW) != found->unsupported) {
-			fprintf(stderr, "%s: %s\n\t%s: %s\n\tour SQL: %s\n", found->name, found->clause,
-				w_finding_names[c.finding], c.detail ? c.detail : "", cu_buf_str(&c.sql));
-			failed++;
-		}
-		w_case_fini(&c);
-	}
+	for (size_t i = 0; i < CU_ARRAY_LEN(all); i++)
+		failed += !is_right(&all[i]);
 	assert_int_equal(failed, 0);
 }
 
@@ -193,6 +264,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_found_stays_right),
+		cmocka_unit_test(what_versions_of_postgres_answer_is_answered),
 	};
 	char info[256];
 	PGconn *conn;

@@ -134,7 +134,7 @@ static void add_citext(struct world *world)
 	PQclear(rows);
 }
 
-static const char *modifier(struct wrand *r, uint32_t oid)
+static const char *modifier(struct wrand *r, int pg_version, uint32_t oid)
 {
 	static const char *const lens[] = { "(1)", "(3)", "(10)", "(100)" };
 	static const char *const scales[] = { "(6,2)", "(10)", "(38,10)", "(3,-2)", "(4,6)" };
@@ -145,7 +145,8 @@ static const char *modifier(struct wrand *r, uint32_t oid)
 	switch (oid) {
 	case CU_VARCHAROID:
 	case CU_BPCHAROID: return W_PICK(r, lens);
-	case CU_NUMERICOID: return W_PICK(r, scales);
+	/* The last two are such as since 15. */
+	case CU_NUMERICOID: return scales[w_below(r, pg_version < 15 ? 3 : CU_ARRAY_LEN(scales))];
 	case CU_TIMEOID:
 	case CU_TIMESTAMPOID:
 	case CU_INTERVALOID: return W_PICK(r, digits);
@@ -162,7 +163,7 @@ static bool is_text(const struct world *world, uint32_t oid)
 static const char *type_declared(struct world *world, uint32_t oid)
 {
 	struct wrand *r = &world->rand;
-	const char *mod = modifier(r, oid);
+	const char *mod = modifier(r, PQserverVersion(world->conn) / 10000, oid);
 
 	switch (oid) {
 	case CU_TIMEOID: return w_printf(&world->arena, "time%s", mod);
