@@ -58,7 +58,8 @@ static inline bool cu_function_serves(const struct cu_function_entry *entry, con
 	size_t len = strlen(prosrc);
 
 	return strncmp(entry->prosrc, prosrc, len) == 0 &&
-	       (!entry->prosrc[len] || (entry->prosrc[len] == ' ' && atoi(entry->prosrc + len) <= pg_version));
+	       (!entry->prosrc[len] ||
+		(entry->prosrc[len] == ' ' && strtol(entry->prosrc + len, NULL, 10) <= pg_version));
 }
 
 /* The table of a file, from its array of entries: CU_FUNCTION_TABLE(cu_functions_bool, bool_entries); the entries may
