@@ -1,7 +1,8 @@
 /* log.h: the structured log: one line per event, text or JSON, on standard error.
  *
  * Threads: any; a line is written with one write(2) and never interleaved. Cost when the level is off: one load
- * and a branch. A value of any size may be passed: it is shown up to CU_LOG_VALUE_MAX. Never pass a secret: connection strings go through cu_log_redacted_url().
+ * and a branch. A value of any size may be passed: it is shown up to CU_LOG_VALUE_MAX. Never pass a secret: connection
+ * strings go through cu_log_redacted_url().
  *
  * A line says what happened, to whom (stack, handle, lsn) and what to do next:
  *   cu_info("replication started", CU_KV("slot", name), CU_KV_LSN("lsn", start));

@@ -93,16 +93,16 @@ static struct cu_stack_opts stack_opts(const struct cu_options *options)
 static int wait_for_directory(cu_stack *stack, const sigset_t *signals)
 {
 	const struct timespec pause = { .tv_nsec = CU_STORAGE_LOCK_POLL_MS * 1000000L };
-	int rc = CU_EBUSY;
+	int rc = CU_EBUSY, signal_number;
 
 	while (rc == CU_EBUSY) {
-		int signal_number = sigtimedwait(signals, NULL, &pause);
-
+		signal_number = sigtimedwait(signals, NULL, &pause);
 		if (signal_number > 0 && signal_number != SIGPIPE)
 			return signal_number;
 		rc = cu_stack_take_over(stack);
 	}
-	return rc == CU_ECLOSED && is_ending() ? signal_to_end() : rc; /* … while it loaded */
+	signal_number = rc == CU_ECLOSED ? signal_to_end() : 0; /* … while it loaded */
+	return signal_number ? signal_number : rc;
 }
 
 static int serve(const struct cu_options *options)

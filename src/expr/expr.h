@@ -27,8 +27,8 @@ struct cu_expr_column {
 	bool is_domain;
 	const struct cu_collation *collation; /* NULL when the type has none */
 };
-/* pg_version: the server's major version, whose answers are wanted. Copies the columns and their names; types and collations are borrowed until the scope is gone: keep `owner` alive, which
- * release() gives back then (both may be NULL). */
+/* pg_version: the server's major version, whose answers are wanted. Copies the columns and their names; types and
+ * collations are borrowed until the scope is gone: keep `owner` alive, which release() gives back then (both may be NULL). */
 cu_expr_scope *cu_expr_scope_new(const char *table_name, const struct cu_expr_column *columns, size_t columns_len,
 				 const struct cu_collation *default_collation, int pg_version, void *owner,
 				 void (*release)(void *owner));

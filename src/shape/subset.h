@@ -26,8 +26,7 @@ struct cu_subset {
 void cu_subset_free(struct cu_subset **subset); /* NULL is fine */
 
 /* shape_where: the shape's own clause, NULL: none. CU_EPG, CU_EAGAIN: err (CU_PG_CANCELED: also when it took too long, in our
- * words); else as the spool. The transaction may still be
- * open, the connection in the middle of a COPY: the pool sees to it. */
+ * words); else as the spool. The transaction may still be open, the connection in the middle of a COPY: the pool sees to it. */
 int cu_subset_read(cu_snapshots *snapshots, PGconn *conn, const cu_definition *def, const char *shape_where,
 		   const struct cu_subset *subset, cu_spool *out, struct cu_pg_error *err);
 /* The query alone. */

@@ -39,8 +39,8 @@ int cu_file_write_at(const struct cu_file_ops *ops, int fd, const void *data, si
 /* Reads until len or the end of the file; *ret_len may be short only at the end. */
 int cu_file_read_at(const struct cu_file_ops *ops, int fd, void *out, size_t len, uint64_t at, size_t *ret_len);
 int cu_file_sync(const struct cu_file_ops *ops, int fd);
-void cu_file_write_back(
-	int fd); /* begins to write: many files that are synced later need not wait one after the other */
+/* Begins to write: many files that are synced later need not wait one after the other. */
+void cu_file_write_back(int fd);
 int cu_file_truncate(const struct cu_file_ops *ops, int fd, uint64_t len);
 int cu_file_rename(const struct cu_file_ops *ops, const char *from, const char *to);
 int cu_file_unlink(const struct cu_file_ops *ops, const char *path);

@@ -18,6 +18,7 @@ static size_t sorted_len;
 static int by_name(const void *a, const void *b)
 {
 	const struct cu_function_entry *const *left = a, *const *right = b;
+
 	return strcmp((*left)->prosrc, (*right)->prosrc);
 }
 

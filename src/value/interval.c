@@ -7,13 +7,17 @@
 static const struct cu_function_entry entries[] = { CU_INTERVAL_FUNCTIONS(CU_ENTRY) };
 CU_FUNCTION_TABLE(cu_functions_interval, entries);
 
+static int fail_infinite(const struct cu_function_call *call)
+{
+	return cu_value_fail(call->err, "0A000", "infinite intervals are not supported: Postgres' versions differ");
+}
+
 int cu_return_interval(const struct cu_function_call *call, struct cu_datum *ret, const struct cu_interval *value)
 {
 	const struct cu_interval *copy = cu_arena_copy(call->arena, value, sizeof *value);
 
 	if (cu_interval_is_infinite(value))
-		return cu_value_fail(call->err, "0A000",
-				     "infinite intervals are not supported: Postgres' versions differ");
+		return fail_infinite(call);
 	if (!copy)
 		return CU_ENOMEM;
 	*ret = (struct cu_datum){ .interval = copy };
@@ -205,8 +209,7 @@ static int multiply(const struct cu_function_call *call, const struct cu_interva
 		    struct cu_datum *ret)
 {
 	if (isinf(factor))
-		return cu_value_fail(call->err, "0A000",
-				     "infinite intervals are not supported: Postgres' versions differ");
+		return fail_infinite(call);
 	return cascade(call, i->month * factor, i->day * factor, (double)i->time * factor, ret);
 }
 

@@ -129,9 +129,9 @@ struct cu_function_call {
 typedef int (*cu_function)(const struct cu_function_call *call, struct cu_datum *ret_datum);
 
 struct cu_function_entry {
-	const char *
-		prosrc; /* pg_proc.prosrc, for a function of language internal (or of citext: its C symbol); "numeric_power 16": as
-			     * since version 16 */
+	/* pg_proc.prosrc, for a function of language internal (or of citext: its C symbol); "numeric_power 16": as since
+	 * version 16 */
+	const char *prosrc;
 	cu_function function;
 };
 
